@@ -1,0 +1,355 @@
+"""The fold: contributions of one visitor, in order, into everything a context shows.
+
+`Totals` is what the fold has gathered. Sealing applies the oldest contributions for good and keeps the totals as the
+base; the view continues the same fold from there. So a sealed and an unsealed history of the same messages give the same
+context, to the last digit.
+
+Interests use exponential decay with a half-life of 24 hours (Cormode et al., "Forward decay", ICDE 2009, section 3, seen
+from the latest event): a score is brought forward to each event and the weight of its kind is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
+
+from gateway.model.contributions import Contribution, Kind
+
+HALF_LIFE_MS: Final = 24 * 3600 * 1000
+CONSENT_GRACE_MS: Final = 10 * 60 * 1000
+"""A withdrawal taken back within this time forgets nothing."""
+
+LIST_WEIGHT: Final = 0.5
+VIEW_WEIGHT: Final = 1.0
+CLICK_WEIGHT: Final = 1.0
+ADD_WEIGHT: Final = 3.0
+ORDER_WEIGHT: Final = 5.0
+
+# Bounds of what totals keep. The view shows less (see `gateway.model.view`).
+MAX_RECENT: Final = 100
+MAX_CART_LINES: Final = 200
+MAX_BANNERS: Final = 200
+MAX_INTERESTS: Final = 200
+MAX_BOUGHT: Final = 200
+MAX_ORDERS: Final = 2000
+
+LineKey = tuple[str, str | None]
+
+
+@dataclass(slots=True)
+class CartLine:
+    """One line of the cart; `price` is exact decimal text per piece."""
+
+    product_id: str
+    variant_id: str | None
+    category: str | None
+    quantity: int
+    price: str | None
+    currency: str | None
+
+
+@dataclass(slots=True)
+class Bought:
+    """What an order bought: it also takes out what was put into the cart before the order was received."""
+
+    received_at_ms: int
+    product_id: str
+    variant_id: str | None
+    quantity: int
+    outstanding: int
+
+
+@dataclass(slots=True)
+class BannerCounts:
+    """What a visitor did with the banners of one campaign."""
+
+    views: int = 0
+    clicks: int = 0
+    dismissals: int = 0
+    last_viewed_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the fold has gathered so far. Plain values; `gateway.model.codec` stores them."""
+
+    messages: int = 0
+    updated_ms: int = 0
+    first: tuple[int, int, str] | None = None
+    intent: tuple[tuple[int, int, str], str] | None = None
+    search: tuple[tuple[int, int, str], str] | None = None
+    interests: dict[str, tuple[float, int]] = field(default_factory=dict)
+    recent: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    cart: dict[LineKey, CartLine] = field(default_factory=dict)
+    bought: list[Bought] = field(default_factory=list)
+    orders: dict[str, tuple[str | None, str | None, int]] = field(default_factory=dict)
+    refunds: dict[str, Decimal] = field(default_factory=dict)
+    banners: dict[str, BannerCounts] = field(default_factory=dict)
+    traits: dict[str, tuple[tuple[int, int, str], Any]] = field(default_factory=dict)
+    consents: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
+    withdrawn_since_ms: int | None = None
+
+    def copy(self) -> Totals:
+        """A copy that can be folded on without changing this one."""
+        return Totals(
+            messages=self.messages,
+            updated_ms=self.updated_ms,
+            first=self.first,
+            intent=self.intent,
+            search=self.search,
+            interests=dict(self.interests),
+            recent=dict(self.recent),
+            cart={key: replace(line) for key, line in self.cart.items()},
+            bought=[replace(bought) for bought in self.bought],
+            orders=dict(self.orders),
+            refunds=dict(self.refunds),
+            banners={campaign_id: replace(counts) for campaign_id, counts in self.banners.items()},
+            traits=dict(self.traits),
+            consents=dict(self.consents),
+            withdrawn_since_ms=self.withdrawn_since_ms,
+        )
+
+    def forget_profile(self) -> None:
+        """Drop all that was learned of the visitor; consent, and the count of messages, stay."""
+        kept = Totals(messages=self.messages, updated_ms=self.updated_ms, first=self.first, consents=self.consents)
+        for name in Totals.__slots__:
+            setattr(self, name, getattr(kept, name))
+
+
+def fold(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
+    """Apply (part, contribution) pairs in order to `totals`, which is changed and returned."""
+    for part, contribution in history:
+        totals.messages += 1
+        totals.updated_ms = max(totals.updated_ms, contribution.event_time_ms)
+        if totals.first is None:
+            totals.first = contribution.order
+        if contribution.kind == Kind.CONSENT:
+            _consent(totals, part, contribution)
+        elif (apply := _APPLY.get(contribution.kind)) is not None:
+            apply(totals, contribution)
+    return totals
+
+
+def interest_at(score: float, from_ms: int, to_ms: int) -> float:
+    """`score` as of `from_ms`, decayed to `to_ms`."""
+    return float(score * 2.0 ** (-(to_ms - from_ms) / HALF_LIFE_MS))
+
+
+def _interest(totals: Totals, c: Contribution, category: str | None, weight: float) -> None:
+    if category is None:
+        return
+    totals.intent = (c.order, category)
+    score, at_ms = totals.interests.pop(category, (0.0, c.event_time_ms))
+    totals.interests[category] = (interest_at(score, at_ms, c.event_time_ms) + weight, c.event_time_ms)
+    if len(totals.interests) > MAX_INTERESTS:
+        weakest = min(totals.interests, key=lambda name: (interest_at(*totals.interests[name], c.event_time_ms), name))
+        del totals.interests[weakest]
+
+
+def _seen(totals: Totals, c: Contribution, product_id: str) -> None:
+    totals.recent.pop(product_id, None)
+    totals.recent[product_id] = c.order
+    if len(totals.recent) > MAX_RECENT:
+        del totals.recent[next(iter(totals.recent))]
+
+
+def _view(totals: Totals, c: Contribution) -> None:
+    product_id, _, category = c.data
+    _interest(totals, c, category, VIEW_WEIGHT if c.kind == Kind.VIEW else CLICK_WEIGHT)
+    _seen(totals, c, product_id)
+
+
+def _list(totals: Totals, c: Contribution) -> None:
+    _interest(totals, c, c.data[0], LIST_WEIGHT)
+
+
+def _search(totals: Totals, c: Contribution) -> None:
+    totals.search = (c.order, c.data[0])
+
+
+def _add(totals: Totals, c: Contribution) -> None:
+    product_id, variant_id, category, quantity, price, currency = c.data
+    _interest(totals, c, category, ADD_WEIGHT)
+    _seen(totals, c, product_id)
+    for bought in totals.bought:
+        if bought.outstanding and c.received_at_ms < bought.received_at_ms and _same(bought, product_id, variant_id):
+            taken = min(bought.outstanding, quantity)
+            bought.outstanding -= taken
+            quantity -= taken
+    if quantity:
+        _put(totals, CartLine(product_id, variant_id, category, quantity, price, currency))
+
+
+def _put(totals: Totals, line: CartLine) -> None:
+    key = (line.product_id, line.variant_id)
+    before = totals.cart.get(key)
+    if before is not None:
+        line = CartLine(
+            line.product_id,
+            line.variant_id,
+            line.category or before.category,
+            min(line.quantity + before.quantity, 10**9),
+            line.price if line.price is not None else before.price,
+            line.currency if line.price is not None else before.currency,
+        )
+    totals.cart[key] = line
+    if len(totals.cart) > MAX_CART_LINES:
+        del totals.cart[next(iter(totals.cart))]
+
+
+def _remove(totals: Totals, c: Contribution) -> None:
+    product_id, variant_id, quantity = c.data
+    _take(totals, product_id, variant_id, quantity)
+    _seen(totals, c, product_id)
+
+
+def _take(totals: Totals, product_id: str, variant_id: str | None, quantity: int | None) -> int:
+    """Take up to `quantity` (None: all) out of the cart; without a variant, of any variant. Gives how many were taken."""
+    keys = [(product_id, variant_id)]
+    if variant_id is None:
+        keys += [key for key in totals.cart if key[0] == product_id and key[1] is not None]
+    taken = 0
+    for key in keys:
+        line = totals.cart.get(key)
+        if line is None:
+            continue
+        wanted = line.quantity if quantity is None else min(line.quantity, quantity - taken)
+        taken += wanted
+        if wanted == line.quantity:
+            del totals.cart[key]
+        elif wanted:
+            line.quantity -= wanted
+    return taken
+
+
+def _cart(totals: Totals, c: Contribution) -> None:
+    totals.cart = {}
+    for line in c.data[0]:
+        _put(totals, CartLine(*line))
+    for bought in totals.bought:
+        # The snapshot was received before the order, so it still shows what the order then bought.
+        if c.received_at_ms < bought.received_at_ms:
+            bought.outstanding = bought.quantity - _take(totals, bought.product_id, bought.variant_id, bought.quantity)
+
+
+def _order(totals: Totals, c: Contribution) -> None:
+    order_id, value, currency, lines = c.data
+    for product_id, _, category, *_ in lines:
+        _interest(totals, c, category, ORDER_WEIGHT)
+        _seen(totals, c, product_id)
+    if order_id in totals.orders:
+        return
+    totals.orders[order_id] = (currency, value, c.event_time_ms)
+    if len(totals.orders) > MAX_ORDERS:
+        del totals.orders[next(iter(totals.orders))]
+    for product_id, variant_id, _, quantity, _, _ in lines:
+        taken = _take(totals, product_id, variant_id, quantity)
+        totals.bought.append(Bought(c.received_at_ms, product_id, variant_id, quantity, quantity - taken))
+    del totals.bought[:-MAX_BOUGHT]
+
+
+def _refund(totals: Totals, c: Contribution) -> None:
+    _, value, currency = c.data
+    if value is not None and currency is not None:
+        totals.refunds[currency] = totals.refunds.get(currency, Decimal()) + Decimal(value)
+
+
+def _banner(totals: Totals, c: Contribution) -> None:
+    campaign_id = c.data[0]
+    if campaign_id is None:
+        return
+    counts = totals.banners.pop(campaign_id, None) or BannerCounts()
+    totals.banners[campaign_id] = counts
+    if c.kind == Kind.BANNER_VIEW:
+        counts.views += 1
+        counts.last_viewed_ms = c.event_time_ms
+    elif c.kind == Kind.BANNER_CLICK:
+        counts.clicks += 1
+    else:
+        counts.dismissals += 1
+    if len(totals.banners) > MAX_BANNERS:
+        del totals.banners[next(iter(totals.banners))]
+
+
+def _identify(totals: Totals, c: Contribution) -> None:
+    for key, value in c.data[1].items():
+        totals.traits[key] = (c.order, value)
+
+
+def _consent(totals: Totals, part: str, c: Contribution) -> None:
+    """In force is the strictest of the parts. What was learned before a longer withdrawal, or during it, is forgotten."""
+    totals.consents[part] = (c.data[0], c.data[1])
+    withdrawn = any(not personalization for personalization, _ in totals.consents.values())
+    if withdrawn and totals.withdrawn_since_ms is None:
+        totals.withdrawn_since_ms = c.event_time_ms
+    elif not withdrawn and totals.withdrawn_since_ms is not None:
+        if c.event_time_ms - totals.withdrawn_since_ms > CONSENT_GRACE_MS:
+            totals.forget_profile()
+        totals.withdrawn_since_ms = None
+
+
+def _same(bought: Bought, product_id: str, variant_id: str | None) -> bool:
+    return bought.product_id == product_id and (bought.variant_id is None or bought.variant_id == variant_id)
+
+
+_APPLY: Final[dict[int, Callable[[Totals, Contribution], None]]] = {
+    Kind.VIEW: _view,
+    Kind.CLICK: _view,
+    Kind.LIST: _list,
+    Kind.SEARCH: _search,
+    Kind.ADD: _add,
+    Kind.REMOVE: _remove,
+    Kind.CART: _cart,
+    Kind.ORDER: _order,
+    Kind.REFUND: _refund,
+    Kind.BANNER_VIEW: _banner,
+    Kind.BANNER_CLICK: _banner,
+    Kind.BANNER_DISMISS: _banner,
+    Kind.IDENTIFY: _identify,
+}
+
+
+def merge(bases: list[Totals]) -> Totals:
+    """New totals of the sealed totals of several parts: orders and traits as a union, the rest summed or latest."""
+    if len(bases) == 1:
+        return bases[0].copy()
+    merged = Totals()
+    # Ordered by what they hold, so that the merge does not depend on the order of the parts.
+    for base in sorted(bases, key=lambda base: (base.first or (0, 0, ""), base.updated_ms)):
+        _merge_into(merged, base)
+    return merged
+
+
+def _merge_into(merged: Totals, base: Totals) -> None:
+    merged.messages += base.messages
+    merged.updated_ms = max(merged.updated_ms, base.updated_ms)
+    merged.first = min((x for x in (merged.first, base.first) if x), default=None)
+    merged.intent = max((x for x in (merged.intent, base.intent) if x), default=None)
+    merged.search = max((x for x in (merged.search, base.search) if x), default=None)
+    for category, (score, at_ms) in base.interests.items():
+        other, other_ms = merged.interests.get(category, (0.0, at_ms))
+        latest_ms = max(at_ms, other_ms)
+        total = interest_at(score, at_ms, latest_ms) + interest_at(other, other_ms, latest_ms)
+        merged.interests[category] = (total, latest_ms)
+    recent = {p: max(o for o in (merged.recent.get(p), base.recent.get(p)) if o) for p in {**merged.recent, **base.recent}}
+    merged.recent = dict(sorted(recent.items(), key=lambda item: item[1]))
+    for line in base.cart.values():
+        _put(merged, replace(line))
+    merged.bought = sorted([*merged.bought, *map(replace, base.bought)], key=lambda b: (b.received_at_ms, b.product_id, b.variant_id or ""))
+    merged.orders = {**base.orders, **merged.orders}
+    for currency, amount in base.refunds.items():
+        merged.refunds[currency] = merged.refunds.get(currency, Decimal()) + amount
+    for campaign_id, counts in base.banners.items():
+        mine = merged.banners.setdefault(campaign_id, BannerCounts())
+        mine.views += counts.views
+        mine.clicks += counts.clicks
+        mine.dismissals += counts.dismissals
+        mine.last_viewed_ms = max((x for x in (mine.last_viewed_ms, counts.last_viewed_ms) if x is not None), default=None)
+    for key, trait in base.traits.items():
+        if key not in merged.traits or merged.traits[key][0] < trait[0]:
+            merged.traits[key] = trait
+    merged.consents.update(base.consents)
+    since = [x for x in (merged.withdrawn_since_ms, base.withdrawn_since_ms) if x is not None]
+    merged.withdrawn_since_ms = min(since, default=None)

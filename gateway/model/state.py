@@ -1,0 +1,207 @@
+"""The state of a visitor, and `absorb`: set union of contributions.
+
+A state is a map of parts, one per visitor id (a known visitor and the anonymous ids that joined it). A part holds the
+contributions of the late window plus a day, over a sealed base of older totals. `absorb` is a union: a message id counts
+once, of its copies the one received first stays. So any order, any duplication, any split into batches and any replay
+gives the same state, and nothing else guards against them.
+
+Past a cap of contributions the oldest are sealed into the base. What arrives below the seal is dropped and counted: the
+promise holds up to that cap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from gateway.model.contributions import Contribution, Kind, Position, contribution_of
+from gateway.model.events import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
+from gateway.model.fold import CONSENT_GRACE_MS, Totals, fold
+
+MAX_CONTRIBUTIONS: Final = 512
+KEPT_MS: Final = LATE_WINDOW_MS + 24 * 3600 * 1000
+
+Order = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One record of the log, as the context writer gets it. Without an event it only moves the positions on."""
+
+    visitor_id: str
+    position: Position
+    log_epoch: int
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came in under one visitor id. `seal` is the order of the last sealed contribution."""
+
+    contributions: dict[str, Contribution] = field(default_factory=dict)
+    base: Totals | None = None
+    seal: Order | None = None
+
+
+class Link(NamedTuple):
+    """An anonymous id's identify: the first in its partition wins, so the smallest position does."""
+
+    position: Position
+    user_id: str
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is held of one visitor.
+
+    `alias_of` says that this anonymous id joined a known visitor: its part lives on there, what is held here is what there
+    was at that moment. `cutoff_ms` is the latest erasure: what was received or dated up to it does not count.
+    """
+
+    visitor_id: str
+    parts: dict[str, Part] = field(default_factory=dict)
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    log_epoch: int = 0
+    alias_of: str | None = None
+    cutoff_ms: int | None = None
+    link: Link | None = None
+
+
+@dataclass(slots=True)
+class Absorbed:
+    """What became of a batch: `fresh` messages counted, the rest did not change anything."""
+
+    fresh: int = 0
+    duplicates: int = 0
+    below_seal: int = 0
+    erased: int = 0
+
+
+def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
+    """The union of `state` and `updates`; `state` itself is left as it was."""
+    outcome = Absorbed()
+    positions = dict(state.positions)
+    log_epoch = state.log_epoch
+    cutoff_ms = state.cutoff_ms
+    links = [state.link] if state.link else []
+    arrived: dict[str, list[Contribution]] = {}
+    for update in updates:
+        if update.log_epoch > log_epoch:
+            # The topics were made anew: older positions name other events.
+            positions, log_epoch = {}, update.log_epoch
+        if update.log_epoch == log_epoch:
+            place = (update.position.topic, update.position.partition)
+            positions[place] = max(positions.get(place, -1), update.position.offset)
+        if update.event is None:
+            continue
+        if update.event.type is EventType.DELETE:
+            cutoff_ms = max(cutoff_ms or 0, update.event.received_at_ms)
+        else:
+            arrived.setdefault(update.visitor_id, []).append(contribution_of(update.event, update.position))
+            if update.event.type is EventType.IDENTIFY and update.event.payload["user_id"] != state.visitor_id == update.visitor_id:
+                links.append(Link(update.position, update.event.payload["user_id"], update.event.received_at_ms))
+    links = [link for link in links if cutoff_ms is None or link.received_at_ms > cutoff_ms]
+    state = replace(state, positions=positions, log_epoch=log_epoch, link=min(links, default=None))
+    if cutoff_ms != state.cutoff_ms and cutoff_ms is not None:
+        state = _cut(state, cutoff_ms)
+    parts = dict(state.parts)
+    for visitor_id, contributions in arrived.items():
+        part = _join(visitor_id, parts.get(visitor_id, Part()), contributions, cutoff_ms, outcome)
+        if part.contributions or part.base:
+            parts[visitor_id] = part
+    return replace(state, parts=parts), outcome
+
+
+def unite(state: State, other: State) -> State:
+    """The union of a known visitor's state with what an anonymous id brought along; both are left as they were."""
+    parts = dict(state.parts)
+    for visitor_id, part in other.parts.items():
+        mine = parts.get(visitor_id, Part())
+        if mine.seal is None or (part.seal is not None and part.seal > mine.seal):
+            # The longer sealed of two copies of one part holds all that the other has sealed.
+            mine, part = part, mine
+        joined = _join(visitor_id, mine, part.contributions.values(), state.cutoff_ms, Absorbed())
+        if state.cutoff_ms is not None:
+            joined = _cut_part(joined, state.cutoff_ms)
+        if joined.contributions or joined.base:
+            parts[visitor_id] = joined
+    positions, log_epoch = dict(state.positions), state.log_epoch
+    if other.log_epoch > log_epoch:
+        positions, log_epoch = dict(other.positions), other.log_epoch
+    elif other.log_epoch == log_epoch:
+        for place, offset in other.positions.items():
+            positions[place] = max(positions.get(place, -1), offset)
+    return replace(state, parts=parts, positions=positions, log_epoch=log_epoch)
+
+
+def purge_withdrawn(state: State, withdrawn_since_ms: int | None, now_ms: int) -> State:
+    """Drop what is held of a visitor who withdrew consent longer than the grace time ago; the consent itself stays."""
+    if withdrawn_since_ms is None or now_ms - withdrawn_since_ms <= CONSENT_GRACE_MS:
+        return state
+    parts = {}
+    for visitor_id, part in state.parts.items():
+        kept = {m: c for m, c in part.contributions.items() if c.kind in (Kind.CONSENT, Kind.IDENTIFY)}
+        base = part.base
+        if base is not None:
+            base = base.copy()
+            base.forget_profile()
+            base.withdrawn_since_ms = part.base.withdrawn_since_ms if part.base else None
+        parts[visitor_id] = Part(kept, base, part.seal)
+    return replace(state, parts=parts)
+
+
+def _join(
+    visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: Absorbed
+) -> Part:
+    held = dict(part.contributions)
+    for contribution in contributions:
+        known = held.get(contribution.message_id)
+        if cutoff_ms is not None and _is_erased(contribution, cutoff_ms):
+            outcome.erased += 1
+        elif part.seal is not None and contribution.order <= part.seal:
+            outcome.below_seal += 1
+        elif known is None:
+            held[contribution.message_id] = contribution
+            outcome.fresh += 1
+        else:
+            outcome.duplicates += 1
+            if contribution.beats(known):
+                held[contribution.message_id] = contribution
+    return _sealed(visitor_id, replace(part, contributions=held))
+
+
+def _sealed(visitor_id: str, part: Part) -> Part:
+    """Seal what lies behind the late window or past the cap."""
+    held = part.contributions
+    if not held:
+        return part
+    horizon_ms = max(c.received_at_ms for c in held.values()) - KEPT_MS
+    surplus = len(held) - MAX_CONTRIBUTIONS
+    if surplus <= 0 and all(c.event_time_ms >= horizon_ms for c in held.values()):
+        return part
+    history = sorted(held.values(), key=lambda c: c.order)
+    count = sum(1 for index, c in enumerate(history) if index < surplus or c.event_time_ms < horizon_ms)
+    old = history[:count]
+    base = part.base.copy() if part.base else Totals()
+    base = fold(base, ((visitor_id, c) for c in old))
+    return Part({c.message_id: c for c in history[count:]}, base, old[-1].order)
+
+
+def _is_erased(contribution: Contribution, cutoff_ms: int) -> bool:
+    return contribution.received_at_ms <= cutoff_ms or contribution.event_time_ms <= cutoff_ms
+
+
+def _cut(state: State, cutoff_ms: int) -> State:
+    parts = {visitor_id: _cut_part(part, cutoff_ms) for visitor_id, part in state.parts.items()}
+    parts = {visitor_id: part for visitor_id, part in parts.items() if part.contributions or part.base}
+    return replace(state, parts=parts, cutoff_ms=cutoff_ms)
+
+
+def _cut_part(part: Part, cutoff_ms: int) -> Part:
+    kept = {m: c for m, c in part.contributions.items() if not _is_erased(c, cutoff_ms)}
+    # Totals cannot be taken apart: a base that may hold something erased goes as a whole. Its seal stays.
+    if part.base is not None and part.base.first is not None and part.base.first[0] > cutoff_ms + AHEAD_LIMIT_MS:
+        return Part(kept, part.base, part.seal)
+    return Part(kept, None, part.seal)

@@ -1,0 +1,88 @@
+"""Banner texts with placeholders: `{interested_category}`, with a default `{interested_category|our best}`; `{{` is a brace.
+
+A placeholder without data and without a default makes its banner unusable for this visitor: `render` gives None then,
+and the next campaign is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+FIELDS = ("interested_category", "last_search")
+_PART = re.compile(r"\{\{|\}\}|\{([^{}|]*)(?:\|([^{}]*))?\}|[{}]")
+_SAFE_LINK = re.compile(r"(https?://[^/\s]|/(?!/)|/?$|#|\?|[\w.-]+(?:[/?#]|$))", re.IGNORECASE)
+
+
+class InvalidTemplate(ValueError):
+    """A text whose placeholders cannot be filled; `column` counts from 0 within the text."""
+
+    def __init__(self, message: str, column: int) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text: literal pieces and (field, default) placeholders in turn."""
+
+    parts: tuple[str | tuple[str, str | None], ...]
+    is_link: bool = False
+
+    def render(self, values: Mapping[str, Any]) -> str | None:
+        """The text for a visitor, or None when a placeholder has neither data nor default."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], str):
+            return self.parts[0]
+        pieces = []
+        for part in self.parts:
+            if isinstance(part, str):
+                pieces.append(part)
+                continue
+            name, default = part
+            value = _value(values, name)
+            if value is None:
+                value = default
+            if value is None:
+                return None
+            pieces.append(quote(value, safe="") if self.is_link else value)
+        return "".join(pieces)
+
+
+def _value(values: Mapping[str, Any], name: str) -> str | None:
+    found: Any = values
+    for key in name.split(".", 1):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return str(found) if isinstance(found, str | int | float) and not isinstance(found, bool) and found != "" else None
+
+
+def parse_template(text: str, *, is_link: bool = False) -> Template:
+    """Parse a banner text, or raise `InvalidTemplate`. A link must be http, https or relative, whatever is filled in."""
+    parts: list[str | tuple[str, str | None]] = []
+    literal, end = "", 0
+    for match in _PART.finditer(text):
+        literal += text[end : match.start()]
+        end = match.end()
+        if match[0] in ("{{", "}}"):
+            literal += match[0][0]
+            continue
+        if match[1] is None:
+            raise InvalidTemplate(f"a single '{match[0]}' is not a placeholder; write '{match[0] * 2}' for the character", match.start())
+        name = match[1].strip()
+        if name not in FIELDS and not re.fullmatch(r"traits\.[\w-]{1,64}", name):
+            known = ", ".join(f"{{{field}}}" for field in FIELDS)
+            raise InvalidTemplate(f"unknown placeholder {{{name}}}; known are {known} and {{traits.<name>}}", match.start())
+        if literal:
+            parts.append(literal)
+            literal = ""
+        parts.append((name, match[2]))
+    literal += text[end:]
+    if literal or not parts:
+        parts.append(literal)
+    if is_link:
+        start = parts[0] if isinstance(parts[0], str) else ""
+        if not _SAFE_LINK.match(start) or (not start and text):
+            raise InvalidTemplate("a link must start with https://, http:// or /, before any placeholder", 0)
+    return Template(tuple(parts), is_link)
