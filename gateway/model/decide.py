@@ -65,10 +65,10 @@ class Decision:
     context_version: int
     valid_until_ms: int | None
 
-    def shows_same_as(self, campaign_id: str | None, variant: str | None, banner_id: str) -> bool:
-        """Whether a page that shows this campaign, variant and content would not change by this decision."""
-        mine = self.banner.banner_id if self.banner else ""
-        return (self.campaign_id, self.variant, mine) == (campaign_id, variant, banner_id)
+    @property
+    def content(self) -> tuple[str | None, str | None, str]:
+        """What a page shows by this decision: campaign, variant and banner. Equal contents: nothing to change."""
+        return (self.campaign_id, self.variant, self.banner.banner_id if self.banner else "")
 
 
 def decide(

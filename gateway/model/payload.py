@@ -57,9 +57,7 @@ def integer(source: Mapping[str, Any], key: str, low: int, high: int, path: str 
         pass
     elif isinstance(value, int):
         number = value
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
-    elif isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,17}", value):
+    elif isinstance(value, float) and value.is_integer() or isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,17}", value):
         number = int(value)
     if number is None or not low <= number <= high:
         raise InvalidEvent("INVALID_VALUE", f"{field} must be a whole number from {low} to {high}", field)

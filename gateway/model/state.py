@@ -100,8 +100,8 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
             cutoff_ms = max(cutoff_ms or 0, update.event.received_at_ms)
         else:
             arrived.setdefault(update.visitor_id, []).append(contribution_of(update.event, update.position))
-            if update.event.type is EventType.IDENTIFY and update.event.payload["user_id"] != state.visitor_id == update.visitor_id:
-                links.append(Link(update.position, update.event.payload["user_id"], update.event.received_at_ms))
+            if update.visitor_id == state.visitor_id and (link := _link_of(update)) is not None:
+                links.append(link)
     links = [link for link in links if cutoff_ms is None or link.received_at_ms > cutoff_ms]
     state = replace(state, positions=positions, log_epoch=log_epoch, link=min(links, default=None))
     if cutoff_ms != state.cutoff_ms and cutoff_ms is not None:
@@ -134,6 +134,43 @@ def unite(state: State, other: State) -> State:
         for place, offset in other.positions.items():
             positions[place] = max(positions.get(place, -1), offset)
     return replace(state, parts=parts, positions=positions, log_epoch=log_epoch)
+
+
+def erase(state: State, cutoff_ms: int) -> State:
+    """Apply an erasure: what was received or dated up to `cutoff_ms` is gone, an alias made before it included."""
+    cutoff_ms = max(cutoff_ms, state.cutoff_ms or 0)
+    link = state.link if state.link and state.link.received_at_ms > cutoff_ms else None
+    return replace(_cut(state, cutoff_ms), link=link, alias_of=state.alias_of if link else None)
+
+
+def screen_identifies(state: State, updates: Iterable[Update]) -> tuple[list[Update], list[Update]]:
+    """Split off the identifies that name another user than the one this anonymous id joins.
+
+    They stay among the updates as empty ones, so that the positions move on. For a known visitor's state the anonymous
+    ids in it joined that visitor.
+    """
+    updates = list(updates)
+    links: dict[str, Link] = {state.visitor_id: state.link} if state.link else {}
+    for update in updates:
+        if (link := _link_of(update)) is not None and (state.cutoff_ms is None or link.received_at_ms > state.cutoff_ms):
+            links[update.visitor_id] = min(links.get(update.visitor_id, link), link)
+    kept, conflicting = [], []
+    for update in updates:
+        link = _link_of(update)
+        joined = state.visitor_id if update.visitor_id != state.visitor_id else None
+        first = links.get(update.visitor_id)
+        if link is not None and link.user_id != (joined or (first.user_id if first else link.user_id)):
+            conflicting.append(update)
+            update = replace(update, event=None)
+        kept.append(update)
+    return kept, conflicting
+
+
+def _link_of(update: Update) -> Link | None:
+    event = update.event
+    if event is None or event.type is not EventType.IDENTIFY or event.payload["user_id"] == update.visitor_id:
+        return None
+    return Link(update.position, event.payload["user_id"], event.received_at_ms)
 
 
 def purge_withdrawn(state: State, withdrawn_since_ms: int | None, now_ms: int) -> State:

@@ -1,0 +1,196 @@
+"""Banner decisions for queries and subscriptions: read the context, wait for a cursor if asked to, decide.
+
+A subscription is gap-free without comparing versions: a notice only marks it dirty; then the context is read by a read
+issued after the notice, decided upon, and pushed if it differs from what was last sent. One read at a time; what changed
+meanwhile is joined into the next, so the latest wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.clock import NowMs
+from gateway.errors import BadUserInput, Throttled
+from gateway.model.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
+from gateway.model.decide import Decision, decide, unavailable
+from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
+from gateway.model.ruleset import Ruleset
+from gateway.settings import Settings
+from gateway.store.connection import StoreUnavailable
+from gateway.store.notices import NoticeBus
+from gateway.store.reader import ContextReader, Found
+from gateway.telemetry import Metrics
+
+MAX_PLACEMENTS: Final = 20
+BACKSTOP_SECONDS: Final = 0.25
+"""While waiting for a cursor the context is read again this often, should a notice be lost."""
+
+Page = Mapping[str, Any] | None
+_NOTHING: Final = Found(None, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A decision as it is given out: with its id, and how much of the log it has seen."""
+
+    decision_id: str
+    decision: Decision
+    cursor: str
+    fresh: bool
+    decided_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BannerRequest:
+    """Who asks (None: nobody in particular), for which placements, on which page."""
+
+    visitor_id: str | None
+    placements: tuple[str, ...]
+    page: Page
+
+    def __post_init__(self) -> None:
+        if len(self.placements) > MAX_PLACEMENTS:
+            raise BadUserInput(f"at most {MAX_PLACEMENTS} placements at once", field="placements")
+        if any(not placement or len(placement) > 128 for placement in self.placements):
+            raise BadUserInput("a placement has 1 to 128 characters", field="placements")
+
+
+class BannerService:
+    """Decides banners. One instance a process."""
+
+    def __init__(
+        self, settings: Settings, ruleset: Ruleset, reader: ContextReader, bus: NoticeBus, metrics: Metrics, now_ms: NowMs
+    ) -> None:
+        self._settings = settings
+        self._key = settings.signing_key
+        self._ruleset = ruleset
+        self._reader = reader
+        self._bus = bus
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._open_subscriptions = 0
+
+    async def decisions(self, request: BannerRequest, after: str | None, max_wait_ms: int) -> list[Given]:
+        """One decision for each placement, in order. Waits up to `max_wait_ms` until the context covers `after`."""
+        cursor = self._cursor(after)
+        if not 0 <= max_wait_ms <= self._settings.max_wait_ms:
+            raise BadUserInput(f"maxWaitMs must be from 0 to {self._settings.max_wait_ms}", field="maxWaitMs")
+        try:
+            found, fresh = await self._read(request.visitor_id, cursor, max_wait_ms)
+        except StoreUnavailable:
+            given = [self._give(unavailable(self._ruleset, p), _NOTHING, request, fresh=False) for p in request.placements]
+        else:
+            given = [self._decide(placement, found, request, fresh=fresh) for placement in request.placements]
+        for one in given:
+            self._metrics.decisions.labels(one.decision.reason.value).inc()
+            if not one.fresh:
+                self._metrics.stale.inc()
+        return given
+
+    async def changes(self, request: BannerRequest, shown: Sequence[str]) -> AsyncIterator[Given]:
+        """Decisions as they change: the first of a placement only where it differs from what `shown` says."""
+        if self._open_subscriptions >= self._settings.max_subscriptions:
+            raise Throttled("too many open subscriptions in this process; connect again later", retry_after_ms=5_000)
+        last = self._shown(shown)
+        watch = self._bus.watch(*([request.visitor_id] if request.visitor_id else []))
+        self._open_subscriptions += 1
+        self._metrics.subscriptions.inc()
+        try:
+            while True:
+                wait_seconds = self._settings.poll_seconds
+                watch.clear()
+                try:
+                    found = await self._found(request.visitor_id)
+                except StoreUnavailable:
+                    decisions = [unavailable(self._ruleset, p) for p in request.placements if p not in last]
+                    found, fresh, wait_seconds = _NOTHING, False, min(wait_seconds, 1.0)
+                else:
+                    if watch.follow(found.watched):
+                        # Joined a known visitor meanwhile: read again, now that its notices are heard as well.
+                        continue
+                    now_ms = self._now_ms()
+                    decisions = [self._decision(p, found, request, now_ms) for p in request.placements]
+                    fresh = True
+                    ends = [d.valid_until_ms for d in decisions if d.valid_until_ms is not None]
+                    if ends:
+                        wait_seconds = min(wait_seconds, max(0.0, (min(ends) - now_ms) / 1000) + 0.001)
+                for decision in decisions:
+                    content = decision.content
+                    if last.get(decision.placement) != content:
+                        last[decision.placement] = content
+                        self._metrics.pushes.inc()
+                        yield self._give(decision, found, request, fresh=fresh)
+                await watch.wait(wait_seconds)
+        finally:
+            watch.close()
+            self._open_subscriptions -= 1
+            self._metrics.subscriptions.dec()
+
+    async def _read(self, visitor_id: str | None, after: Cursor | None, max_wait_ms: int) -> tuple[Found, bool]:
+        found = await self._found(visitor_id)
+        if after is None or visitor_id is None or after.is_covered_by(found.context, self._now_ms()):
+            return found, True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + max_wait_ms / 1000
+        watch = self._bus.watch(*found.watched)
+        try:
+            while (left := deadline - loop.time()) > 0:
+                await watch.wait(min(left, BACKSTOP_SECONDS))
+                watch.clear()
+                found = await self._found(visitor_id)
+                if watch.follow(found.watched):
+                    watch.mark()
+                if after.is_covered_by(found.context, self._now_ms()):
+                    return found, True
+            return found, False
+        finally:
+            watch.close()
+
+    async def _found(self, visitor_id: str | None) -> Found:
+        return _NOTHING if visitor_id is None else await self._reader.read(visitor_id)
+
+    def _decision(self, placement: str, found: Found, request: BannerRequest, now_ms: int) -> Decision:
+        default = self._settings.consent_default
+        return decide(self._ruleset, found.context, placement, request.page, now_ms, consent_default=default)
+
+    def _decide(self, placement: str, found: Found, request: BannerRequest, *, fresh: bool) -> Given:
+        return self._give(self._decision(placement, found, request, self._now_ms()), found, request, fresh=fresh)
+
+    def _give(self, decision: Decision, found: Found, request: BannerRequest, *, fresh: bool) -> Given:
+        now_ms = self._now_ms()
+        cursor = cursor_of_context(found.context, now_ms).encode()
+        token = DecisionToken(
+            placement=decision.placement,
+            campaign_id=decision.campaign_id,
+            variant=decision.variant,
+            ruleset_version=decision.ruleset_version,
+            banner_id=decision.banner.banner_id if decision.banner else "",
+            cursor=cursor,
+            decided_at_ms=now_ms,
+            visitor_hash=visitor_hash(self._key, request.visitor_id),
+        )
+        return Given(sign(self._key, token), decision, cursor, fresh, now_ms)
+
+    def _shown(self, shown: Sequence[str]) -> dict[str, tuple[str | None, str | None, str]]:
+        """What the page shows, by placement. An id we did not make (any more) counts as not shown."""
+        found = {}
+        for decision_id in shown[: 2 * MAX_PLACEMENTS]:
+            try:
+                token = open_decision_id(self._key, decision_id)
+            except InvalidDecisionId:
+                continue
+            found[token.placement] = (token.campaign_id, token.variant, token.banner_id)
+        return found
+
+    def _cursor(self, after: str | None) -> Cursor | None:
+        if after is None:
+            return None
+        try:
+            if not isinstance(after, str):
+                raise InvalidCursor("a cursor is a text")
+            return decode_cursor(after)
+        except InvalidCursor as problem:
+            raise BadUserInput(f"after: {problem}", field="after") from problem

@@ -1,0 +1,67 @@
+"""What resolvers get as `info.context`, and which visitor a caller may speak for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.api.banners import BannerService
+from gateway.api.tracking import TrackingService
+from gateway.auth import Authenticator, Credential, CredentialKind
+from gateway.clock import NowMs
+from gateway.errors import BadUserInput, Forbidden, Unauthenticated
+from gateway.store.reader import ContextReader
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services of a process; built in `gateway.app`."""
+
+    authenticator: Authenticator
+    banners: BannerService
+    tracking: TrackingService
+    reader: ContextReader
+    public_traits: frozenset[str]
+    now_ms: NowMs
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One operation: who calls, and with what."""
+
+    services: Services
+    credential: Credential
+    traceparent: str | None
+
+    def authenticated(self) -> Credential:
+        """The credential, or raise `Unauthenticated` when there is none."""
+        if self.credential.kind is CredentialKind.NONE:
+            raise Unauthenticated("send 'Authorization: Bearer …' with a key or a visitor token")
+        return self.credential
+
+    def secret(self) -> Credential:
+        """The credential, or raise `Forbidden` when it is no secret key."""
+        if self.authenticated().kind is not CredentialKind.SECRET:
+            raise Forbidden("this needs a secret key")
+        return self.credential
+
+    def visitor(self, user_id: str | None) -> str | None:
+        """The visitor a caller asks about; None: nobody in particular. Raises `Forbidden` for somebody else's id."""
+        credential = self.authenticated()
+        if credential.kind is CredentialKind.VISITOR:
+            if user_id is not None and user_id != credential.visitor_id:
+                raise Forbidden("a visitor token reaches its own visitor only; leave userId out")
+            return credential.visitor_id
+        if user_id is None:
+            return None
+        if credential.kind is CredentialKind.PUBLISHABLE:
+            raise Forbidden("a publishable key reaches no visitor; use a visitor token")
+        return self.services.authenticator.check_visitor_id(user_id, "userId")
+
+    def required_visitor(self, user_id: str | None) -> str:
+        """The visitor a caller must name or be."""
+        visitor_id = self.visitor(user_id)
+        if visitor_id is not None:
+            return visitor_id
+        if self.credential.kind is CredentialKind.SECRET:
+            raise BadUserInput("userId is required with a secret key", field="userId")
+        raise Forbidden("this needs a visitor token or a secret key")

@@ -1,0 +1,102 @@
+"""From what went wrong to what a caller is told: one entry of `errors`, with its code.
+
+A GatewayError speaks for itself. Mistakes in the document or its variables are the caller's and are explained. Anything
+else is a defect of ours: logged with its traceback under an incident number, and the number is all that the caller sees.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable
+from typing import Any, Final
+
+from graphql import GraphQLError
+
+from gateway.errors import ErrorCode, GatewayError
+
+_log = logging.getLogger(__name__)
+
+_MESSAGE_CHARACTERS: Final = 500
+
+ErrorEntry = dict[str, Any]
+
+
+class RequestRefused(Exception):
+    """The request was not executed: `errors` says why. `status` is the HTTP status where the media type lets us choose."""
+
+    def __init__(self, errors: list[ErrorEntry], status: int = 400) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = errors
+        self.status = status
+
+
+def refuse(message: str, code: ErrorCode, status: int = 400) -> RequestRefused:
+    """A refusal of one sentence."""
+    return RequestRefused([{"message": message, "extensions": {"code": code.value}}], status)
+
+
+def refuse_gateway_error(error: GatewayError) -> RequestRefused:
+    """A refusal for an error that was raised before the operation started."""
+    statuses = {ErrorCode.UNAUTHENTICATED: 401, ErrorCode.FORBIDDEN: 403, ErrorCode.THROTTLED: 429, ErrorCode.UNAVAILABLE: 503}
+    return RequestRefused([gateway_entry(error)], statuses.get(error.code, 400))
+
+
+def gateway_entry(error: GatewayError) -> ErrorEntry:
+    """The entry for an error that is meant for the caller."""
+    return {"message": error.message, "extensions": error.extensions()}
+
+
+def document_entries(errors: Iterable[GraphQLError], code: ErrorCode) -> list[ErrorEntry]:
+    """Entries for mistakes of the caller in the document or its variables."""
+    return [_document_entry(error, code) for error in errors]
+
+
+def _document_entry(error: GraphQLError, code: ErrorCode) -> ErrorEntry:
+    cause = root_cause(error)
+    if isinstance(cause, GatewayError):
+        return _located(error, gateway_entry(cause))
+    return _located(error, {"message": error.message[:_MESSAGE_CHARACTERS], "extensions": {"code": code.value}})
+
+
+def execution_entry(error: GraphQLError) -> ErrorEntry:
+    """The entry for an error that a field met while the operation ran."""
+    cause = root_cause(error)
+    if isinstance(cause, GatewayError):
+        return _located(error, gateway_entry(cause))
+    if isinstance(cause, GraphQLError) and cause.nodes:
+        # graphql-core itself found an argument that does not fit; an answer that does not fit its type has no nodes.
+        return _document_entry(error, ErrorCode.BAD_USER_INPUT)
+    return _located(error, internal_entry(cause))
+
+
+def internal_entry(error: BaseException) -> ErrorEntry:
+    """The entry for a defect of ours, which it logs."""
+    incident = secrets.token_hex(4)
+    _log.error("Internal error (incident %s)", incident, exc_info=error)
+    return {
+        "message": f"Internal error (incident {incident})",
+        "extensions": {"code": ErrorCode.INTERNAL_SERVER_ERROR.value, "incident": incident},
+    }
+
+
+def entry_of(error: Exception) -> ErrorEntry:
+    """The entry for anything that was raised outside of a field."""
+    if isinstance(error, GraphQLError):
+        return execution_entry(error)
+    return gateway_entry(error) if isinstance(error, GatewayError) else internal_entry(error)
+
+
+def root_cause(error: Exception) -> Exception:
+    """What was raised first, under the layers that graphql-core puts round it."""
+    while isinstance(error, GraphQLError) and error.original_error is not None:
+        error = error.original_error
+    return error
+
+
+def _located(error: GraphQLError, entry: ErrorEntry) -> ErrorEntry:
+    if error.locations:
+        entry["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
+    if error.path is not None:
+        entry["path"] = list(error.path)
+    return entry

@@ -1,0 +1,261 @@
+"""The schema: thin resolvers over the services. `schema.graphql` in the project's root is its export."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import strawberry
+from graphql import GraphQLInputObjectType, GraphQLObjectType, Undefined
+from strawberry import ID, Info
+from strawberry.schema.config import StrawberryConfig
+
+from gateway.api import types
+from gateway.api.answers import context_answer, decision_answer, event_answer, visit_answer
+from gateway.api.banners import BannerRequest
+from gateway.api.context import RequestContext
+from gateway.api.inputs import EventInput, PageInput, plain
+from gateway.api.scalars import JSON, SCALARS, Cursor, DateTime
+from gateway.api.tracking import Tracked
+from gateway.auth import CredentialKind
+from gateway.errors import BadUserInput, Forbidden, Unavailable
+from gateway.model.ids import is_anonymous
+from gateway.store.connection import StoreUnavailable
+
+ContextInfo = Info[RequestContext, None]
+
+
+def _request(info: ContextInfo, placements: list[ID], user_id: str | None, page: PageInput | None) -> BannerRequest:
+    return BannerRequest(info.context.visitor(user_id), tuple(placements), plain(page))
+
+
+@strawberry.type(description="The answers to a batch of events.")
+class TrackResult:
+    """The answers to a batch of events."""
+
+    results: list[types.EventResult]
+    cursor: Cursor | None = strawberry.field(
+        description="Where the events stand in the log; null when the batch holds several visitors, or a position is not known."
+    )
+    server_time: DateTime = strawberry.field(description="The gateway's clock, so that a client can learn its own clock's offset.")
+    visitor_id: strawberry.Private[str | None]
+
+    @strawberry.field(description="Decisions after these events, in the same round trip.")
+    async def decisions(
+        self, info: ContextInfo, placements: list[ID], page: PageInput | None = None, max_wait_ms: int = 250
+    ) -> list[types.BannerDecision] | None:
+        """Wait until the context covers the events, then decide."""
+        if self.visitor_id is None:
+            raise BadUserInput("decisions needs a batch of one visitor in which an event was accepted", field="decisions")
+        request = BannerRequest(self.visitor_id, tuple(placements), plain(page))
+        given = await info.context.services.banners.decisions(request, self.cursor, max_wait_ms)
+        return [decision_answer(one) for one in given]
+
+
+def _track_result(info: ContextInfo, tracked: Tracked) -> TrackResult:
+    return TrackResult(
+        results=[event_answer(answer) for answer in tracked.answers],
+        cursor=None if tracked.cursor is None else Cursor(tracked.cursor),
+        server_time=DateTime(info.context.services.now_ms()),
+        visitor_id=tracked.visitor_id,
+    )
+
+
+@strawberry.type
+class Query:
+    """What can be asked."""
+
+    @strawberry.field(description="The banner for a placement: the visitor's of the token, or for a page alone by a publishable key.")
+    async def banner(
+        self,
+        info: ContextInfo,
+        placement: ID,
+        user_id: ID | None = None,
+        page: PageInput | None = None,
+        after: Cursor | None = None,
+        max_wait_ms: int = 0,
+    ) -> types.BannerDecision | None:
+        """One decision."""
+        request = _request(info, [placement], user_id, page)
+        given = await info.context.services.banners.decisions(request, after, max_wait_ms)
+        return decision_answer(given[0])
+
+    @strawberry.field(description="One decision for each placement, in that order.")
+    async def banners(
+        self,
+        info: ContextInfo,
+        placements: list[ID],
+        user_id: ID | None = None,
+        page: PageInput | None = None,
+        after: Cursor | None = None,
+        max_wait_ms: int = 0,
+    ) -> list[types.BannerDecision] | None:
+        """Several decisions from one read of the context."""
+        request = _request(info, placements, user_id, page)
+        given = await info.context.services.banners.decisions(request, after, max_wait_ms)
+        return [decision_answer(one) for one in given]
+
+    @strawberry.field(description="What is known of a visitor now; null when nothing is.")
+    async def user_context(self, info: ContextInfo, user_id: ID | None = None) -> types.UserContext | None:
+        """A visitor's context. The token of an anonymous id that joined a user does not show that person's data."""
+        context = info.context
+        visitor_id = context.required_visitor(user_id)
+        try:
+            found = await context.services.reader.read(visitor_id)
+        except StoreUnavailable as problem:
+            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        is_secret = context.credential.kind is CredentialKind.SECRET
+        if found.joined and not is_secret:
+            raise Forbidden("this anonymous visitor joined a known one; the token of the known visitor shows the context")
+        if found.context is None:
+            return None
+        return context_answer(found.context, context.services.now_ms(), may_see_traits=is_secret)
+
+
+@strawberry.type
+class Mutation:
+    """What can be sent."""
+
+    @strawberry.mutation(
+        description="A new anonymous visitor and its signed token; writes nothing. With `token`: renews that visitor's, "
+        "also within a grace time after its end."
+    )
+    async def start_visit(self, info: ContextInfo, token: str | None = None) -> types.Visit | None:
+        """Start or renew a visit."""
+        context = info.context
+        context.authenticated()
+        authenticator = context.services.authenticator
+        visit = authenticator.start_visit() if token is None else authenticator.renew_visit(token)
+        return visit_answer(visit, context.services.now_ms())
+
+    @strawberry.mutation(description="Send events. Each is answered on its own: one that is rejected takes no other along.")
+    async def track(self, info: ContextInfo, events: list[EventInput], sent_at: DateTime | None = None) -> TrackResult | None:
+        """Send events."""
+        context = info.context
+        tracked = await context.services.tracking.track(context.authenticated(), plain(events), sent_at, context.traceparent)
+        return _track_result(info, tracked)
+
+    @strawberry.mutation(
+        description="Join an anonymous visitor to a known one, and set traits. The token of the known visitor says who; "
+        "`anonymousToken` proves the anonymous side. With a secret key: userId, anonymousId. An anonymous id joins one user, once."
+    )
+    async def identify(
+        self,
+        info: ContextInfo,
+        message_id: ID,
+        user_id: ID | None = None,
+        anonymous_id: ID | None = None,
+        anonymous_token: str | None = None,
+        traits: JSON | None = None,
+        timestamp: DateTime | None = None,
+        sent_at: DateTime | None = None,
+    ) -> TrackResult | None:
+        """Join an anonymous visitor to a known one."""
+        context = info.context
+        known = context.required_visitor(user_id)
+        if is_anonymous(known):
+            raise Forbidden("identify needs the token of the known visitor, which the shop's server makes, or a secret key")
+        is_secret = context.credential.kind is CredentialKind.SECRET
+        joined = _anonymous_side(context, anonymous_id, anonymous_token, is_secret=is_secret)
+        if not is_secret and isinstance(traits, dict) and (hidden := sorted(set(traits) - context.services.public_traits)):
+            raise Forbidden(f"these traits need a secret key: {', '.join(hidden)[:200]}", field="traits")
+        event = {
+            "message_id": message_id,
+            "type": "IDENTIFY",
+            "visitor_id": joined or known,
+            "payload": {"user_id": known, "traits": traits},
+        }
+        return _track_result(info, await context.services.tracking.send(event, sent_at, timestamp, context.traceparent))
+
+    @strawberry.mutation(description="Whether the visitor wants personalization, and may be counted in statistics. Holds at once.")
+    async def set_consent(
+        self,
+        info: ContextInfo,
+        personalization: bool,
+        message_id: ID,
+        measurement: bool | None = None,
+        user_id: ID | None = None,
+        timestamp: DateTime | None = None,
+        sent_at: DateTime | None = None,
+    ) -> TrackResult | None:
+        """Set consent."""
+        context = info.context
+        event = {
+            "message_id": message_id,
+            "type": "CONSENT",
+            "visitor_id": context.required_visitor(user_id),
+            "payload": {"personalization": personalization, "measurement": measurement},
+        }
+        return _track_result(info, await context.services.tracking.send(event, sent_at, timestamp, context.traceparent))
+
+    @strawberry.mutation(description="Erase a visitor: what was received up to now is gone, what comes later starts anew. (secret)")
+    async def delete_user(self, info: ContextInfo, user_id: ID, message_id: ID) -> TrackResult | None:
+        """Erase a visitor."""
+        context = info.context
+        context.secret()
+        event = {"message_id": message_id, "type": "DELETE", "visitor_id": context.required_visitor(user_id), "payload": {}}
+        return _track_result(info, await context.services.tracking.send(event, None, None, context.traceparent))
+
+
+def _anonymous_side(context: RequestContext, anonymous_id: str | None, anonymous_token: str | None, *, is_secret: bool) -> str | None:
+    """The anonymous id that joins, proven by its token or named with a secret key."""
+    if anonymous_token is not None:
+        proven = context.services.authenticator.anonymous_id_of(anonymous_token)
+        if anonymous_id is not None and anonymous_id != proven:
+            raise BadUserInput("anonymousId is not the visitor of anonymousToken; leave one of them out", field="anonymousId")
+        return proven
+    if anonymous_id is None:
+        return None
+    if not is_secret:
+        raise Forbidden("anonymousId alone needs a secret key; send anonymousToken, which proves it", field="anonymousId")
+    if not is_anonymous(anonymous_id):
+        raise BadUserInput("anonymousId must be an id that startVisit made", field="anonymousId")
+    return context.services.authenticator.check_visitor_id(anonymous_id, "anonymousId")
+
+
+@strawberry.type
+class Subscription:
+    """What can be followed."""
+
+    @strawberry.subscription(
+        description="Decisions as they change. `shown`: ids of the decisions the page already shows; the first decision of a "
+        "placement is sent only where it differs from that."
+    )
+    async def banner_changed(
+        self,
+        info: ContextInfo,
+        placements: list[ID],
+        user_id: ID | None = None,
+        page: PageInput | None = None,
+        shown: list[ID] = [],  # noqa: B006  # read only; Strawberry shows it as the default of the schema
+    ) -> AsyncIterator[types.BannerDecision]:
+        """Follow some placements."""
+        request = _request(info, placements, user_id, page)
+        async for given in info.context.services.banners.changes(request, shown):
+            yield decision_answer(given)
+
+
+def build_schema(*, suggestions: bool = True) -> strawberry.Schema:
+    """The schema. Without `suggestions` an unknown field gets no hint of a known one."""
+    config = StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not suggestions)
+    schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription, config=config)
+    _drop_null_defaults(schema)
+    return schema
+
+
+def _drop_null_defaults(schema: strawberry.Schema) -> None:
+    """Python's default None means "absent": without this the schema would say `= null` for each of them."""
+    for named in schema._schema.type_map.values():
+        if isinstance(named, GraphQLInputObjectType):
+            inputs = list(named.fields.values())
+        elif isinstance(named, GraphQLObjectType):
+            inputs = [argument for field in named.fields.values() for argument in field.args.values()]
+        else:
+            continue
+        for one in inputs:
+            if one.default_value is None:
+                one.default_value = Undefined
+
+
+def export_schema() -> str:
+    """The text of `schema.graphql`."""
+    return build_schema().as_str().rstrip() + "\n"

@@ -1,0 +1,131 @@
+"""The wiring of a gateway process: the one place where parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.api.banners import BannerService
+from gateway.api.context import RequestContext, Services
+from gateway.api.http import GraphQLEndpoint
+from gateway.api.schema import build_schema
+from gateway.api.tracking import TrackingService
+from gateway.api.transport import RequestInfo, TransportSettings
+from gateway.auth import Authenticator, Credential
+from gateway.clock import NowMs, system_now_ms
+from gateway.ingest.publisher import EventPublisher
+from gateway.model.ruleset import Ruleset
+from gateway.settings import Settings
+from gateway.store.connection import STORE_ERRORS, connect
+from gateway.store.notices import NoticeBus
+from gateway.store.reader import ContextReader
+from gateway.store.writer import ContextWriter
+from gateway.telemetry import Metrics
+
+READY_SECONDS = 2.0
+KAFKA_START_SECONDS = 5.0
+
+
+class Gateway:
+    """One gateway process. `app` is the ASGI application; `close_streams` comes before the server's own shutdown."""
+
+    def __init__(self, settings: Settings, ruleset: Ruleset, now_ms: NowMs = system_now_ms) -> None:
+        self._settings = settings
+        self.metrics = Metrics()
+        self._redis: Redis = connect(settings.redis_url, settings.redis_timeout_ms)
+        self._bus = NoticeBus(self._redis, self.metrics)
+        self._publisher = EventPublisher(settings.kafka_bootstrap, self.metrics)
+        authenticator = Authenticator(settings, now_ms)
+        reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
+        writer = ContextWriter(self._redis, now_ms, settings.context_retention_days * 86_400_000)
+        self._services = Services(
+            authenticator=authenticator,
+            banners=BannerService(settings, ruleset, reader, self._bus, self.metrics, now_ms),
+            tracking=TrackingService(settings, authenticator, self._publisher, writer, self.metrics, now_ms),
+            reader=reader,
+            public_traits=frozenset(settings.public_traits),
+            now_ms=now_ms,
+        )
+        production = settings.environment == "production"
+        self._endpoint = GraphQLEndpoint(
+            build_schema(suggestions=not production),
+            authenticate=authenticator.authenticate,
+            make_context=self._context,
+            settings=TransportSettings(
+                allowed_origins=frozenset(settings.allowed_origins),
+                production=production,
+                make_event_id=_event_id,
+                max_connections=settings.max_subscriptions,
+            ),
+        )
+        self.app = Starlette(
+            routes=[
+                Route("/graphql", self._endpoint),
+                Route("/healthz", self._health),
+                Route("/readyz", self._readiness),
+                Route("/metrics", self._metrics_page),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    def _context(self, info: RequestInfo) -> RequestContext:
+        credential = info.credential
+        if not isinstance(credential, Credential):
+            raise TypeError("the credential was not made by our Authenticator")
+        return RequestContext(self._services, credential, info.traceparent)
+
+    async def close_streams(self) -> None:
+        """Close WebSockets with 1012 and end event streams, so that clients connect to another process."""
+        await self._endpoint.shutdown()
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        self._publisher.start()
+        listening = asyncio.create_task(self._bus.run())
+        # Better a first request that works; without Kafka the gateway serves banners all the same.
+        await self._publisher.wait_ready(KAFKA_START_SECONDS)
+        try:
+            yield
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+            await self._publisher.stop()
+            await self._redis.aclose()
+
+    async def _health(self, _request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def _readiness(self, _request: Request) -> Response:
+        problems: dict[str, str] = {}
+        if not self._publisher.is_ready:
+            problems["kafka"] = f"no broker of {self._settings.kafka_bootstrap} can be reached"
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._redis.ping()
+        except STORE_ERRORS as error:
+            problems["redis"] = f"the context store does not answer ({type(error).__name__})"
+        status = 503 if problems else 200
+        return JSONResponse({"status": "unavailable" if problems else "ready", "problems": problems}, status_code=status)
+
+    async def _metrics_page(self, _request: Request) -> Response:
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _event_id(payload: Mapping[str, Any]) -> str | None:
+    """The SSE event id of a pushed decision: its own id, so that a reconnecting client says what it shows."""
+    data = payload.get("data")
+    if not isinstance(data, Mapping) or len(data) != 1:
+        return None
+    (decision,) = data.values()
+    found = decision.get("id") if isinstance(decision, Mapping) else None
+    return found if isinstance(found, str) else None

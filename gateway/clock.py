@@ -1,0 +1,14 @@
+"""The clock, as a value that is passed in: tests move it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+NowMs = Callable[[], int]
+"""Gives the time in milliseconds since the epoch."""
+
+
+def system_now_ms() -> int:
+    """The machine's time."""
+    return time.time_ns() // 1_000_000

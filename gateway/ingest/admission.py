@@ -1,0 +1,40 @@
+"""Admission: how many events may be on their way to Kafka at once. Orders are the last to be shed.
+
+What does not get in is refused before anything is written, with the time after which to try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from gateway.errors import Throttled
+from gateway.model.events import Event
+from gateway.model.names import Topic
+from gateway.model.events import topic_of
+
+SHARE_OF_OTHERS: Final = 0.8
+"""Events that are no orders are shed when this share of the places is taken."""
+RETRY_AFTER_MS: Final = 500
+
+
+class Admission:
+    """Counts events in flight. One instance a process."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken = 0
+
+    @contextmanager
+    def admit(self, events: Sequence[Event]) -> Iterator[None]:
+        """Hold places for these events, or raise `Throttled`."""
+        has_order = any(topic_of(event.type) is Topic.PURCHASE_EVENTS for event in events)
+        limit = self._places if has_order else int(self._places * SHARE_OF_OTHERS)
+        if self._taken + len(events) > limit:
+            raise Throttled("too many events are on their way; send these again later", retry_after_ms=RETRY_AFTER_MS)
+        self._taken += len(events)
+        try:
+            yield
+        finally:
+            self._taken -= len(events)

@@ -1,0 +1,168 @@
+"""Change notices: one Redis connection of the process that listens for the visitors somebody waits for.
+
+A notice says only "look again". The gap-free hand-over, in order:
+
+    1. a watch begins dirty, so its owner reads at once
+    2. the channel is subscribed; the confirmation marks the watch dirty again: what changed between 1 and 2 is seen
+    3. every notice marks it dirty; the owner reads after that, from the primary
+    4. every later confirmation (the connection was lost and made anew) marks it dirty: a gap was possible
+
+redis-py sends PING on a subscribed connection but never looks for the answer, so this module has a deadline of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from gateway.model.names import notice_channel
+from gateway.store.connection import STORE_ERRORS
+from gateway.telemetry import Metrics
+
+PING_SECONDS: Final = 2.0
+SILENCE_SECONDS: Final = 6.0
+RECONNECT_SECONDS: Final = 0.2
+_OWN_CHANNEL: Final = "{gateway}:notices"
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """A wish to hear of changes of some visitors. Wait until it is dirty, clear it, then read."""
+
+    def __init__(self, bus: NoticeBus) -> None:
+        self._bus = bus
+        self._dirty = asyncio.Event()
+        self._dirty.set()
+        self._visitor_ids: set[str] = set()
+
+    def follow(self, visitor_ids: Iterable[str]) -> bool:
+        """Hear of these visitors too; says whether one was new (then a read made before may have missed a change)."""
+        new = set(visitor_ids) - self._visitor_ids
+        self._visitor_ids |= new
+        for visitor_id in new:
+            self._bus._add(visitor_id, self)
+        return bool(new)
+
+    def clear(self) -> None:
+        """Make clean, before a read that will see all that was noticed so far."""
+        self._dirty.clear()
+
+    def mark(self) -> None:
+        """Something may have changed."""
+        self._dirty.set()
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Wait until dirty, or until the time has passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._dirty.wait()
+
+    def close(self) -> None:
+        """Stop listening. Safe to call twice."""
+        for visitor_id in self._visitor_ids:
+            self._bus._remove(visitor_id, self)
+        self._visitor_ids = set()
+
+
+class NoticeBus:
+    """Runs the notice connection; `run` is a task of the application."""
+
+    def __init__(self, redis: Redis, metrics: Metrics) -> None:
+        self._redis = redis
+        self._metrics = metrics
+        self._watches: dict[str, set[Watch]] = {}
+        self._wanted: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+
+    def watch(self, *visitor_ids: str) -> Watch:
+        """A watch of these visitors, dirty from the start. Close it when done."""
+        watch = Watch(self)
+        watch.follow(visitor_ids)
+        return watch
+
+    def _add(self, visitor_id: str, watch: Watch) -> None:
+        channel = notice_channel(visitor_id)
+        watches = self._watches.setdefault(channel, set())
+        watches.add(watch)
+        # Also for a second watch: the confirmation tells it that the channel is open.
+        self._wanted.put_nowait((True, channel))
+
+    def _remove(self, visitor_id: str, watch: Watch) -> None:
+        channel = notice_channel(visitor_id)
+        watches = self._watches.get(channel)
+        if watches is not None:
+            watches.discard(watch)
+            if not watches:
+                del self._watches[channel]
+                self._wanted.put_nowait((False, channel))
+
+    async def run(self) -> None:
+        """Listen until cancelled; a lost connection is made anew and everything marked dirty."""
+        while True:
+            try:
+                await self._listen()
+            except STORE_ERRORS as error:
+                log.warning("notice connection lost (%s); connecting again", type(error).__name__)
+            self._metrics.notice_reconnects.inc()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen(self) -> None:
+        pubsub = self._redis.pubsub()
+        sender: asyncio.Task[None] | None = None
+        try:
+            self._wanted = asyncio.Queue()
+            await pubsub.ssubscribe(_OWN_CHANNEL)
+            channels = list(self._watches)
+            for start in range(0, len(channels), 500):
+                await pubsub.ssubscribe(*channels[start : start + 500])
+            sender = asyncio.create_task(self._send(pubsub))
+            heard = time.monotonic()
+            while True:
+                message = await pubsub.get_message(timeout=PING_SECONDS / 2)
+                if message is not None:
+                    heard = time.monotonic()
+                    self._hear(message)
+                elif time.monotonic() - heard > SILENCE_SECONDS:
+                    raise TimeoutError("no answer to PING")
+                if sender.done():
+                    await sender
+        finally:
+            if sender is not None:
+                sender.cancel()
+                with contextlib.suppress(asyncio.CancelledError, *STORE_ERRORS):
+                    await sender
+            with contextlib.suppress(*STORE_ERRORS):
+                await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+
+    async def _send(self, pubsub: Any) -> None:
+        """Subscribe and unsubscribe as wished, many channels at once; PING when there is nothing else to say."""
+        while True:
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    wishes = [await self._wanted.get()]
+            except TimeoutError:
+                await pubsub.ping()
+                continue
+            while not self._wanted.empty() and len(wishes) < 500:
+                wishes.append(self._wanted.get_nowait())
+            last = {channel: wanted for wanted, channel in wishes}
+            added = [channel for channel, wanted in last.items() if wanted and channel in self._watches]
+            gone = [channel for channel, wanted in last.items() if not wanted and channel not in self._watches]
+            if added:
+                await pubsub.ssubscribe(*added)
+            if gone:
+                await pubsub.sunsubscribe(*gone)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["type"] not in ("smessage", "ssubscribe"):
+            return
+        channel = message["channel"]
+        name = channel.decode() if isinstance(channel, bytes) else channel
+        for watch in tuple(self._watches.get(name, ())):
+            watch.mark()

@@ -1,0 +1,241 @@
+"""Writing contexts: read the state, absorb, view, compare and set, with the change notice in the same step.
+
+One script writes state, context and notice when the state still begins with the write id that was read. Whoever fails
+reads again. Both the context writer and the gateway (consent, erasure) write this way; two of them at one visitor do no
+harm, by absorb.
+
+An anonymous id that is identified first becomes an alias that still holds its part, then its part is united into the
+known visitor's state. Both steps are unions, so a crash between them or a redelivery does no harm.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from gateway.clock import NowMs
+from gateway.model.codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
+from gateway.model.events import EventType
+from gateway.model.names import context_key, notice_channel, state_key
+from gateway.model.state import Absorbed, State, Update, absorb, erase, purge_withdrawn, screen_identifies, unite
+from gateway.model.view import context_of, encode_context, totals_of
+from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+
+MAX_ATTEMPTS: Final = 40
+
+# KEYS: state, context, channel. ARGV: expected write id ("" for none), state, context, time to live in ms.
+_COMPARE_AND_SET: Final = """
+if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+redis.call('SPUBLISH', KEYS[3], '')
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An update that is well-formed but cannot take effect: it belongs into the dead letters."""
+
+    update: Update
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a batch."""
+
+    absorbed: Absorbed = field(default_factory=Absorbed)
+    refused: list[Refused] = field(default_factory=list)
+    written: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+
+    def count(self, outcome: Absorbed) -> None:
+        """Add the outcome of one absorb that was stored."""
+        self.absorbed.fresh += outcome.fresh
+        self.absorbed.duplicates += outcome.duplicates
+        self.absorbed.below_seal += outcome.below_seal
+        self.absorbed.erased += outcome.erased
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is still to be stored for one visitor."""
+
+    updates: list[Update] = field(default_factory=list)
+    arrivals: list[State] = field(default_factory=list)
+    """States of anonymous ids that joined this visitor."""
+    erased_ms: int | None = None
+    """An erasure that reached this anonymous id through the visitor it had joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    visitor_id: str
+    expected: bytes
+    state: State
+    outcome: Absorbed
+    refused: tuple[Refused, ...]
+
+
+class ContextWriter:
+    """Stores updates into contexts. Safe to run many times over, and beside others."""
+
+    def __init__(self, redis: Redis, now_ms: NowMs, retention_ms: int) -> None:
+        self._redis = redis
+        self._now_ms = now_ms
+        self._retention_ms = retention_ms
+        self._sha: str | None = None
+
+    async def apply(self, updates: Iterable[Update]) -> Applied:
+        """Absorb `updates`; when this returns, they are stored. Raises `StoreUnavailable`; then applying again is safe."""
+        work: dict[str, _Work] = {}
+        for update in updates:
+            work.setdefault(update.visitor_id, _Work()).updates.append(update)
+        applied = Applied()
+        try:
+            for _ in range(MAX_ATTEMPTS):
+                if not work:
+                    return applied
+                work = await self._round(work, applied)
+        except STORE_ERRORS as error:
+            raise StoreUnavailable(f"the context store did not take a write: {type(error).__name__}: {error}") from error
+        raise StoreUnavailable(f"a context changed {MAX_ATTEMPTS} times while it was written")
+
+    async def _round(self, work: dict[str, _Work], applied: Applied) -> dict[str, _Work]:
+        """One read and one write for each visitor; gives what is left to do."""
+        left: dict[str, _Work] = {}
+        writes: list[_Write] = []
+        states = await self._read(work)
+        for visitor_id, todo in work.items():
+            write_id, state = states[visitor_id]
+            if state.alias_of is not None and todo.erased_ms is None:
+                _forward(left, state, todo.updates)
+                continue
+            aliases = [part for part in state.parts if part != visitor_id]
+            erased_ms = _erasure(todo.updates)
+            if erased_ms is not None and aliases:
+                # First the aliases, then the visitor: after a crash between them the redelivered erasure still finds them.
+                await self._erase_aliases(aliases, erased_ms, applied)
+            write = _plan(visitor_id, write_id, state, todo)
+            if write.state == state:
+                applied.unchanged += 1
+                applied.count(write.outcome)
+                applied.refused.extend(write.refused)
+            else:
+                writes.append(write)
+            for arrival in todo.arrivals:
+                if arrival.link and state.cutoff_ms is not None and arrival.link.received_at_ms <= state.cutoff_ms:
+                    left.setdefault(arrival.visitor_id, _Work()).erased_ms = state.cutoff_ms
+        for write, stored in zip(writes, await self._store(writes), strict=True):
+            if not stored:
+                applied.conflicts += 1
+                _again(left, write.visitor_id, work[write.visitor_id])
+                continue
+            applied.written += 1
+            applied.count(write.outcome)
+            applied.refused.extend(write.refused)
+            if write.state.alias_of is not None:
+                _forward(left, write.state, [])
+        return left
+
+    async def _erase_aliases(self, aliases: Sequence[str], erased_ms: int, applied: Applied) -> None:
+        work = {alias: _Work(erased_ms=erased_ms) for alias in aliases}
+        for _ in range(MAX_ATTEMPTS):
+            if not work:
+                return
+            work = await self._round(work, applied)
+        raise StoreUnavailable("an alias changed too often while it was erased")
+
+    async def _read(self, visitor_ids: Iterable[str]) -> dict[str, tuple[bytes, State]]:
+        ids = list(visitor_ids)
+        pipeline = self._redis.pipeline(transaction=False)
+        for visitor_id in ids:
+            pipeline.get(state_key(visitor_id))
+        found: dict[str, tuple[bytes, State]] = {}
+        for visitor_id, stored in zip(ids, await pipeline.execute(), strict=True):
+            if stored is None:
+                found[visitor_id] = (b"", State(visitor_id))
+                continue
+            try:
+                found[visitor_id] = (stored[:WRITE_ID_BYTES], decode_state(stored))
+            except UnreadableState as problem:
+                raise StoreUnavailable(f"{problem}; rebuild the contexts from the log") from problem
+        return found
+
+    async def _store(self, writes: Sequence[_Write]) -> list[bool]:
+        if not writes:
+            return []
+        arguments = [self._arguments(write) for write in writes]
+        for _ in range(2):
+            if self._sha is None:
+                self._sha = await self._redis.script_load(_COMPARE_AND_SET)
+            pipeline = self._redis.pipeline(transaction=False)
+            for argument in arguments:
+                pipeline.evalsha(self._sha, 3, *argument)
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            if not any(isinstance(answer, NoScriptError) for answer in answers):
+                break
+            # The server restarted and forgot the script. What was stored meanwhile is only written once more.
+            self._sha = None
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [answer == 1 for answer in answers]
+
+    def _arguments(self, write: _Write) -> tuple[str | bytes | int, ...]:
+        totals = totals_of(write.state)
+        state = purge_withdrawn(write.state, totals.withdrawn_since_ms, self._now_ms())
+        return (
+            state_key(write.visitor_id),
+            context_key(write.visitor_id),
+            notice_channel(write.visitor_id),
+            write.expected,
+            encode_state(state, secrets.token_bytes(WRITE_ID_BYTES)),
+            encode_context(context_of(state, totals)),
+            self._retention_ms,
+        )
+
+
+def _plan(visitor_id: str, write_id: bytes, state: State, todo: _Work) -> _Write:
+    new = state if todo.erased_ms is None else erase(state, todo.erased_ms)
+    for arrival in todo.arrivals:
+        new = unite(new, arrival)
+    updates, conflicting = screen_identifies(new, todo.updates)
+    new, outcome = absorb(new, updates)
+    if new.link is not None and new.alias_of is None and new.link.user_id != visitor_id:
+        new = replace(new, alias_of=new.link.user_id)
+    return _Write(visitor_id, write_id, new, outcome, tuple(_second_identify(update) for update in conflicting))
+
+
+def _second_identify(update: Update) -> Refused:
+    return Refused(update, "ALREADY_IDENTIFIED", "this anonymous id joined another user before; one anonymous id joins one user, once")
+
+
+def _forward(left: dict[str, _Work], alias: State, updates: Sequence[Update]) -> None:
+    """Lead what came for an alias to the visitor it joined, together with the part that the alias holds."""
+    assert alias.alias_of is not None
+    target = left.setdefault(alias.alias_of, _Work())
+    target.updates.extend(updates)
+    target.arrivals.append(alias)
+
+
+def _again(left: dict[str, _Work], visitor_id: str, todo: _Work) -> None:
+    target = left.setdefault(visitor_id, _Work())
+    target.updates.extend(todo.updates)
+    target.arrivals.extend(todo.arrivals)
+    if todo.erased_ms is not None:
+        target.erased_ms = max(target.erased_ms or 0, todo.erased_ms)
+
+
+def _erasure(updates: Iterable[Update]) -> int | None:
+    times = [u.event.received_at_ms for u in updates if u.event is not None and u.event.type is EventType.DELETE]
+    return max(times, default=None)
+
