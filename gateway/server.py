@@ -15,6 +15,7 @@ from gateway.settings import Settings, load_settings
 from gateway.telemetry import configure_logging
 
 SHUTDOWN_SECONDS = 8
+PEER_TIMEOUT_MS = 20_000
 FIRST_VERSION = 1
 
 
@@ -54,6 +55,9 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as problem:
         listener.close()
         raise CannotStart(f"the gateway cannot listen on {host}:{port}: {problem.strerror}; choose another with --port") from problem
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # A peer that takes nothing for so long is gone; ASGI has no other way to let go of its socket.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PEER_TIMEOUT_MS)
     listener.set_inheritable(True)
     return listener
 
@@ -66,6 +70,7 @@ def _config(gateway: Gateway | None) -> uvicorn.Config:
         ws="websockets-sansio",
         ws_max_size=64 * 1024,
         ws_ping_interval=None,
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
         workers=2,

@@ -209,5 +209,5 @@ async def serve(**settings: Any) -> AsyncIterator[Toy]:
 async def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
     """Wait until the condition holds; fails after the deadline."""
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - it waits for states that nothing announces
             await asyncio.sleep(0.005)

@@ -90,7 +90,7 @@ class StreamFailed(Exception):
 
 
 class ResponseStream:
-    """The results of a subscription, pulled one at a time: the resolver is asked for the next one only after this one went out."""
+    """The results of a subscription, pulled one at a time: the resolver is asked for one only after the last went out."""
 
     def __init__(self, executor: Executor[Any], source: AsyncIterator[Any]) -> None:
         self._executor = executor

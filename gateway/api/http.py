@@ -46,7 +46,9 @@ _PRIVATE: Final = [(b"cache-control", b"private, no-store"), (b"x-content-type-o
 class _HttpError(Exception):
     """An answer with a status of its own, whatever the client accepts."""
 
-    def __init__(self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_REQUEST, headers: RawHeaders | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_REQUEST, headers: RawHeaders | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.errors: list[ErrorEntry] = [{"message": message, "extensions": {"code": code.value}}]
@@ -123,7 +125,8 @@ class GraphQLEndpoint:
         media_type = JSON
         try:
             if scope["method"] == "OPTIONS":
-                return await self._preflight(headers, send)
+                await self._preflight(headers, send)
+                return
             accepted = self._admit(scope["method"], headers)
             media_type = accepted[0]
             await self._operation(scope, headers, accepted, receive, send, extra)
@@ -133,7 +136,7 @@ class GraphQLEndpoint:
             status = 200 if media_type == JSON else refusal.status
             await _respond(send, status, media_type, {"errors": refusal.errors}, [*_refusal_headers(refusal), *extra])
         except _Gone:
-            return
+            pass
 
     async def _preflight(self, headers: dict[str, str], send: Send) -> None:
         found = preflight_headers(headers.get("origin"), self._settings.allowed_origins, _METHODS)
@@ -169,7 +172,8 @@ class GraphQLEndpoint:
         except RequestRefused as refusal:
             if not streams:
                 raise
-            return await self._event_stream(scope, headers, None, _refusing(refusal), receive, send, extra)
+            await self._event_stream(scope, headers, None, _refusing(refusal), receive, send, extra)
+            return
         if body is None and kind is OperationType.MUTATION:
             raise _HttpError(405, "Send mutations by POST.", headers=[(b"allow", b"POST")])
         if kind is OperationType.SUBSCRIPTION and not streams:
@@ -179,7 +183,8 @@ class GraphQLEndpoint:
             streams = True
         if streams:
             start = self._starter(prepared, request, kind, self._info(scope, headers, credential, streams=True))
-            return await self._event_stream(scope, headers, credential, start, receive, send, extra)
+            await self._event_stream(scope, headers, credential, start, receive, send, extra)
+            return
         reply = await self._execute(prepared, request, self._info(scope, headers, credential, streams=False))
         await _respond(send, 200, accepted[0], reply.payload, extra)
 
@@ -285,7 +290,9 @@ class GraphQLEndpoint:
         headers = _headers(scope)
         address = _address(scope)
         if not origin_allowed(headers.get("origin"), self._settings.allowed_origins):
-            return await _refuse_handshake(scope, send, 403, {"message": "This origin is not allowed.", "extensions": {"code": "FORBIDDEN"}})
+            return await _refuse_handshake(
+                scope, send, 403, {"message": "This origin is not allowed.", "extensions": {"code": "FORBIDDEN"}}
+            )
         if self._stopping:
             return await _refuse_handshake(scope, send, 503, gateway_entry(Unavailable("The gateway restarts: try again.")))
         try:
@@ -347,7 +354,8 @@ async def _respond(send: Send, status: int, media_type: str, payload: dict[str, 
 async def _refuse_handshake(scope: Scope, send: Send, status: int, entry: ErrorEntry) -> None:
     """Refuse a WebSocket before it is accepted; where the server has no way to say why, it answers 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
-        return await send({"type": "websocket.close"})
+        await send({"type": "websocket.close"})
+        return
     body = orjson.dumps({"errors": [entry]})
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_PRIVATE]
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})

@@ -105,7 +105,9 @@ class EventStream:
             return  # nobody reads
         try:
             if why is _Cut.EXPIRED:
-                await self._write(next_event({"errors": [gateway_entry(Unauthenticated("The token has expired: get another one."))]}))
+                await self._write(
+                    next_event({"errors": [gateway_entry(Unauthenticated("The token has expired: get another one."))]})
+                )
             await self._end()
         except _StreamCut:
             return

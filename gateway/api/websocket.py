@@ -73,7 +73,8 @@ class WebSocketSession:
         if protocol.SUBPROTOCOL not in self._handshake.subprotocols:
             await self._send_raw({"type": "websocket.accept"})
             self._end_by(self._core.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE))
-            return await self._close()
+            await self._close()
+            return
         await self._send_raw({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL})
         self._call_later(self._settings.init_timeout_s, self._core.init_timed_out)
         tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._keep_alive())]
@@ -143,7 +144,9 @@ class WebSocketSession:
 
     def _judge(self, authorization: str | None) -> list[protocol.Action]:
         try:
-            self._credential = self._service.authenticate(authorization if authorization is not None else self._handshake.authorization)
+            self._credential = self._service.authenticate(
+                authorization if authorization is not None else self._handshake.authorization
+            )
         except Unauthenticated:
             return self._core.refused()
         expires_at = self._credential.expires_at

@@ -6,96 +6,16 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import orjson
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from tests.toy_gateway import ORIGIN, Toy, eventually, serve
-
-PROTOCOL = [Subprotocol("graphql-transport-ws")]
-DEADLINE_S = 5.0
-
-
-async def tell(ws: ClientConnection, **message: Any) -> None:
-    await ws.send(orjson.dumps(message).decode())
-
-
-async def hear(ws: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(DEADLINE_S):
-        found: dict[str, Any] = orjson.loads(await ws.recv())
-        return found
-
-
-async def close_code(ws: ClientConnection) -> int | None:
-    async with asyncio.timeout(DEADLINE_S):
-        try:
-            while True:
-                await ws.recv()
-        except ConnectionClosed as closed:
-            return closed.rcvd.code if closed.rcvd else None
-
-
-@asynccontextmanager
-async def ready(toy: Toy, payload: dict[str, Any] | None = None) -> AsyncIterator[ClientConnection]:
-    async with connect(toy.ws_url, subprotocols=PROTOCOL) as ws:
-        await tell(ws, type="connection_init", payload=payload)
-        assert await hear(ws) == {"type": "connection_ack"}
-        yield ws
-
-
-async def start(ws: ClientConnection, operation_id: str, query: str, **payload: Any) -> None:
-    await tell(ws, type="subscribe", id=operation_id, payload={"query": query, **payload})
-
-
-class Events:
-    """Reads an event stream block by block."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.response = response
-        self._chunks = response.aiter_raw()
-        self._rest = b""
-
-    async def block(self) -> bytes | None:
-        async with asyncio.timeout(DEADLINE_S):
-            while b"\n\n" not in self._rest:
-                try:
-                    self._rest += await anext(self._chunks)
-                except StopAsyncIteration:
-                    assert self._rest == b""
-                    return None
-            block, _, self._rest = self._rest.partition(b"\n\n")
-            return block
-
-    async def all(self) -> list[bytes]:
-        """The blocks up to the end of the stream, without comments."""
-        found: list[bytes] = []
-        while (block := await self.block()) is not None:
-            if block != b":":
-                found.append(block)
-        return found
-
-
-@asynccontextmanager
-async def stream(toy: Toy, query: str, headers: dict[str, str] | None = None, **body: Any) -> AsyncIterator[Events]:
-    async with (
-        httpx.AsyncClient(timeout=DEADLINE_S) as client,
-        client.stream("POST", toy.url, json={"query": query, **body}, headers={"accept": "text/event-stream", **(headers or {})}) as response,
-    ):
-        yield Events(response)
-
-
-def data(block: bytes) -> dict[str, Any]:
-    (line,) = [line for line in block.split(b"\n") if line.startswith(b"data: ")]
-    found: dict[str, Any] = orjson.loads(line.removeprefix(b"data: "))
-    return found
-
+from tests.toy_gateway import ORIGIN, eventually, serve
+from tests.transport_clients import PROTOCOL, close_code, data, hear, raw_stream_request, ready, start, stream, tell
 
 # WebSocket
 
@@ -118,10 +38,15 @@ async def test_ws_query_mutation_and_subscription() -> None:
 async def test_ws_request_errors_are_error_messages() -> None:
     """WS-ERROR: a document that is refused is answered by error, and the socket lives on."""
     async with serve() as toy, ready(toy) as ws:
-        for query, code in (("{", "GRAPHQL_PARSE_FAILED"), ("{ nope }", "GRAPHQL_VALIDATION_FAILED"), ("query ($of: Int!) { square(of: $of) }", "BAD_USER_INPUT")):
+        for query, code in (
+            ("{", "GRAPHQL_PARSE_FAILED"),
+            ("{ nope }", "GRAPHQL_VALIDATION_FAILED"),
+            ("query ($of: Int!) { square(of: $of) }", "BAD_USER_INPUT"),
+        ):
             await start(ws, "e", query)
             message = await hear(ws)
-            assert message["type"] == "error" and message["payload"][0]["extensions"]["code"] == code
+            assert message["type"] == "error"
+            assert message["payload"][0]["extensions"]["code"] == code
         await tell(ws, type="ping", payload={"n": 1})
         assert await hear(ws) == {"type": "pong", "payload": {"n": 1}}
 
@@ -132,7 +57,8 @@ async def test_ws_failure_before_the_first_result_is_an_error_message(why: str, 
     async with serve() as toy, ready(toy) as ws:
         await start(ws, "f", f'subscription {{ fail(why: "{why}") }}')
         message = await hear(ws)
-        assert message["type"] == "error" and "secret" not in str(message)
+        assert message["type"] == "error"
+        assert "secret" not in str(message)
         assert message["payload"][0]["extensions"]["code"] == {"defect": "INTERNAL_SERVER_ERROR"}.get(why, why.upper())
     assert ("secret detail" in caplog.text) is (why == "defect")
 
@@ -199,7 +125,9 @@ async def test_ws_4403_token_that_expires_in_mid_stream() -> None:
         await eventually(lambda: toy.board.closed == 1)
 
 
-@pytest.mark.parametrize("origin", ["https://evil.com", "null", "https://shop.example.evil.com", "https://shop.example:8443", "http://shop.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.com", "null", "https://shop.example.evil.com", "https://shop.example:8443", "http://shop.example"]
+)
 async def test_ws_foreign_origins_are_refused_before_the_handshake(origin: str) -> None:
     """WS-ORIGIN: a page of another origin gets HTTP 403 and no socket."""
     async with serve() as toy:
@@ -287,117 +215,6 @@ async def test_mutations_go_on_when_their_carrier_is_cut() -> None:
         await eventually(lambda: toy.board.written == ["last", "last"])
 
 
-# SSE
-
-
-async def test_sse_subscription() -> None:
-    """SSE-DISTINCT: headers against buffering and caching, a comment at once, next events with ids, complete, end."""
-    async with (
-        serve(make_event_id=lambda payload: f"id-{payload['data']['count']}") as toy,
-        stream(toy, "subscription { count(to: 2) }") as events,
-    ):
-        assert events.response.status_code == 200
-        assert events.response.headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert events.response.headers["cache-control"] == "private, no-store"
-        assert events.response.headers["x-accel-buffering"] == "no"
-        assert await events.block() == b":"
-        assert await events.all() == [
-            b'event: next\nid: id-0\ndata: {"data":{"count":0}}',
-            b'event: next\nid: id-1\ndata: {"data":{"count":1}}',
-            b"event: complete\ndata:",
-        ]
-
-
-async def test_sse_query_mutation_and_get() -> None:
-    """SSE-DISTINCT: queries and mutations give one next and complete; a GET works with its proof against forgery."""
-    async with serve() as toy:
-        for query in ("{ hello }", 'mutation { write(text: "t") }'):
-            async with stream(toy, query) as events:
-                first, last = await events.all()
-                assert "data" in data(first) and last == b"event: complete\ndata:"
-        headers = {"accept": "text/event-stream", "graphql-require-preflight": "1", "last-event-id": "id-7", "authorization": "Bearer ann"}
-        async with httpx.AsyncClient() as client:
-            response = await client.get(toy.url, params={"query": "subscription { count(to: 1) }"}, headers=headers)
-        assert response.text.count("event: next") == response.text.count("event: complete") == 1
-        info = toy.board.infos[-1]
-        assert (info.transport, info.last_event_id, info.credential) == ("sse", "id-7", info.credential)
-
-
-async def test_sse_is_used_for_a_subscription_that_accepts_it_second() -> None:
-    """SSE-ACCEPT: a client that lists text/event-stream after JSON gets JSON for queries and a stream for subscriptions."""
-    accept = {"accept": "application/json, text/event-stream"}
-    async with serve() as toy, httpx.AsyncClient() as client:
-        query = await client.post(toy.url, json={"query": "{ hello }"}, headers=accept)
-        subscription = await client.post(toy.url, json={"query": "subscription { count(to: 1) }"}, headers=accept)
-    assert query.json() == {"data": {"hello": "hello world"}}
-    assert subscription.headers["content-type"].startswith("text/event-stream")
-
-
-@pytest.mark.parametrize(
-    ("query", "headers", "code"),
-    [
-        ("{", {}, "GRAPHQL_PARSE_FAILED"),
-        ("subscription { nope }", {}, "GRAPHQL_VALIDATION_FAILED"),
-        ("subscription { count(to: 1) }", {"authorization": "Bearer forged"}, "UNAUTHENTICATED"),
-        ('subscription { fail(why: "forbidden") }', {}, "FORBIDDEN"),
-        ('subscription { fail(why: "forbidden", after: 1) }', {}, "FORBIDDEN"),
-    ],
-)
-async def test_sse_refusals_for_good_are_next_then_complete(query: str, headers: dict[str, str], code: str) -> None:
-    """SSE-REFUSED: what trying again does not heal is a next with errors, then complete."""
-    async with serve() as toy, stream(toy, query, headers) as events:
-        blocks = await events.all()
-    assert blocks[-1] == b"event: complete\ndata:"
-    assert data(blocks[-2])["errors"][0]["extensions"]["code"] == code
-
-
-@pytest.mark.parametrize("after", [0, 1])
-@pytest.mark.parametrize(("why", "code"), [("unavailable", "UNAVAILABLE"), ("defect", "INTERNAL_SERVER_ERROR")])
-async def test_sse_failures_that_may_heal_end_without_complete(why: str, code: str, after: int) -> None:
-    """SSE-FAILED: a defect or a part that is away ends the stream without complete, so that clients come again."""
-    async with serve() as toy, stream(toy, f'subscription {{ fail(why: "{why}", after: {after}) }}') as events:
-        blocks = await events.all()
-    assert len(blocks) == after + 1
-    assert data(blocks[-1])["errors"][0]["extensions"]["code"] == code and b"secret" not in blocks[-1]
-
-
-async def test_sse_token_that_expires_in_mid_stream() -> None:
-    """SSE-EXPIRED: when the token ends, UNAUTHENTICATED is sent and the stream ends without complete."""
-    async with serve() as toy, stream(toy, "subscription { count(to: 1, forever: true) }", {"authorization": "Bearer short:0.3"}) as events:
-        first, last = await events.all()
-        assert data(first) == {"data": {"count": 0}}
-        assert data(last)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        assert toy.board.closed == 1
-
-
-async def test_sse_heartbeats() -> None:
-    """SSE-HEARTBEAT: comments keep a quiet stream alive."""
-    async with serve(heartbeat_s=0.05) as toy, stream(toy, "subscription { count(to: 0, forever: true) }") as events:
-        assert [await events.block() for _ in range(5)] == [b":"] * 5
-
-
-async def test_sse_disconnect_closes_the_generator_and_frees_the_slot() -> None:
-    """SSE-GONE: when the client goes, the generator is closed promptly and the slot is free."""
-    async with serve() as toy:
-        async with stream(toy, "subscription { count(to: 1, forever: true) }") as events:
-            await events.block()
-            await events.block()
-        await eventually(lambda: toy.board.closed == 1 and toy.endpoint.open_connections == 0, within_s=1.0)
-
-
-async def test_sse_client_that_leaves_at_once_frees_its_slot() -> None:
-    """SSE-GONE: a client that leaves before anything started leaves nothing behind, fifty times over."""
-    body = orjson.dumps({"query": "subscription { count(to: 1, forever: true) }"})
-    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\naccept: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
-    async with serve() as toy:
-        for _ in range(50):
-            _reader, writer = await asyncio.open_connection("127.0.0.1", toy.port)
-            writer.write(head.encode() + body)
-            await writer.drain()
-            writer.transport.abort()
-        await eventually(lambda: toy.endpoint.open_connections == 0 and toy.board.started == toy.board.closed)
-
-
 # Restart and slow readers, both transports
 
 
@@ -410,7 +227,8 @@ async def test_shutdown_sends_clients_away_to_come_again() -> None:
         await toy.endpoint.shutdown()
         assert await close_code(ws) == 1012
         assert await events.all() == []
-        assert toy.board.closed == 2 and toy.endpoint.open_connections == 0
+        assert toy.board.closed == 2
+        assert toy.endpoint.open_connections == 0
         with pytest.raises(InvalidStatus) as refused:
             async with connect(toy.ws_url, subprotocols=PROTOCOL):
                 pass
@@ -420,24 +238,23 @@ async def test_shutdown_sends_clients_away_to_come_again() -> None:
 async def test_slow_readers_are_closed_and_others_are_served() -> None:
     """SLOW: a WebSocket and a stream that nobody reads are ended after the send deadline; another subscriber meets no delay."""
     flood = "subscription { flood(size: 60000) }"
-    async with serve(send_deadline_s=0.3) as toy:
-        async with ready(toy) as quick, connect(toy.ws_url, subprotocols=PROTOCOL, max_queue=1, compression=None) as slow:
-            await tell(slow, type="connection_init")
-            await hear(slow)
-            await start(slow, "f", flood)
-            body = orjson.dumps({"query": flood})
-            with socket.create_connection(("127.0.0.1", toy.port)) as reader:
-                reader.sendall(
-                    f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\naccept: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-                    + body
-                )
-                await eventually(lambda: toy.board.started == 2)
-                for _ in range(20):
-                    await start(quick, "q", "{ hello }")
-                    async with asyncio.timeout(0.3):
-                        assert [(await hear(quick))["type"], (await hear(quick))["type"]] == ["next", "complete"]
-                await eventually(lambda: toy.board.closed == 2 and toy.endpoint.open_connections == 1)
-            slow.transport.abort()
+    async with (
+        serve(send_deadline_s=0.3) as toy,
+        ready(toy) as quick,
+        connect(toy.ws_url, subprotocols=PROTOCOL, max_queue=1, compression=None) as slow,
+    ):
+        await tell(slow, type="connection_init")
+        await hear(slow)
+        await start(slow, "f", flood)
+        with socket.create_connection(("127.0.0.1", toy.port)) as reader:
+            reader.sendall(raw_stream_request(flood))
+            await eventually(lambda: toy.board.started == 2)
+            for _ in range(20):
+                await start(quick, "q", "{ hello }")
+                async with asyncio.timeout(0.3):
+                    assert [(await hear(quick))["type"], (await hear(quick))["type"]] == ["next", "complete"]
+            await eventually(lambda: toy.board.closed == 2 and toy.endpoint.open_connections == 1)
+        slow.transport.abort()
 
 
 async def test_nothing_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:

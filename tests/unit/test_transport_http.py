@@ -25,7 +25,9 @@ async def opened(board: Board | None = None, **settings: Any) -> AsyncIterator[h
         yield client
 
 
-async def post(body: Any, accept: str | None = "application/json", headers: dict[str, str] | None = None, **settings: Any) -> httpx.Response:
+async def post(
+    body: Any, accept: str | None = "application/json", headers: dict[str, str] | None = None, **settings: Any
+) -> httpx.Response:
     async with opened(**settings) as client:
         return await client.post("/graphql", json=body, headers={**({"accept": accept} if accept else {}), **(headers or {})})
 
@@ -37,7 +39,12 @@ def code(response: httpx.Response) -> str:
 
 @pytest.mark.parametrize(
     ("accept", "answered"),
-    [(RESPONSE_JSON, RESPONSE_JSON), ("application/json", "application/json"), ("*/*", "application/json"), (None, "application/json")],
+    [
+        (RESPONSE_JSON, RESPONSE_JSON),
+        ("application/json", "application/json"),
+        ("*/*", "application/json"),
+        (None, "application/json"),
+    ],
 )
 async def test_content_type_follows_accept(accept: str | None, answered: str) -> None:
     """22EB 4655 47DE 82A3: the answer has the accepted type, in UTF-8, and is never stored."""
@@ -59,11 +66,12 @@ INVALID: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("body", INVALID, ids=str)
 async def test_invalid_parameters(body: dict[str, Any]) -> None:
-    """6610 3715 4F5x 9FEx E3Ex FB9x 69Bx F05x 904x 368x 17C5 34D6 F5AF: 400 without data, or 200 with errors for application/json."""
+    """6610 3715 4F5x 9FEx E3Ex FB9x 69Bx F05x 904x 368x 17C5 34D6 F5AF: 400 without data; application/json: 200 and errors."""
     for accept, status in ((RESPONSE_JSON, 400), ("application/json", 200)):
         response = await post(body, accept)
         assert response.status_code == status
-        assert code(response) == "BAD_REQUEST" and "data" not in response.json()
+        assert code(response) == "BAD_REQUEST"
+        assert "data" not in response.json()
 
 
 @pytest.mark.parametrize("parameter", ["variables", "operationName", "extensions"])
@@ -74,7 +82,12 @@ async def test_null_parameters(parameter: str) -> None:
 
 async def test_good_parameters() -> None:
     """34A2 8161 2EA1 28B9 428F: operationName, variables and extensions are taken."""
-    body = {"operationName": "B", "query": "query A { hello } query B($n: String!) { hello(name: $n) }", "variables": {"n": "x"}, "extensions": {"a": 1}}
+    body = {
+        "operationName": "B",
+        "query": "query A { hello } query B($n: String!) { hello(name: $n) }",
+        "variables": {"n": "x"},
+        "extensions": {"a": 1},
+    }
     assert (await post(body)).json() == {"data": {"hello": "hello x"}}
 
 
@@ -95,7 +108,8 @@ async def test_request_errors(query: str, expected: str) -> None:
     for accept, status in ((RESPONSE_JSON, 400), ("application/json", 200)):
         response = await post({"query": query}, accept)
         assert response.status_code == status
-        assert code(response) == expected and "data" not in response.json()
+        assert code(response) == expected
+        assert "data" not in response.json()
 
 
 async def test_unknown_operation_name() -> None:
@@ -108,8 +122,11 @@ async def test_malformed_body(content: bytes) -> None:
     """60AA 2163 D477 7267: a body that is not a JSON object is 400, or 200 with errors for application/json."""
     async with opened() as client:
         for accept, status in ((RESPONSE_JSON, 400), ("application/json", 200)):
-            response = await client.post("/graphql", content=content, headers={"content-type": "application/json", "accept": accept})
-            assert response.status_code == status and code(response) == "BAD_REQUEST"
+            response = await client.post(
+                "/graphql", content=content, headers={"content-type": "application/json", "accept": accept}
+            )
+            assert response.status_code == status
+            assert code(response) == "BAD_REQUEST"
 
 
 async def test_batches_are_refused() -> None:
@@ -118,11 +135,15 @@ async def test_batches_are_refused() -> None:
         assert (await post([{"query": "{ hello }"}], accept)).status_code == 400
 
 
-@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
 async def test_content_types_of_simple_requests_are_refused(content_type: str | None) -> None:
     """9ABE and CSRF: a POST that a page could send without a preflight is 415."""
     async with opened() as client:
-        response = await client.post("/graphql", content=b'{"query":"{ hello }"}', headers={"content-type": content_type} if content_type else {})
+        response = await client.post(
+            "/graphql", content=b'{"query":"{ hello }"}', headers={"content-type": content_type} if content_type else {}
+        )
     assert response.status_code == 415
 
 
@@ -133,7 +154,9 @@ async def test_get_queries() -> None:
         response = await client.get("/graphql", params=parameters, headers=PREFLIGHT)
         assert response.json() == {"data": {"hello": "hello ä&b"}}
         assert response.headers["content-type"].startswith("application/json")
-        bad = await client.get("/graphql", params={"query": "{ hello }", "variables": "{"}, headers={**PREFLIGHT, "accept": RESPONSE_JSON})
+        bad = await client.get(
+            "/graphql", params={"query": "{ hello }", "variables": "{"}, headers={**PREFLIGHT, "accept": RESPONSE_JSON}
+        )
         assert bad.status_code == 400
 
 
@@ -149,8 +172,11 @@ async def test_get_never_runs_mutations() -> None:
     board = Board()
     async with opened(board) as client:
         for accept in (RESPONSE_JSON, "application/json", "text/event-stream"):
-            response = await client.get("/graphql", params={"query": 'mutation { write(text: "x") }'}, headers={**PREFLIGHT, "accept": accept})
-            assert response.status_code == 405 and response.headers["allow"] == "POST"
+            response = await client.get(
+                "/graphql", params={"query": 'mutation { write(text: "x") }'}, headers={**PREFLIGHT, "accept": accept}
+            )
+            assert response.status_code == 405
+            assert response.headers["allow"] == "POST"
     assert board.written == []
 
 
@@ -158,7 +184,8 @@ async def test_other_methods_and_types() -> None:
     """Other methods are 405 with Allow; a type that we do not speak is 406."""
     async with opened() as client:
         response = await client.put("/graphql", json={})
-        assert response.status_code == 405 and response.headers["allow"] == "GET, POST, OPTIONS"
+        assert response.status_code == 405
+        assert response.headers["allow"] == "GET, POST, OPTIONS"
     assert (await post({"query": "{ hello }"}, "text/html")).status_code == 406
 
 
@@ -177,11 +204,12 @@ async def test_large_bodies() -> None:
 
 
 async def test_bad_credential() -> None:
-    """BC58: a forged token is UNAUTHENTICATED: 401 for graphql-response+json, 200 for application/json; none at all is the resolvers' matter."""
+    """BC58: a forged token is UNAUTHENTICATED, 401 for graphql-response+json; no token at all is the resolvers' matter."""
     forged = {"authorization": "Bearer forged"}
     for accept, status in ((RESPONSE_JSON, 401), ("application/json", 200)):
         response = await post({"query": "{ hello }"}, accept, forged)
-        assert response.status_code == status and code(response) == "UNAUTHENTICATED"
+        assert response.status_code == status
+        assert code(response) == "UNAUTHENTICATED"
         assert response.headers["www-authenticate"] == "Bearer"
     assert (await post({"query": "{ caller }"})).json() == {"data": {"caller": None}}
     assert (await post({"query": "{ caller }"}, headers={"authorization": "Bearer ann"})).json() == {"data": {"caller": "ann"}}
@@ -193,16 +221,20 @@ async def test_field_errors_keep_the_other_fields() -> None:
     assert answer["data"] == {"a": None, "b": None, "hello": "hello world"}
     entries = {entry["path"][0]: entry for entry in answer["errors"]}
     assert entries["a"]["extensions"] == {"code": "BAD_USER_INPUT", "field": "why"}
-    assert entries["b"]["message"] == "Not yours." and entries["b"]["extensions"] == {"code": "FORBIDDEN"}
+    assert entries["b"]["message"] == "Not yours."
+    assert entries["b"]["extensions"] == {"code": "FORBIDDEN"}
 
 
 async def test_defects_are_masked_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A defect of ours shows an incident number only; the log has the same number with the traceback."""
     with caplog.at_level(logging.ERROR):
         response = await post({"query": "{ broken }"})
-    assert code(response) == "INTERNAL_SERVER_ERROR" and "secret" not in response.text
+    assert code(response) == "INTERNAL_SERVER_ERROR"
+    assert "secret" not in response.text
     incident = response.json()["errors"][0]["extensions"]["incident"]
-    assert incident in caplog.text and "secret detail" in caplog.text and "Traceback" in caplog.text
+    assert incident in caplog.text
+    assert "secret detail" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 async def test_an_answer_that_does_not_fit_its_type_is_a_defect(caplog: pytest.LogCaptureFixture) -> None:
@@ -270,4 +302,5 @@ async def test_request_info() -> None:
 async def test_subscriptions_need_a_stream() -> None:
     """A subscription without text/event-stream is refused with the remedy."""
     response = await post({"query": "subscription { count(to: 1) }"}, RESPONSE_JSON)
-    assert response.status_code == 400 and "text/event-stream" in response.text
+    assert response.status_code == 400
+    assert "text/event-stream" in response.text

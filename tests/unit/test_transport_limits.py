@@ -35,10 +35,25 @@ def bomb() -> str:
         ("nesting", "{ a(x: " + "[" * 40 + "]" * 40 + ") }"),
         ("nesting", "{ node" * 40 + "}" * 40),
         ("depth", "{ node" * 12 + "{ name }" + "}" * 12),
-        ("depth", "{ ...A } fragment A on Query { node { node { node { node { node { node { ...B } } } } } } } "
-                  "fragment B on Node { node { node { node { node { node { node { name } } } } } } }"),
-        ("aliases", "{ node { " + " ".join(f"a{n}: name" for n in range(20)) + " ...F } } fragment F on Node { "
-                    + " ".join(f"b{n}: name" for n in range(11)) + " }"),
+        (
+            "depth",
+            "{ ...A } fragment A on Query { "
+            + "node { " * 6
+            + "...B "
+            + "} " * 7
+            + "fragment B on Node { "
+            + "node { " * 6
+            + "name "
+            + "} " * 7,
+        ),
+        (
+            "aliases",
+            "{ node { "
+            + " ".join(f"a{n}: name" for n in range(20))
+            + " ...F } } fragment F on Node { "
+            + " ".join(f"b{n}: name" for n in range(11))
+            + " }",
+        ),
         ("root_fields", "{ " + "hello " * 21 + "}"),
         ("fields", "{ node { " + "name " * 400 + "} }"),
         ("directives", "{ node { " + "name @skip(if: false) " * 21 + "} }"),
@@ -48,22 +63,23 @@ def bomb() -> str:
 )
 def test_hostile_documents_are_refused_by_the_limit_that_is_named(limit: str, text: str) -> None:
     """Each limit refuses its attack within 5 ms and names itself and its value."""
-    best_s = 1.0
+    times_s: list[float] = []
     for _ in range(5):
         begun = time.perf_counter()
         with pytest.raises(DocumentTooLarge) as found:
             judge(text)
-        best_s = min(best_s, time.perf_counter() - begun)
-    assert found.value.limit == limit
-    assert limit in str(found.value) and str(found.value.allowed) in str(found.value)
-    assert best_s < 0.005
+        times_s.append(time.perf_counter() - begun)
+        assert found.value.limit == limit
+        assert limit in str(found.value)
+        assert str(found.value.allowed) in str(found.value)
+    assert min(times_s) < 0.005
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "{ hello }",
-        "query ($a: [Int!]! = [1, 2]) { a(x: $a, y: {z: \"}{\"}) }",
+        'query ($a: [Int!]! = [1, 2]) { a(x: $a, y: {z: "}{"}) }',
         '{ a(x: """block " with \\""" quote { [ ( """) } # { { {',
         "{ ...F } fragment F on Query { ...F }",
         "{ ...Unknown }",
@@ -100,8 +116,17 @@ def test_rate_limit_refills_with_time() -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["null", "https://evil.com", "https://shop.example.evil.com", "https://evilshop.example", "https://shop.example:444",
-     "http://shop.example", "https://shop.example/", "", "https://SHOP.example"],
+    [
+        "null",
+        "https://evil.com",
+        "https://shop.example.evil.com",
+        "https://evilshop.example",
+        "https://shop.example:444",
+        "http://shop.example",
+        "https://shop.example/",
+        "",
+        "https://SHOP.example",
+    ],
 )
 def test_origins_that_only_look_allowed_are_refused(origin: str) -> None:
     """An Origin passes only when it equals an allowed one: no suffix, port, scheme or null trick."""
@@ -114,8 +139,20 @@ def test_allowed_and_absent_origins_pass() -> None:
     assert origin_allowed(None, frozenset())
 
 
-@pytest.mark.parametrize("origin", ["*", "null", "shop.example", "https://shop.example/", "https://shop.example:443", "https://Shop.example",
-                                    "https://u@shop.example", "ftp://shop.example", "https://"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "shop.example",
+        "https://shop.example/",
+        "https://shop.example:443",
+        "https://Shop.example",
+        "https://u@shop.example",
+        "ftp://shop.example",
+        "https://",
+    ],
+)
 def test_a_setting_that_no_browser_would_send_is_refused(origin: str) -> None:
     """An allowed origin that could never match is an error at the start, not a silent refusal later."""
     with pytest.raises(ValueError, match="allowed origin"):
@@ -155,8 +192,15 @@ def test_media_type_negotiation(accept: str | None, expected: list[str]) -> None
 
 @pytest.mark.parametrize(
     ("content_type", "good"),
-    [("application/json", True), ("Application/JSON; charset=UTF-8", True), ('application/json; charset="utf-8"', True),
-     ("application/json; charset=latin-1", False), ("text/plain", False), ("application/x-www-form-urlencoded", False), (None, False)],
+    [
+        ("application/json", True),
+        ("Application/JSON; charset=UTF-8", True),
+        ('application/json; charset="utf-8"', True),
+        ("application/json; charset=latin-1", False),
+        ("text/plain", False),
+        ("application/x-www-form-urlencoded", False),
+        (None, False),
+    ],
 )
 def test_only_json_in_utf8_is_a_body(content_type: str | None, good: bool) -> None:
     """A POST is JSON in UTF-8; the types that a page can send without a preflight are not taken."""

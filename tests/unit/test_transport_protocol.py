@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def sent(actions: list[protocol.Action]) -> list[dict[str, Any]]:
 
 
 def closed_with(actions: list[protocol.Action]) -> CloseCode:
-    assert len(actions) == 1 and isinstance(actions[0], Close)
+    assert len(actions) == 1
+    assert isinstance(actions[0], Close)
     return actions[0].code
 
 
@@ -79,7 +81,8 @@ def test_ws_4400_malformed(text: str) -> None:
     """WS-4400: a message that is not as the protocol says closes the socket, with a reason that fits into the frame."""
     actions = ServerConnection(50).receive(text)
     assert closed_with(actions) is CloseCode.BAD_REQUEST
-    assert isinstance(actions[0], Close) and 0 < len(actions[0].reason.encode()) <= 123
+    assert isinstance(actions[0], Close)
+    assert 0 < len(actions[0].reason.encode()) <= 123
 
 
 def test_ws_4400_binary() -> None:
@@ -111,7 +114,12 @@ def test_ws_4408_no_init_in_time() -> None:
 def test_ws_4409_id_in_use_and_reuse_after_its_end() -> None:
     """WS-4409: an id in use closes the socket; after complete, error or stop it is free again."""
     core = ready()
-    for end in (lambda key: core.complete(key), lambda key: core.error(key, []), lambda _key: core.receive(dump(type="complete", id="a"))):
+    ends: list[Callable[[int], object]] = [
+        core.complete,
+        lambda key: core.error(key, []),
+        lambda _key: core.receive(dump(type="complete", id="a")),
+    ]
+    for end in ends:
         (start,) = core.receive(subscribe("a"))
         assert isinstance(start, Start)
         end(start.key)
@@ -170,7 +178,8 @@ def test_ws_operations_over_the_limit_are_refused_one_by_one() -> None:
     core.receive(subscribe("a"))
     core.receive(subscribe("b"))
     (refusal,) = sent(core.receive(subscribe("c")))
-    assert refusal["type"] == "error" and refusal["payload"][0]["extensions"]["code"] == "THROTTLED"
+    assert refusal["type"] == "error"
+    assert refusal["payload"][0]["extensions"]["code"] == "THROTTLED"
     assert core.operations == 2
 
 
@@ -187,5 +196,6 @@ def test_close_codes_say_what_the_client_does_next() -> None:
     """Every close code has a meaning and says what the client does, and every one is in use."""
     source = Path(protocol.__file__).read_text() + Path(protocol.__file__).with_name("websocket.py").read_text()
     for code in CloseCode:
-        assert code.meaning and re.match("gives up|connects again|gets another token", code.client)
+        assert code.meaning
+        assert re.match("gives up|connects again|gets another token", code.client)
         assert f"CloseCode.{code.name}" in source

@@ -1,0 +1,38 @@
+"""`scripts/demo --check`: the main job, run and verified without a person."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+from redis.asyncio import Redis
+
+from local_stack.check.replayed import replay_and_compare
+from local_stack.check.scenario import Check, CheckFailed, scenario
+from local_stack.info import StackInfo
+from local_stack.progress import say
+
+
+def run(info: StackInfo) -> int:
+    """Run the check against a stack that is ready; 0 when everything held."""
+    started = time.monotonic()
+    try:
+        asyncio.run(_run(info))
+    except CheckFailed as problem:
+        say(f"check failed: {problem}")
+        return 1
+    say(f"check passed in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+async def _run(info: StackInfo) -> None:
+    redis = Redis.from_url(info.redis.url)
+    limits = httpx.Limits(max_connections=100)
+    try:
+        async with httpx.AsyncClient(timeout=60, limits=limits) as http:
+            check = Check(info, http, redis)
+            await scenario(check)
+            await replay_and_compare(check)
+    finally:
+        await redis.aclose()

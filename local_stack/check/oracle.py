@@ -1,0 +1,98 @@
+"""What the contexts must be after a replay of the recorded events, told from the file alone.
+
+Written apart from the gateway's model on purpose: it reads the file in order, one event after the other, and keeps plain
+totals. It knows only what the recorded data has: views, additions to the cart, removals, and orders of one product.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+DAY_SECONDS = 86_400
+WEIGHTS = {"view": 1, "cart": 3, "purchase": 5}
+
+
+@dataclass
+class Shopper:
+    """What one visitor of the file did."""
+
+    seconds: list[float] = field(default_factory=list)
+    interests: list[tuple[str, float, int]] = field(default_factory=list)
+    category: str | None = None
+    products: list[str] = field(default_factory=list)
+    cart: dict[str, int] = field(default_factory=dict)
+    orders: int = 0
+    spent: Decimal = Decimal(0)
+
+    def sees(self, row: dict[str, str]) -> None:
+        """One row of the file."""
+        moment = datetime.strptime(row["event_time"], "%Y-%m-%d %H:%M:%S UTC").timestamp()
+        self.seconds.append(moment)
+        product, kind = row["product_id"], row["event_type"]
+        category = row["category_code"].split(".")[-1]
+        if category and kind in WEIGHTS:
+            self.category = category
+            self.interests.append((category, moment, WEIGHTS[kind]))
+        self.products = [product, *(p for p in self.products if p != product)]
+        if kind == "cart":
+            self.cart[product] = self.cart.get(product, 0) + 1
+        elif kind == "remove_from_cart":
+            self.cart.pop(product, None)
+        elif kind == "purchase":
+            self.orders += 1
+            self.spent += Decimal(row["price"])
+            if product in self.cart:
+                self.cart[product] -= 1
+                if not self.cart[product]:
+                    del self.cart[product]
+
+    def scores(self) -> dict[str, float]:
+        """Interest by category, as of the last event, half-life one day."""
+        found: dict[str, float] = {}
+        for category, moment, weight in self.interests:
+            found[category] = found.get(category, 0.0) + weight * 0.5 ** ((self.seconds[-1] - moment) / DAY_SECONDS)
+        return found
+
+
+def read_shoppers(file: Path) -> dict[str, Shopper]:
+    """Every visitor of the file, by user id."""
+    shoppers: dict[str, Shopper] = {}
+    with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            shoppers.setdefault(row["user_id"], Shopper()).sees(row)
+    return shoppers
+
+
+def differences(shopper: Shopper, context: dict[str, Any] | None) -> list[str]:
+    """Where a context is not what the file says, in words; empty when it is right."""
+    if context is None:
+        return ["there is no context"]
+    scores = shopper.scores()
+    wanted: dict[str, Any] = {
+        "version": len(shopper.seconds),
+        "interested_category": shopper.category,
+        "recent_products": shopper.products[:50],
+        "cart": shopper.cart,
+        "purchases": (shopper.orders, shopper.spent if shopper.orders else None),
+        "interests": sorted(scores),
+    }
+    total = context["purchases"]["totals"].get("USD")
+    found: dict[str, Any] = {
+        "version": context["version"],
+        "interested_category": context["interested_category"],
+        "recent_products": context["recent_products"],
+        "cart": {line["product_id"]: line["quantity"] for line in context["cart"]},
+        "purchases": (context["purchases"]["count"], None if total is None else Decimal(total)),
+        "interests": sorted(context["interests"]),
+    }
+    problems = [f"{name} is {found[name]!r}, must be {wanted[name]!r}" for name in wanted if found[name] != wanted[name]]
+    for category, score in scores.items():
+        if abs(context["interests"].get(category, 0.0) - score) > 1e-5:
+            problems.append(f"interest in {category} is {context['interests'].get(category)}, must be {score:.6f}")
+    return problems

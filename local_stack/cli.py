@@ -1,0 +1,198 @@
+"""`python -m local_stack`: the whole stack from the command line, in the foreground or detached."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from local_stack.data import DataFolder
+from local_stack.detached import start_detached, stop_running
+from local_stack.errors import StackError
+from local_stack.info import StackInfo
+from local_stack.processes import PROJECT_ROOT
+from local_stack.progress import say
+from local_stack.stack import LocalStack
+from local_stack.supervise import Supervisor
+from local_stack.supervisor_lock import SupervisorLock
+
+_DESCRIPTION: Final = """\
+Starts the real Kafka, Valkey and Spark, the gateway and the storefront on this machine, and stops them on Ctrl-C.
+"""
+_EXAMPLES: Final = """\
+examples:
+  scripts/demo                     start, show what to open, follow what happens; Ctrl-C stops everything
+  scripts/demo --check             start, run the main job, verify it, stop; exit code 0 or 1
+  scripts/demo --detach            return when all is ready; .local/stack.json says where everything is
+  scripts/demo --stop              end a detached stack
+  scripts/demo --port-base 20000   gateway 20000, storefront 20001, Kafka 20002 (controller 20003), Valkey 20004
+"""
+_INTERRUPTED: Final = 130
+
+
+class _Phase(Enum):
+    STARTING = auto()
+    RUNNING = auto()
+    STOPPING = auto()
+
+
+class _Signals:
+    """What Ctrl-C, SIGTERM and SIGHUP do: break off the start, end the run, or hurry the stop."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.phase = _Phase.STARTING
+        self.asked_to_end = threading.Event()
+        self._stack = stack
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._handle)
+
+    def on_end(self, action: Callable[[], None]) -> None:
+        """Call `action`, in a thread of its own, once the run is to end."""
+
+        def wait() -> None:
+            self.asked_to_end.wait()
+            action()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.phase is _Phase.STARTING:
+            self.phase = _Phase.STOPPING
+            raise KeyboardInterrupt
+        if self.phase is _Phase.RUNNING:
+            self.phase = _Phase.STOPPING
+            self.asked_to_end.set()
+        else:
+            self._stack.hurry()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when it did what was asked, 1 on an error (told on standard error), 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    folder = DataFolder(options.data_dir)
+    try:
+        if options.stop:
+            return stop_running(folder)
+        if options.reset:
+            _reset(folder)
+        if options.detach:
+            return start_detached(folder, _pass_on(options))
+        return _run(options)
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("up", nargs="?", choices=["up"], help="start the stack (the default)")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="run the main job, verify it and exit 0 or 1")
+    mode.add_argument("--detach", action="store_true", help="return when everything is ready")
+    mode.add_argument("--stop", action="store_true", help="end the stack that runs in the data folder")
+    parser.add_argument("--restart", action="store_true", help="start a part again when it dies (default: stop everything)")
+    parser.add_argument("--reset", action="store_true", help="delete the data of earlier runs first")
+    parser.add_argument("--port-base", type=_port_base, metavar="N", help="use the ports N to N+4")
+    parser.add_argument("--data-dir", type=Path, default=PROJECT_ROOT / ".local", help="where data and logs lie (.local)")
+    parser.add_argument("--parts", type=lambda text: text.split(","), help="only these parts, e.g. kafka,valkey")
+    parser.add_argument("--background", action="store_true", help=argparse.SUPPRESS)  # the process behind --detach
+    return parser
+
+
+def _port_base(text: str) -> int:
+    base = int(text)
+    if not 1024 <= base <= 65531:
+        raise argparse.ArgumentTypeError(f"{base} is outside 1024-65531")
+    return base
+
+
+def _run(options: argparse.Namespace) -> int:
+    stack = LocalStack(options.data_dir, options.port_base, options.parts)
+    signals = _Signals(stack)
+    interrupted = False
+    supervisor = Supervisor(stack, options.restart, say)
+    result = 0
+    try:
+        info = stack.start(_optional("local_stack.warmup"))
+        signals.phase = _Phase.RUNNING
+        supervisor.begin()
+        result = _while_running(options, info, supervisor, signals)
+        interrupted = signals.asked_to_end.is_set()
+    finally:
+        signals.phase = _Phase.STOPPING
+        supervisor.ended.set()
+        stack.stop()
+    if supervisor.failure is not None:
+        raise supervisor.failure
+    return _INTERRUPTED if interrupted and options.check else result
+
+
+def _while_running(options: argparse.Namespace, info: StackInfo, supervisor: Supervisor, signals: _Signals) -> int:
+    """What is done while the stack runs: the check, the screen, or nothing; returns the exit code."""
+    if options.check:
+        return int(importlib.import_module("local_stack.check").run(info))
+    ended = supervisor.ended
+    signals.on_end(ended.set)
+    screen = None if options.background else _optional("local_stack.screen")
+    if screen is not None:
+        screen(info, ended)
+    else:
+        _show(info)
+    while not ended.wait(0.5):  # short waits: a signal is handled between them
+        pass
+    return 0
+
+
+def _optional(module: str) -> Callable[..., None] | None:
+    """The `run` function of a module that may not be there."""
+    if importlib.util.find_spec(module) is None:
+        return None
+    run: Callable[..., None] = importlib.import_module(module).run
+    return run
+
+
+def _show(info: StackInfo) -> None:
+    for name, part in info.to_json().items():
+        if isinstance(part, dict) and "pid" in part:
+            say(f"  {name:<15} {part.get('url') or part.get('bootstrap') or '':<32} process {part['pid']}")
+    say(f"  logs            {info.log_dir}")
+
+
+def _reset(folder: DataFolder) -> None:
+    if folder.root.exists():
+        lock = SupervisorLock(folder.lock_file)
+        lock.take()
+        try:
+            gone = folder.reset()
+        finally:
+            lock.release()
+        say(f"deleted {', '.join(gone)} in {folder.root}" if gone else "there was no data to delete")
+
+
+def _pass_on(options: argparse.Namespace) -> list[str]:
+    """The arguments of the process behind `--detach`."""
+    arguments = ["--data-dir", str(options.data_dir.absolute())]
+    if options.port_base is not None:
+        arguments += ["--port-base", str(options.port_base)]
+    if options.parts is not None:
+        arguments += ["--parts", ",".join(options.parts)]
+    if options.restart:
+        arguments += ["--restart"]
+    return arguments

@@ -1,0 +1,81 @@
+"""A stack without a terminal: starting its supervisor in the background, and ending one that runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import psutil
+
+from local_stack.data import DataFolder
+from local_stack.processes import DATA_MARK, PROJECT_ROOT, end_marked
+from local_stack.progress import say
+from local_stack.supervisor_lock import holder_of
+
+_STOP_WITHIN_S: Final = 75.0
+_LEFTOVERS_S: Final = 10.0
+_POLL_S: Final = 0.1
+
+
+def start_detached(folder: DataFolder, arguments: Sequence[str]) -> int:
+    """Start a supervisor that stays, show its progress, and return 0 when all is ready; its exit code when it fails.
+
+    An interrupt while waiting ends it again.
+    """
+    folder.make()
+    if holder_of(folder.lock_file) is None:
+        folder.stack_file.unlink(missing_ok=True)  # of a supervisor that was killed
+    log = folder.log / "supervisor.log"
+    with log.open("w+b") as output:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "local_stack", "--background", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=PROJECT_ROOT,
+            start_new_session=True,
+        )
+        with log.open() as shown:
+            try:
+                while supervisor.poll() is None and not _is_ready(folder, supervisor.pid):
+                    print(shown.read(), end="", flush=True)
+                    time.sleep(_POLL_S)
+            except KeyboardInterrupt:
+                supervisor.terminate()
+                supervisor.wait()
+                raise
+            time.sleep(_POLL_S)
+            text = shown.read()
+    if supervisor.returncode is None:
+        print(text, end="")
+        say("running in the background; scripts/demo --stop ends it")
+        return 0
+    print(text, end="", file=sys.stderr)
+    return supervisor.returncode or 1
+
+
+def _is_ready(folder: DataFolder, supervisor_pid: int) -> bool:
+    """Whether `stack.json` is there and of this supervisor, not of one that ran already."""
+    holder = holder_of(folder.lock_file)
+    return holder is not None and holder.pid == supervisor_pid and folder.stack_file.exists()
+
+
+def stop_running(folder: DataFolder) -> int:
+    """End the stack that runs in the folder, and whatever an earlier one left there; returns 0 when nothing is left."""
+    holder = holder_of(folder.lock_file)
+    if holder is not None:
+        since = time.monotonic()
+        holder.terminate()
+        try:
+            holder.wait(_STOP_WITHIN_S)
+        except psutil.TimeoutExpired:
+            holder.kill()
+        say(f"stopped in {time.monotonic() - since:.1f} s")
+    left = end_marked(DATA_MARK, str(folder.root), _LEFTOVERS_S)
+    folder.stack_file.unlink(missing_ok=True)
+    if holder is None:
+        say(f"no stack runs in {folder.root}" + (f"; ended {len(left)} processes left behind" if left else ""))
+    return 0

@@ -1,0 +1,94 @@
+"""Where everything is: the contents of `.local/stack.json`, typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HttpPart:
+    """A part that serves HTTP. `pid` is None when it was not started."""
+
+    url: str
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class KafkaPart:
+    """The broker; `bootstrap` is `host:port`."""
+
+    bootstrap: str
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class PlainPart:
+    """A part that serves nothing."""
+
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class PublicKeys:
+    """The API keys a script or test needs."""
+
+    publishable: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class StackInfo:
+    """Where everything is. Addresses are given for every part, process ids for those that were started."""
+
+    gateway: HttpPart
+    storefront: HttpPart
+    kafka: KafkaPart
+    redis: HttpPart
+    context_stream: PlainPart
+    context_writer: PlainPart
+    keys: PublicKeys
+    log_dir: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of `stack.json`: the parts that were started, the keys, the place of the logs."""
+        value: dict[str, Any] = {}
+        for name in ("gateway", "storefront", "kafka", "redis", "context_stream", "context_writer"):
+            part = getattr(self, name)
+            if part.pid is not None:
+                value[name] = dict(vars(part))
+        value["keys"] = dict(vars(self.keys))
+        value["log_dir"] = self.log_dir
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> StackInfo:
+        """Read what `to_json` gave; a part that was not started has an empty address and no process id."""
+
+        def field(part: str, name: str) -> Any:
+            return value.get(part, {}).get(name, None if name == "pid" else "")
+
+        def http(part: str) -> HttpPart:
+            return HttpPart(field(part, "url"), field(part, "pid"))
+
+        return cls(
+            gateway=http("gateway"),
+            storefront=http("storefront"),
+            kafka=KafkaPart(field("kafka", "bootstrap"), field("kafka", "pid")),
+            redis=http("redis"),
+            context_stream=PlainPart(field("context_stream", "pid")),
+            context_writer=PlainPart(field("context_writer", "pid")),
+            keys=PublicKeys(value["keys"]["publishable"], value["keys"]["secret"]),
+            log_dir=value["log_dir"],
+        )
+
+
+def read_info(stack_file: Path) -> StackInfo | None:
+    """What runs according to `stack.json`, or None when no stack is ready."""
+    try:
+        return StackInfo.from_json(json.loads(stack_file.read_text()))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,221 @@
+"""The real Kafka broker, one node in KRaft mode: its settings, its storage, its topics."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from gateway.model.names import SOURCE_TOPICS, Topic
+from local_stack.data import DataFolder, Identity
+from local_stack.errors import DataMismatch, PartFailed
+from local_stack.jars import BROKER_GROUP, jar_paths
+from local_stack.java import Java
+from local_stack.ports import HOST, Ports, answers
+
+T = TypeVar("T")
+
+PARTITIONS: Final = 2
+_DAY_MS: Final = 86_400_000
+_RETENTION_MS: Final = dict.fromkeys((*SOURCE_TOPICS, Topic.DEAD_LETTERS), 30 * _DAY_MS) | {Topic.CONTEXT_UPDATES: _DAY_MS}
+_FORMAT_TIMEOUT_S: Final = 60
+_CALL_TIMEOUT_S: Final = 20
+
+_SETTINGS: Final = """\
+# Made by local_stack at each start: one broker that is its own controller, for development.
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{host}:{kafka},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{kafka}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={storage}
+auto.create.topics.enable=false
+# One node: what a cluster keeps three times is kept once.
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=8
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# After kill -9 the broker is let back in once its old session is over: sooner than the 9 s of a cluster.
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=1000
+# Nobody else joins a consumer group here, so do not wait for them.
+group.initial.rebalance.delay.ms=0
+"""
+
+_LOGGING: Final = """\
+# Made by local_stack: everything to standard output, which is the log file.
+appender.stdout.type = Console
+appender.stdout.name = STDOUT
+appender.stdout.layout.type = PatternLayout
+appender.stdout.layout.pattern = %d{yyyy-MM-dd HH:mm:ss.SSS} %-5p %c{1}: %m%n
+rootLogger.level = WARN
+rootLogger.appenderRef.stdout.ref = STDOUT
+logger.kafka.name = kafka.server
+logger.kafka.level = INFO
+logger.config.name = kafka.server.KafkaConfig
+logger.config.level = WARN
+"""
+
+
+def prepare_storage(folder: DataFolder, identity: Identity, ports: Ports, java: Java) -> None:
+    """Write the settings, and format the storage unless this was done. Blocks for about two seconds the first time.
+
+    Raises DataMismatch when the storage belongs to another cluster, PartFailed when it cannot be formatted.
+    """
+    folder.kafka.mkdir(parents=True, exist_ok=True)
+    settings = _settings_file(folder)
+    settings.write_text(_SETTINGS.format(host=HOST, kafka=ports.kafka, controller=ports.controller, storage=folder.kafka_storage))
+    _logging_file(folder).write_text(_LOGGING)
+    found = _cluster_id(folder)
+    if found == identity.cluster_id:
+        return
+    if found is not None:
+        remedy = "scripts/demo --reset deletes this data and starts anew"
+        raise DataMismatch("kafka", f"its storage is of cluster {found}, not of {identity.cluster_id}", remedy)
+    shutil.rmtree(folder.kafka_storage, ignore_errors=True)  # half a format of an earlier start
+    _format(settings, identity, java)
+
+
+def _format(settings: Path, identity: Identity, java: Java) -> None:
+    command = [str(java.binary), "-cp", _class_path(), "kafka.tools.StorageTool"]
+    command += ["format", "-t", identity.cluster_id, "-c", str(settings)]
+    remedy = "read the text above; scripts/demo --reset starts anew"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise PartFailed("kafka", f"formatting its storage took over {_FORMAT_TIMEOUT_S} s", remedy) from error
+    if done.returncode != 0:
+        raise PartFailed("kafka", "its storage cannot be formatted", remedy, (done.stdout + done.stderr)[-2000:])
+
+
+def broker_command(folder: DataFolder, java: Java) -> list[str]:
+    """How the broker is run."""
+    return [
+        str(java.binary),
+        "-Xms256m",
+        "-Xmx512m",
+        "-XX:+ExitOnOutOfMemoryError",
+        f"-Dlog4j2.configurationFile={_logging_file(folder)}",
+        "-cp",
+        _class_path(),
+        "kafka.Kafka",
+        str(_settings_file(folder)),
+    ]
+
+
+def broker_answers(ports: Ports) -> bool:
+    """Whether the broker answers a request for its topics; waits three seconds at most."""
+    if not answers(ports.kafka):
+        return False
+    try:
+        _run_apart(_topics(f"{HOST}:{ports.kafka}"), timeout_s=3)
+    except (KafkaError, TimeoutError, OSError):
+        return False
+    return True
+
+
+def create_topics(ports: Ports) -> None:
+    """Make the topics that do not exist yet. Raises PartFailed when the broker refuses."""
+    try:
+        _run_apart(_create_missing(f"{HOST}:{ports.kafka}"), timeout_s=_CALL_TIMEOUT_S)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise PartFailed("kafka", f"its topics cannot be created: {error!r}", "read .local/log/kafka.log") from error
+
+
+async def _create_missing(bootstrap: str) -> None:
+    async with _Admin(bootstrap) as admin:
+        present = set(await admin.list_topics())
+        missing = [topic for topic in _RETENTION_MS if topic.value not in present]
+        if not missing:
+            return
+        answer = await admin.create_topics(
+            [
+                NewTopic(
+                    topic.value,
+                    PARTITIONS,
+                    1,
+                    # Kept by the time of arrival: replayed events carry old times and must stay as long as others.
+                    topic_configs={"retention.ms": str(_RETENTION_MS[topic]), "message.timestamp.type": "LogAppendTime"},
+                )
+                for topic in missing
+            ],
+            timeout_ms=10_000,
+        )
+        refused = [f"{name}: error {code}" for name, code, *_ in answer.topic_errors if code]
+        if refused:
+            raise KafkaError(", ".join(refused))
+        while not set(await admin.list_topics()) >= {topic.value for topic in missing}:  # noqa: ASYNC110 - Kafka has no event for it
+            await asyncio.sleep(0.05)
+
+
+async def _topics(bootstrap: str) -> list[str]:
+    async with _Admin(bootstrap) as admin:
+        return list(await admin.list_topics())
+
+
+class _Admin:
+    """An admin client that is closed in every case."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+
+    async def __aenter__(self) -> AIOKafkaAdminClient:
+        self._client = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
+        try:
+            await self._client.start()
+        except BaseException:
+            await self._client.close()
+            raise
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+
+def _run_apart(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    """Run to its end in a thread of its own: the caller may be inside an event loop. Raises TimeoutError."""
+
+    async def limited() -> T:
+        async with asyncio.timeout(timeout_s):
+            return await work
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, limited()).result()
+
+
+def _cluster_id(folder: DataFolder) -> str | None:
+    """The cluster id that the storage was formatted with, None when it was not."""
+    try:
+        text = (folder.kafka_storage / "meta.properties").read_text()
+    except FileNotFoundError:
+        return None
+    found = re.search(r"^cluster\.id=(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _settings_file(folder: DataFolder) -> Path:
+    return folder.kafka / "server.properties"
+
+
+def _logging_file(folder: DataFolder) -> Path:
+    return folder.kafka / "log4j2.properties"
+
+
+def _class_path() -> str:
+    return os.pathsep.join(str(path) for path in jar_paths(BROKER_GROUP))

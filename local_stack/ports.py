@@ -1,0 +1,103 @@
+"""Ports and memory: what must be free before anything is started."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from local_stack.errors import NotEnoughMemory, PortInUse
+
+HOST: Final = "127.0.0.1"
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where each part listens, on the loopback interface only."""
+
+    gateway: int = 8000
+    storefront: int = 8080
+    kafka: int = 9092
+    controller: int = 9093
+    valkey: int = 6379
+
+    @classmethod
+    def starting_at(cls, base: int | None) -> Ports:
+        """The defaults, or five ports in a row from `base`. Raises ValueError when they do not fit in 1024-65535."""
+        if base is None:
+            return cls()
+        if not 1024 <= base <= 65531:
+            raise ValueError(f"port base {base} is outside 1024-65531")
+        return cls(*range(base, base + 5))
+
+
+def check_ports(wanted: Mapping[int, str]) -> None:
+    """Raise PortInUse for the first port (with the name of its part) that another process listens on."""
+    for port, part in wanted.items():
+        if _in_use(port):
+            raise PortInUse(
+                part,
+                f"port {port} is in use{_by_whom(port)}",
+                "end that process, or move all ports: --port-base 20000",
+            )
+
+
+def check_memory(parts_mib: Mapping[str, int]) -> None:
+    """Raise NotEnoughMemory when less is available than all parts need together; sizes in MiB."""
+    needed = sum(parts_mib.values())
+    available = available_mib()
+    if available < needed:
+        raise NotEnoughMemory(
+            "memory",
+            f"{available} MiB are available, {needed} MiB are needed ({', '.join(f'{k} {v}' for k, v in parts_mib.items())})",
+            "close other programs, or give the machine (or container) more memory",
+        )
+
+
+def available_mib() -> int:
+    """Memory that can still be taken, in MiB, with the limit of the container (cgroup v2) counted in."""
+    available = int(psutil.virtual_memory().available)
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text())
+        used = int((folder / "memory.current").read_text())
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no cgroup v2, or "max": no limit
+        return available // _MIB
+    # Cached files are given back when memory is short.
+    return min(available, limit - used + int(statistics.get("inactive_file", 0))) // _MIB
+
+
+def _in_use(port: int) -> bool:
+    """Whether a listener exists; what lingers in TIME_WAIT does not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return answers(port)  # a listener on all addresses does not forbid this bind everywhere
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts a TCP connection on the port; waits half a second at most."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _by_whom(port: int) -> str:
+    """The listening process in words, where the system lets us see it."""
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("inet"):
+            here = connection.laddr and connection.laddr.port == port
+            if here and connection.status == psutil.CONN_LISTEN and connection.pid:
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return ""

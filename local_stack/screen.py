@@ -1,0 +1,93 @@
+"""What the demo shows while it runs: one screen that says where to go, then each event as it becomes a banner."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer
+from redis.asyncio import Redis
+
+from gateway.model.names import SOURCE_TOPICS, context_key
+from local_stack.api import Api
+from local_stack.info import StackInfo
+from local_stack.progress import say
+
+POLL_SECONDS = 0.005
+DEADLINE_SECONDS = 15.0
+
+_WELCOME = """
+  ┌─────────────────────────────────────────────────────────────────────────────┐
+  │  The shop is open:   {storefront:<55}│
+  │                                                                             │
+  │  1. Open it in two windows. The banner says what everybody sees.            │
+  │  2. In one of them, put a phone into the cart.                              │
+  │  3. The banner of both changes at once; reload: it is in the HTML as well.  │
+  │                                                                             │
+  │  Other techniques:   {storefront}/?render=server, ?render=client{pad}│
+  │  GraphQL:            {graphql:<55}│
+  │  Ctrl-C stops everything.                                                   │
+  └─────────────────────────────────────────────────────────────────────────────┘
+  event → context → banner, in milliseconds since the gateway received it:
+"""
+
+
+def run(info: StackInfo, ended: threading.Event) -> None:
+    """Show the screen and follow events until `ended` is set."""
+    shop = info.storefront.url
+    pad = " " * max(0, 55 - len(shop) - len("/?render=server, ?render=client"))
+    say(_WELCOME.format(storefront=shop, graphql=f"{info.gateway.url}/graphql", pad=pad))
+    asyncio.run(_follow(info, ended))
+
+
+async def _follow(info: StackInfo, ended: threading.Event) -> None:
+    consumer = AIOKafkaConsumer(*SOURCE_TOPICS, bootstrap_servers=info.kafka.bootstrap, fetch_max_wait_ms=50)
+    redis = Redis.from_url(info.redis.url)
+    shown: set[asyncio.Task[None]] = set()
+    await consumer.start()
+    try:
+        async with httpx.AsyncClient(timeout=30) as http:
+            secret = Api(http, info.gateway.url, info.keys.secret)
+            while not ended.is_set():
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        task = asyncio.create_task(_show(record, redis, secret))
+                        shown.add(task)
+                        task.add_done_callback(shown.discard)
+    finally:
+        for task in shown:
+            task.cancel()
+        await consumer.stop()
+        await redis.aclose()
+
+
+async def _show(record: Any, redis: Redis, secret: Api) -> None:
+    # A record that cannot be read becomes a dead letter; the screen is no place to say so.
+    with suppress(ValueError, KeyError, TypeError, httpx.HTTPError, TimeoutError):
+        event = json.loads(record.value)
+        visitor_id, received_ms = event["visitor_id"], event["received_at_ms"]
+        place = f"{record.topic}/{record.partition}"
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                stored = await redis.get(context_key(visitor_id))
+                context = json.loads(stored) if stored else {}
+                if context.get("alias_of"):
+                    visitor_id = context["alias_of"]
+                elif context.get("positions", {}).get(place, -1) >= record.offset:
+                    break
+                else:
+                    await asyncio.sleep(POLL_SECONDS)
+        context_ms = time.time() * 1000 - received_ms
+        decision = await secret.banner(user_id=visitor_id)
+        banner_ms = time.time() * 1000 - received_ms
+        headline = decision["banner"]["headline"] if decision["banner"] else "(the page's own)"
+        what = (event["payload"].get("product") or {}).get("category") or event["payload"].get("search") or ""
+        say(
+            f"  {time.strftime('%H:%M:%S')} {visitor_id[:10]}… {event['type']:<18} {what[:20]:<20} "
+            f"context {context_ms:6.1f}  banner {banner_ms:6.1f}  {headline}"
+        )

@@ -1,0 +1,288 @@
+"""Starts and stops the stack, as a library: `with LocalStack(folder) as stack: …`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from local_stack.data import DataFolder, load_keys, made, mark, open_identity, write_json
+from local_stack.errors import PartFailed
+from local_stack.info import HttpPart, KafkaPart, PlainPart, PublicKeys, StackInfo
+from local_stack.jars import ensure_jars
+from local_stack.java import find_java
+from local_stack.parts import PARTS, Part, Wiring
+from local_stack.ports import Ports, check_memory, check_ports
+from local_stack.processes import DATA_MARK, PROJECT_ROOT, RUN_MARK, Child, Watchdog, end_marked, kill_child, spawn, stop_child
+from local_stack.progress import Say, say
+from local_stack.supervisor_lock import SupervisorLock
+
+_POLL_S: Final = 0.1
+_LEFTOVERS_S: Final = 10.0
+_FOREIGN: Final = ("CLASSPATH", "HADOOP_CONF_DIR", "JAVA_HOME", "PYTHONHOME", "PYTHONPATH", "SPARK_CONF_DIR", "SPARK_HOME")
+"""Of the caller's environment: what would make Spark or Python take other code than ours."""
+
+
+class LocalStack:
+    """The parts of one data folder, as child processes of this process.
+
+    `parts` names those to start (all by default); what a part needs must be among them. `extra_arguments` are added to a
+    part's command, e.g. `{"context_stream": ["--trigger", "1 second"]}`. Synchronous; `start_part` and `dead_parts` may be
+    called from a second thread. When this process dies, however it dies, everything it started is ended.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port_base: int | None = None,
+        parts: Sequence[str] | None = None,
+        *,
+        extra_arguments: Mapping[str, Sequence[str]] | None = None,
+        report: Say = say,
+    ) -> None:
+        self.folder = DataFolder(data_dir)
+        self.ports = Ports.starting_at(port_base)
+        self._parts = _chosen(parts)
+        self._extra = dict(extra_arguments or {})
+        self._report = report
+        self._children: dict[str, Child] = {}
+        self._lock = SupervisorLock(self.folder.lock_file)
+        self._busy = threading.RLock()
+        self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._run_id = secrets.token_hex(16)
+        self._watchdog: Watchdog | None = None
+        self._wiring: Wiring | None = None
+
+    def __enter__(self) -> LocalStack:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, warm_up: Callable[[StackInfo], None] | None = None) -> StackInfo:
+        """Start all parts and return when each is ready and `warm_up` has returned; then `stack.json` is there.
+
+        Raises a StackError when anything is in the way; then, as after any other exception, nothing is left running.
+        """
+        since = time.monotonic()
+        self.folder.make()
+        self._lock.take()
+        self._stopping.clear()
+        self._hurry.clear()
+        try:
+            self._check_machine()
+            ensure_jars()
+            self._wiring = Wiring(self.folder, self.ports, load_keys(self.folder), open_identity(self.folder), find_java())
+            self._watchdog = Watchdog(self._run_id, self.folder.root)
+            self._start_in_order()
+            info = self.info()
+            if warm_up is not None:
+                warm_up(info)
+            write_json(self.folder.stack_file, info.to_json(), mode=0o600)
+        except BaseException:
+            self.stop()
+            raise
+        self._report(f"all ready in {time.monotonic() - since:.1f} s")
+        return info
+
+    def stop(self) -> None:
+        """End all parts, in reverse order, each given its time and then killed; no process is left. Harmless when stopped."""
+        self._stopping.set()  # a start_part under way in another thread gives up
+        with self._busy:
+            self.folder.stack_file.unlink(missing_ok=True)
+            for part in reversed(self._parts):
+                child = self._children.get(part.name)
+                if child is None:
+                    continue
+                since = time.monotonic()
+                orderly = stop_child(child, part.stop_within_s, self._hurry.is_set)
+                how = f"stopped in {time.monotonic() - since:.1f} s" if orderly else "killed"
+                self._forget(child)
+                self._report(f"{part.name:<15} {how}")
+            if self._wiring is not None:
+                end_marked(RUN_MARK, self._run_id)  # what was being started when an interrupt came
+                shutil.rmtree(self.folder.scratch, ignore_errors=True)
+            if self._watchdog is not None:
+                self._watchdog.dismiss()
+                self._watchdog = None
+            self._wiring = None
+            self._lock.release()
+
+    def hurry(self) -> None:
+        """Make a `stop` under way kill instead of wait. May be called from a signal handler."""
+        self._hurry.set()
+
+    def kill(self, part: str) -> None:
+        """SIGKILL to the part's whole process group; returns when it is gone. `start_part` brings it back."""
+        with self._busy:
+            child = self._children[part]
+            kill_child(child)
+            self._forget(child)
+
+    def start_part(self, part: str) -> None:
+        """Start one part that is not running, and return when it is ready. Raises PartFailed."""
+        with self._busy:
+            chosen = self._part(part)
+            old = self._children.get(part)
+            if old is not None:
+                if not old.dead:
+                    raise ValueError(f"{part} is running")
+                kill_child(old)  # the rest of its group
+                self._forget(old)
+            self._spawn(chosen)
+            self._await({part: time.monotonic()})
+            if self.folder.stack_file.exists():
+                write_json(self.folder.stack_file, self.info().to_json(), mode=0o600)
+
+    def stop_part(self, part: str) -> None:
+        """End one part in order, by force after its time is over."""
+        with self._busy:
+            child = self._children[part]
+            stop_child(child, self._part(part).stop_within_s, self._hurry.is_set)
+            self._forget(child)
+
+    def restart(self, part: str) -> None:
+        """End a part in order and start it again; returns when it is ready. Raises PartFailed."""
+        with self._busy:
+            self.stop_part(part)
+            self.start_part(part)
+
+    def dead_parts(self) -> list[PartFailed]:
+        """One error for each part that has ended without being told to; does not block."""
+        return [self._failure(child, child.ending()) for child in list(self._children.values()) if child.dead]
+
+    def info(self) -> StackInfo:
+        """Where everything is. Raises RuntimeError before `start` and after `stop`."""
+        wiring = self.wiring
+
+        def pid(part: str) -> int | None:
+            child = self._children.get(part)
+            return None if child is None else child.pid
+
+        return StackInfo(
+            gateway=HttpPart(wiring.gateway_url, pid("gateway")),
+            storefront=HttpPart(wiring.storefront_url, pid("storefront")),
+            kafka=KafkaPart(wiring.bootstrap, pid("kafka")),
+            redis=HttpPart(wiring.redis_url, pid("valkey")),
+            context_stream=PlainPart(pid("context_stream")),
+            context_writer=PlainPart(pid("context_writer")),
+            keys=PublicKeys(wiring.keys.publishable, wiring.keys.secret),
+            log_dir=_shown(self.folder.log),
+        )
+
+    @property
+    def wiring(self) -> Wiring:
+        """Keys, identity, ports and addresses of the running stack. Raises RuntimeError when it does not run."""
+        if self._wiring is None:
+            raise RuntimeError("the stack does not run")
+        return self._wiring
+
+    def environment(self, part: str) -> dict[str, str]:
+        """The whole environment that a part is run with, for tests that run one of their own beside it."""
+        inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        marks = {DATA_MARK: str(self.folder.root), RUN_MARK: self._run_id, "PYTHONUNBUFFERED": "1"}
+        return inherited | marks | dict(self._part(part).environment(self.wiring))
+
+    def log_path(self, part: str) -> Path:
+        """Where a part's output goes."""
+        return self.folder.log / f"{part}.log"
+
+    def _check_machine(self) -> None:
+        left = end_marked(DATA_MARK, str(self.folder.root), _LEFTOVERS_S)
+        if left:
+            self._report(f"ended {len(left)} processes that an earlier run left behind")
+        check_memory({part.name: part.memory_mib for part in self._parts})
+        check_ports({getattr(self.ports, port): part.name for part in self._parts for port in part.ports})
+
+    def _start_in_order(self) -> None:
+        """Start each part as soon as those it needs are ready; parts that need nothing of each other start side by side."""
+        waiting = list(self._parts)
+        starting: dict[str, float] = {}
+        ready: set[str] = set()
+        while waiting or starting:
+            for part in [part for part in waiting if ready.issuperset(part.needs)]:
+                waiting.remove(part)
+                starting[part.name] = time.monotonic()
+                self._spawn(part)
+            for name in self._await(starting, only_one=True):
+                part = self._part(name)
+                part.once_ready(self.wiring)
+                if part.store is not None:
+                    self._wiring = replace(self.wiring, identity=made(self.folder, self.wiring.identity, part.store))
+                ready.add(name)
+
+    def _spawn(self, part: Part) -> None:
+        if part.store is not None and part.store not in self.wiring.identity.stores:
+            mark(self.folder, self.wiring.identity, part.store)
+        part.prepare(self.wiring)
+        self.folder.scratch.mkdir(exist_ok=True)
+        command = [*part.command(self.wiring), *self._extra.get(part.name, ())]
+        child = spawn(part.name, command, self.environment(part.name), self.log_path(part.name))
+        self._children[part.name] = child
+        if self._watchdog is not None:
+            self._watchdog.add(child)
+
+    def _await(self, starting: dict[str, float], only_one: bool = False) -> list[str]:
+        """Wait until all of `starting` (name to start time) are ready, or one of them; takes them out and returns them."""
+        became_ready: list[str] = []
+        while starting and not (only_one and became_ready):
+            for name, since in list(starting.items()):
+                child, part = self._children[name], self._part(name)
+                took_s = time.monotonic() - since
+                if child.dead:
+                    raise self._failure(child, f"{child.ending()} while it was starting")
+                if part.ready(self.wiring, child):
+                    del starting[name]
+                    became_ready.append(name)
+                    self._report(f"{name:<15} ready in {took_s:.1f} s")
+                elif took_s > part.ready_within_s:
+                    raise self._failure(child, f"was not ready within {part.ready_within_s:.0f} s")
+                elif self._stopping.is_set():
+                    raise self._failure(child, "the stack is being stopped")
+            for failure in self.dead_parts():
+                raise failure
+            if not became_ready:
+                time.sleep(_POLL_S)
+        return became_ready
+
+    def _failure(self, child: Child, cause: str) -> PartFailed:
+        return PartFailed(child.name, cause, f"read {_shown(child.log)}, then start again", child.tail())
+
+    def _forget(self, child: Child) -> None:
+        self._children.pop(child.name, None)
+        if self._watchdog is not None:
+            self._watchdog.remove(child)
+
+    def _part(self, name: str) -> Part:
+        for part in self._parts:
+            if part.name == name:
+                return part
+        raise ValueError(f"no part {name!r} in this stack")
+
+
+def _chosen(names: Iterable[str] | None) -> tuple[Part, ...]:
+    if names is None:
+        return PARTS
+    wanted = set(names)
+    unknown = wanted - {part.name for part in PARTS}
+    if unknown:
+        raise ValueError(f"unknown parts: {', '.join(sorted(unknown))}")
+    chosen = tuple(part for part in PARTS if part.name in wanted)
+    for part in chosen:
+        lacking = set(part.needs) - wanted
+        if lacking:
+            raise ValueError(f"{part.name} needs {', '.join(sorted(lacking))}")
+    return chosen
+
+
+def _shown(path: Path) -> str:
+    """Relative to the project where it lies within it, as `stack.json` gives it."""
+    return str(path.relative_to(PROJECT_ROOT)) if path.is_relative_to(PROJECT_ROOT) else str(path)

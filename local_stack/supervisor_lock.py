@@ -1,0 +1,74 @@
+"""One stack per data folder: a lock that ends with the process that holds it, and says who that is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import IO, Final
+
+import psutil
+
+from local_stack.errors import AlreadyRunning
+
+_PATIENCE_S: Final = 0.5  # one who only looks holds it for a moment too
+
+
+class SupervisorLock:
+    """Held from the first step of a start to the last step of the stop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Raises AlreadyRunning, naming the process that holds it."""
+        file = self._path.open("a+")
+        if not _lock_within(file, _PATIENCE_S):
+            file.close()
+            holder = holder_of(self._path)
+            who = f"process {holder.pid}" if holder else "another process"
+            raise AlreadyRunning(
+                "stack", f"{who} runs one in {self._path.parent}", "end it: scripts/demo --stop (or use another --data-dir)"
+            )
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "create_time": psutil.Process().create_time()}))
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Let go; the file stays, empty, so that two processes never lock two files of one name."""
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.close()
+            self._file = None
+
+
+def _lock_within(file: IO[str], patience_s: float) -> bool:
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+
+
+def holder_of(path: Path) -> psutil.Process | None:
+    """The process that holds the lock, None when nobody does. A process id that was given to another process since is nobody."""
+    try:
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except BlockingIOError:
+                value = json.loads(file.read())
+        process = psutil.Process(value["pid"])
+        # The start of the machine, from which this time is counted, may be corrected by a moment.
+        return process if abs(process.create_time() - value["create_time"]) < 3 else None
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None

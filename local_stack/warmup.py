@@ -1,0 +1,38 @@
+"""Warming up: Spark's first seconds are slow (its code is not compiled yet), so they happen before "ready"."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from local_stack.api import Api, product_added
+from local_stack.info import StackInfo
+
+ROUNDS = 150
+VISITORS = 6
+
+
+def run(info: StackInfo) -> None:
+    """Send events of throw-away visitors the whole way round and wait for each; then erase them."""
+    if info.gateway.pid is not None and info.context_stream.pid is not None and info.context_writer.pid is not None:
+        asyncio.run(_warm_up(info))
+
+
+async def _warm_up(info: StackInfo) -> None:
+    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=50)) as http:
+        publishable = Api(http, info.gateway.url, info.keys.publishable)
+        secret = Api(http, info.gateway.url, info.keys.secret)
+        visits = [await publishable.start_visit() for _ in range(VISITORS)]
+        await asyncio.gather(*(_visit(api) for _, api in visits))
+        for visitor_id, _ in visits:
+            await secret.run(
+                "mutation($id: ID!, $message: ID!) { deleteUser(userId: $id, messageId: $message) { cursor } }",
+                id=visitor_id,
+                message=f"warm-up-{visitor_id}",
+            )
+
+
+async def _visit(api: Api) -> None:
+    for number in range(ROUNDS // VISITORS):
+        await api.track(product_added(f"warm-up-{number}", "warm-up"), ask=True)

@@ -1,0 +1,52 @@
+"""Ends what a stack left running when its supervisor died without a word (kill -9, out of memory).
+
+Started by the supervisor with a pipe as standard input, of which the supervisor alone holds the other end. Lines name
+process groups: `+123` is running, `-123` has ended, `bye` means an orderly end. When the pipe closes without `bye`, the
+groups still running get SIGTERM, those that stay SIGKILL, and so does every process that bears the stack's mark.
+A parent-death signal would not do: it hangs on the thread that started the child, reaches no grandchild, and is Linux's own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Final, TextIO
+
+from local_stack.processes import RUN_MARK, end_marked, group_alive, signal_group
+
+_ORDERLY_S: Final = 5.0
+_KILL_S: Final = 5.0
+
+
+def watch(lines: TextIO, run_id: str, orderly_s: float = _ORDERLY_S) -> None:
+    """Read until the pipe closes, then clean up unless an orderly end was announced; SIGTERM has `orderly_s` seconds to work."""
+    running: set[int] = set()
+    for line in lines:
+        text = line.strip()
+        if text == "bye":
+            return
+        if text.startswith("+"):
+            running.add(int(text[1:]))
+        elif text.startswith("-"):
+            running.discard(int(text[1:]))
+    for number, patience_s in ((signal.SIGTERM, orderly_s), (signal.SIGKILL, _KILL_S)):
+        for group in running:
+            signal_group(group, number)
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and any(group_alive(group) for group in running):
+            time.sleep(0.05)
+    end_marked(RUN_MARK, run_id)
+
+
+def main() -> None:
+    """`python -m local_stack.watchdog RUN_ID DATA_DIR`, by the supervisor only."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    watch(sys.stdin, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m processors` is the command `processors`."""
+
+from processors.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""The command `processors`: each stream is a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+CONNECTOR_JARS_VARIABLE: Final = "SPARK_CONNECTOR_JARS"
+DEFAULT_MASTER: Final = "local[16]"
+_LOG = logging.getLogger("processors")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a processor until it ends or is stopped by SIGTERM or SIGINT.
+
+    Returns 0 after an orderly stop or the end of a replay, 1 after a failure; wrong arguments exit with 2 at once.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "context-writer":
+        # Its settings and libraries are not Spark's: neither process needs those of the other.
+        from processors.context_writer import main as run_writer
+
+        return run_writer(arguments)
+    _configure_logging()
+    return _context_stream(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="processors", description="Stream processors: from events in Kafka to contexts in Redis."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_context_stream(commands)
+    commands.add_parser(
+        "context-writer",
+        help="context_updates in Kafka to contexts in Redis",
+        description="Write contexts from the topic context_updates to Redis. Settings come from the environment: see 'gateway settings'.",
+    )
+    return parser
+
+
+def _add_context_stream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    stream = commands.add_parser(
+        "context-stream",
+        help="events in Kafka to context_updates and dead_letters (Spark)",
+        description="Check and route events with Spark, from the four source topics to context_updates and dead_letters.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
+    )
+    stream.add_argument("--bootstrap", required=True, metavar="HOST:PORT", help="addresses of Kafka brokers, comma-separated")
+    stream.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="where progress is kept: a folder, or an address Spark knows"
+    )
+    stream.add_argument("--log-epoch", required=True, type=epoch, metavar="N", help=_HELP["log-epoch"])
+    stream.add_argument("--trigger", default="realtime", metavar="T", help=_HELP["trigger"])
+    stream.add_argument("--checkpoint-interval", default="5 minutes", metavar="T", help=_HELP["checkpoint-interval"])
+    stream.add_argument("--master", metavar="URL", help=_HELP["master"])
+    stream.add_argument(
+        "--driver-memory", default="1g", metavar="SIZE", help="memory of the JVM (default: 1g); not under spark-submit"
+    )
+    jars = os.environ.get(CONNECTOR_JARS_VARIABLE, "")
+    stream.add_argument("--connector-jars", default=jars, type=paths, metavar="PATHS", help=_HELP["connector-jars"])
+
+
+_HELP: Final = {
+    "log-epoch": "the same as GATEWAY_LOG_EPOCH: raised when the topics are made anew",
+    "trigger": "realtime (default: each event at once), an interval such as '1 second' (micro-batches), or availableNow "
+    "(what is there now, then exit)",
+    "checkpoint-interval": "how often real-time mode writes its progress (default: 5 minutes, at least 5 seconds); a crash repeats "
+    "up to this much, each writing pauses the stream for some 200 ms",
+    "master": f"Spark master (default: {DEFAULT_MASTER}, or what spark-submit says); real-time mode holds one task slot for "
+    "every source partition",
+    "connector-jars": f"jars of Spark's Kafka connector, comma-separated (default: {CONNECTOR_JARS_VARIABLE}); "
+    "under spark-submit give them by --jars",
+}
+
+_EXAMPLES: Final = """examples:
+  processors context-stream --bootstrap 127.0.0.1:9092 --checkpoint ./checkpoint --log-epoch 1
+  processors context-stream --bootstrap 127.0.0.1:9092 --checkpoint ./checkpoint --log-epoch 1 --trigger '1 second'
+  spark-submit --master spark://host:7077 --jars JARS main.py context-stream --bootstrap kafka:9092 --checkpoint DIR --log-epoch 1
+    with main.py:  from processors.cli import main; raise SystemExit(main())
+
+The same checkpoint may be used with another trigger. 'context stream ready' on standard error says that events are processed.
+"""
+
+
+def _context_stream(arguments: argparse.Namespace) -> int:
+    try:
+        # Imported late: --help and the context writer do without Spark.
+        from processors.stream_command import run
+    except ModuleNotFoundError as error:
+        _LOG.error("%s; install the extra: pip install 'personalization-gateway[processors]'", error)
+        return 1
+    return run(arguments)
+
+
+def _configure_logging() -> None:
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=form, datefmt="%Y-%m-%dT%H:%M:%S", force=True)
+    # py4j reports each broken connection with a traceback; what it means is said by `processors.watch`.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+
+
+def epoch(text: str) -> int:
+    """A log epoch: a whole number from 0. Raises what argparse turns into a message."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, it is {number}")
+    return number
+
+
+def paths(text: str) -> list[Path]:
+    """Paths of a comma-separated list."""
+    return [Path(part) for part in text.split(",") if part]

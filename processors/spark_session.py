@@ -1,0 +1,85 @@
+"""The Spark session that the streams run in, also where `spark-submit` has already begun one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+_Value = bool | float | int | str | None  # what the builder takes
+_LOG_CONFIGURATION: Final = Path(__file__).with_name("log4j2.properties")
+
+
+class SparkCannotStart(Exception):
+    """Java or Spark did not start; the text says what to do."""
+
+
+def under_spark_submit() -> bool:
+    """Whether `spark-submit` started this process: then its JVM, master and jars are given."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def start_spark(*, name: str, master: str | None, driver_memory: str, connector_jars: Sequence[Path]) -> SparkSession:
+    """Start a quiet Spark session in UTC, without the web UI. Blocks for some seconds.
+
+    `master` None leaves the choice to `spark-submit`. The JVM is a child of this process and ends with it, also when
+    this process is killed. Raises SparkCannotStart.
+    """
+    missing = [str(jar) for jar in connector_jars if not jar.is_file()]
+    if missing:
+        raise SparkCannotStart(f"connector jars that are not there: {', '.join(missing)}")
+    builder = SparkSession.builder.appName(name).config(map=_settings())
+    if master is not None:
+        builder = builder.master(master)
+    if not under_spark_submit():
+        builder = builder.config(map=_driver_settings(master, driver_memory, connector_jars))
+    try:
+        spark = builder.getOrCreate()
+    except Exception as error:  # noqa: BLE001 - the JVM's start has no common error below Exception
+        raise SparkCannotStart(f"Spark did not start: {first_line(error)}; Java 17 or newer is needed (JAVA_HOME)") from error
+    spark.sparkContext.setLogLevel("WARN")
+    return spark
+
+
+def _settings() -> dict[str, _Value]:
+    return {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.showConsoleProgress": "false",
+        # The status tracker, which tells when all tasks run, is told of every event: there are few.
+        "spark.ui.liveUpdate.period": "0",
+        # Adaptive execution does not apply to streams; left on, each start warns about it.
+        "spark.sql.adaptive.enabled": "false",
+        # A progress report holds a line per source partition; only the last is looked at.
+        "spark.sql.streaming.numRecentProgressUpdates": "5",
+    }
+
+
+def _driver_settings(master: str | None, driver_memory: str, connector_jars: Sequence[Path]) -> dict[str, _Value]:
+    """What can only be said before the JVM starts."""
+    settings: dict[str, _Value] = {
+        "spark.ui.enabled": "false",
+        "spark.driver.memory": driver_memory,
+        "spark.jars": ",".join(str(jar.absolute()) for jar in connector_jars),
+        # A JVM out of memory limps on with dead threads: better to end, be seen, and go on from the checkpoint.
+        "spark.driver.extraJavaOptions": f"-XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile={_LOG_CONFIGURATION.as_uri()}",
+    }
+    if master is not None and master.startswith("local"):
+        # Nobody else connects, and a machine need not know its own name.
+        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return settings
+
+
+def text_of(error: BaseException) -> str:
+    """An error's text. One of the JVM asks the JVM for its text, which may be gone."""
+    try:
+        return str(error).strip() or type(error).__name__
+    except Exception:  # noqa: BLE001 - whatever py4j meets on a connection that broke
+        return f"{type(error).__name__}: the JVM has ended"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return text_of(error).splitlines()[0]

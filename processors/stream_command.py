@@ -1,0 +1,72 @@
+"""The command `processors context-stream`: Spark, the query and the signals brought together."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from pyspark.sql import SparkSession
+
+from processors.cli import DEFAULT_MASTER
+from processors.context_stream import KafkaSink, KafkaSource, Trigger, run_context_stream
+from processors.spark_session import SparkCannotStart, start_spark, under_spark_submit
+from processors.watch import JVM_ERRORS, QueryFailed, StopRequested, StopSignal, explain, watch
+
+_LOG = logging.getLogger("processors")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the context stream until it ends, fails or is stopped. Call in the main thread; returns the exit code."""
+    try:
+        trigger = Trigger.parse(arguments.trigger, arguments.checkpoint_interval)
+    except ValueError as error:
+        _LOG.error("context stream not started: %s", error)
+        return 2
+    with StopSignal().listening() as stop:
+        try:
+            spark = start_spark(
+                name="context-stream",
+                master=arguments.master or (None if under_spark_submit() else DEFAULT_MASTER),
+                driver_memory=arguments.driver_memory,
+                connector_jars=arguments.connector_jars,
+            )
+            stop.started()
+        except StopRequested:
+            _LOG.info("context stream stopped while Spark was starting")
+            return 0
+        except SparkCannotStart as error:
+            _LOG.error("context stream not started: %s", error)
+            return 1
+        try:
+            return _run_query(spark, arguments, trigger, stop)
+        finally:
+            _end(spark)
+
+
+def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trigger, stop: StopSignal) -> int:
+    try:
+        query = run_context_stream(
+            spark,
+            source=KafkaSource(arguments.bootstrap),
+            sink=KafkaSink(arguments.bootstrap),
+            checkpoint=arguments.checkpoint,
+            trigger=trigger,
+            log_epoch=arguments.log_epoch,
+        )
+        watch(spark, query, stop, lambda: _LOG.info("context stream ready"))
+    except QueryFailed as error:
+        _LOG.error("context stream failed: %s", error)
+        return 1
+    except JVM_ERRORS as error:
+        if not stop.is_set():
+            _LOG.error("context stream not started: %s", explain(error))
+            return 1
+    _LOG.info("context stream stopped" if stop.is_set() else "context stream finished")
+    return 0
+
+
+def _end(spark: SparkSession) -> None:
+    try:
+        spark.stop()
+    except JVM_ERRORS:
+        _LOG.info("the JVM had ended before")
