@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from gateway.api.banners import BannerService
 from gateway.api.context import RequestContext, Services
@@ -70,6 +70,7 @@ class Gateway:
         self.app = Starlette(
             routes=[
                 Route("/graphql", self._endpoint),
+                WebSocketRoute("/graphql", self._endpoint),
                 Route("/healthz", self._health),
                 Route("/readyz", self._readiness),
                 Route("/metrics", self._metrics_page),

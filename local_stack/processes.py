@@ -166,7 +166,7 @@ class Watchdog:
     """The supervisor's end of the pipe to `local_stack.watchdog`."""
 
     def __init__(self, run_id: str, data_dir: Path) -> None:
-        self._arguments = [run_id, str(data_dir)]  # the folder only so that a list of processes tells whose it is
+        self._arguments = [run_id, str(data_dir)]
         self._running: set[int] = set()
         self._process = self._start()
 

@@ -78,6 +78,7 @@ class LocalStack:
         self._stopping.clear()
         self._hurry.clear()
         try:
+            self.folder.stack_file.unlink(missing_ok=True)  # of a supervisor that was killed
             self._check_machine()
             ensure_jars()
             self._wiring = Wiring(self.folder, self.ports, load_keys(self.folder), open_identity(self.folder), find_java())
@@ -97,6 +98,8 @@ class LocalStack:
         """End all parts, in reverse order, each given its time and then killed; no process is left. Harmless when stopped."""
         self._stopping.set()  # a start_part under way in another thread gives up
         with self._busy:
+            if not self._lock.held:
+                return  # what runs in this folder, if anything, is not ours
             self.folder.stack_file.unlink(missing_ok=True)
             for part in reversed(self._parts):
                 child = self._children.get(part.name)

@@ -38,6 +38,11 @@ class SupervisorLock:
         file.flush()
         self._file = file
 
+    @property
+    def held(self) -> bool:
+        """Whether we hold it."""
+        return self._file is not None
+
     def release(self) -> None:
         """Let go; the file stays, empty, so that two processes never lock two files of one name."""
         if self._file is not None:

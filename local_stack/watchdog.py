@@ -12,15 +12,17 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Final, TextIO
 
+from local_stack.data import DataFolder
 from local_stack.processes import RUN_MARK, end_marked, group_alive, signal_group
 
 _ORDERLY_S: Final = 5.0
 _KILL_S: Final = 5.0
 
 
-def watch(lines: TextIO, run_id: str, orderly_s: float = _ORDERLY_S) -> None:
+def watch(lines: TextIO, run_id: str, stack_file: Path, orderly_s: float = _ORDERLY_S) -> None:
     """Read until the pipe closes, then clean up unless an orderly end was announced; SIGTERM has `orderly_s` seconds to work."""
     running: set[int] = set()
     for line in lines:
@@ -31,6 +33,7 @@ def watch(lines: TextIO, run_id: str, orderly_s: float = _ORDERLY_S) -> None:
             running.add(int(text[1:]))
         elif text.startswith("-"):
             running.discard(int(text[1:]))
+    stack_file.unlink(missing_ok=True)
     for number, patience_s in ((signal.SIGTERM, orderly_s), (signal.SIGKILL, _KILL_S)):
         for group in running:
             signal_group(group, number)
@@ -45,7 +48,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    watch(sys.stdin, sys.argv[1])
+    watch(sys.stdin, sys.argv[1], DataFolder(Path(sys.argv[2])).stack_file)
 
 
 if __name__ == "__main__":

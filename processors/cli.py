@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "context-writer",
         help="context_updates in Kafka to contexts in Redis",
-        description="Write contexts from the topic context_updates to Redis. Settings come from the environment: see 'gateway settings'.",
+        description="Write contexts from context_updates to Redis. Settings come from the environment: see 'gateway settings'.",
     )
     return parser
 
@@ -71,8 +71,8 @@ _HELP: Final = {
     "log-epoch": "the same as GATEWAY_LOG_EPOCH: raised when the topics are made anew",
     "trigger": "realtime (default: each event at once), an interval such as '1 second' (micro-batches), or availableNow "
     "(what is there now, then exit)",
-    "checkpoint-interval": "how often real-time mode writes its progress (default: 5 minutes, at least 5 seconds); a crash repeats "
-    "up to this much, each writing pauses the stream for some 200 ms",
+    "checkpoint-interval": "how often real-time mode writes its progress (default: 5 minutes, at least 5 seconds); a crash "
+    "repeats up to this much, each writing pauses the stream for some 200 ms",
     "master": f"Spark master (default: {DEFAULT_MASTER}, or what spark-submit says); real-time mode holds one task slot for "
     "every source partition",
     "connector-jars": f"jars of Spark's Kafka connector, comma-separated (default: {CONNECTOR_JARS_VARIABLE}); "

@@ -193,7 +193,7 @@ def _base64(raw: Column) -> Column:
 
 
 def _dead_letter_json() -> Column:
-    """`at_ms` is the source record's time in Kafka, so that a replay gives the same letter; the letter's record has a time too."""
+    """`at_ms` is the source record's time in Kafka, so that a replay gives the same letter."""
     return sf.to_json(
         sf.struct(
             sf.col("topic"),

@@ -38,7 +38,7 @@ def start_spark(*, name: str, master: str | None, driver_memory: str, connector_
         builder = builder.config(map=_driver_settings(master, driver_memory, connector_jars))
     try:
         spark = builder.getOrCreate()
-    except Exception as error:  # noqa: BLE001 - the JVM's start has no common error below Exception
+    except Exception as error:  # the JVM's start has no common error below Exception
         raise SparkCannotStart(f"Spark did not start: {first_line(error)}; Java 17 or newer is needed (JAVA_HOME)") from error
     spark.sparkContext.setLogLevel("WARN")
     return spark

@@ -67,6 +67,8 @@ def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trig
 
 def _end(spark: SparkSession) -> None:
     try:
+        # A query that still runs is interrupted, and each of its tasks would log that as an error.
+        spark.sparkContext.setLogLevel("OFF")
         spark.stop()
     except JVM_ERRORS:
         _LOG.info("the JVM had ended before")

@@ -114,10 +114,10 @@ def is_processing(spark: SparkSession, query: StreamingQuery) -> bool:
     stages = [stage for number in tracker.getActiveStageIds() if (stage := tracker.getStageInfo(number)) is not None]
     slots = spark.sparkContext.defaultParallelism
     short = next((stage for stage in stages if stage.numTasks > slots), None)
-    if short is not None and spark.sparkContext.master.startswith("local"):
+    if short is not None and str(spark.sparkContext.master).startswith("local"):
         raise QueryFailed(
-            f"the source has {short.numTasks} partitions, the master {spark.sparkContext.master} {slots} task slots; each partition "
-            f"needs one: give --master 'local[{short.numTasks}]' or more"
+            f"real-time mode needs a task slot for each of the {short.numTasks} source partitions, {spark.sparkContext.master} has "
+            f"{slots}; give --master 'local[{short.numTasks}]' or more, or --trigger '1 second'"
         )
     return any(stage.numActiveTasks + stage.numCompletedTasks == stage.numTasks for stage in stages)
 

@@ -93,12 +93,12 @@ def inputs_ending_at(events: Iterable[RecordedEvent], end_ms: int, prefix: str) 
 
 
 def read_events(path: Path, limit: int = 0) -> list[RecordedEvent]:
-    """All events of a file (CSV, also gzipped), or the first `limit`. Raises `MalformedFile`, and OSError when it cannot be opened."""
+    """All events of a file (CSV, also gzipped), or the first `limit`. Raises `MalformedFile` or OSError."""
     found: list[RecordedEvent] = []
     with path.open("rb") as raw:
         packed = raw.read(2) == _GZIP_MAGIC
         raw.seek(0)
-        with gzip.open(raw) if packed else raw as unpacked, io.TextIOWrapper(unpacked, encoding="utf-8", newline="") as text:  # type: ignore[type-var]
+        with gzip.open(raw) if packed else raw as unpacked, io.TextIOWrapper(unpacked, encoding="utf-8", newline="") as text:
             for event in parse_events(_readable(text, str(path)), str(path)):
                 found.append(event)
                 if len(found) == limit:
@@ -119,18 +119,20 @@ def parse_events(lines: Iterable[str], source: str) -> Iterator[RecordedEvent]:
             except ValueError as problem:
                 raise MalformedFile(source, reader.line_num, str(problem)) from None
     except csv.Error as problem:
-        raise MalformedFile(source, reader.line_num, f"not CSV: {problem}") from problem
+        # The line that cannot be parsed is not counted yet.
+        raise MalformedFile(source, reader.line_num + 1, f"not CSV: {problem}") from problem
 
 
 def _readable(text: Iterable[str], source: str) -> Iterator[str]:
-    line = 0
+    line = 1
     try:
-        for line, content in enumerate(text, start=1):
+        for content in text:
             yield content
+            line += 1
     except UnicodeDecodeError as problem:
-        raise MalformedFile(source, line + 1, f"not UTF-8: {problem.reason}") from problem
+        raise MalformedFile(source, line, f"not UTF-8: {problem.reason}") from problem
     except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
-        raise MalformedFile(source, line + 1, f"the gzip file is damaged: {problem}") from problem
+        raise MalformedFile(source, line, f"the gzip file is damaged: {problem}") from problem
 
 
 def _event(row: int, fields: Mapping[str | None, Any]) -> RecordedEvent:

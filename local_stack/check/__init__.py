@@ -9,7 +9,7 @@ import httpx
 from redis.asyncio import Redis
 
 from local_stack.check.replayed import replay_and_compare
-from local_stack.check.scenario import Check, CheckFailed, scenario
+from local_stack.check.scenario import Check, CheckFailed, run_scenario
 from local_stack.info import StackInfo
 from local_stack.progress import say
 
@@ -32,7 +32,7 @@ async def _run(info: StackInfo) -> None:
     try:
         async with httpx.AsyncClient(timeout=60, limits=limits) as http:
             check = Check(info, http, redis)
-            await scenario(check)
+            await run_scenario(check)
             await replay_and_compare(check)
     finally:
         await redis.aclose()

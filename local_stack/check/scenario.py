@@ -56,7 +56,7 @@ def hold(holds: bool, what: str) -> None:
         raise CheckFailed(what)
 
 
-async def scenario(check: Check) -> None:
+async def run_scenario(check: Check) -> None:
     """Every step in order; raises `CheckFailed` at the first that does not hold."""
     visitor_id, visitor = await check.publishable.start_visit()
     first = await visitor.banner()

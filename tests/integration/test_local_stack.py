@@ -211,8 +211,7 @@ def test_no_way_to_end_it_leaves_a_process(folder: Path, number: signal.Signals,
     until(lambda: not processes_of(folder))
     expected = {signal.SIGKILL: -signal.SIGKILL}.get(number, 130 if moment == "half-way" else 0)
     assert code == expected
-    if number != signal.SIGKILL:
-        assert not (folder / "stack.json").exists()
+    assert not (folder / "stack.json").exists()
 
 
 def test_a_part_that_dies_ends_the_stack(folder: Path) -> None:

@@ -257,7 +257,7 @@ def test_watchdog_ends_groups_when_the_pipe_closes(tmp_path: Path) -> None:
     running = _started(tmp_path, PARENT)
     gone = _started(tmp_path, STUBBORN)
     try:
-        watch(io.StringIO(f"+{running.pid}\n+{gone.pid}\n-{gone.pid}\n"), "no such run", orderly_s=0.5)
+        watch(io.StringIO(f"+{running.pid}\n+{gone.pid}\n-{gone.pid}\n"), "no such run", tmp_path / "stack.json", orderly_s=0.5)
         assert running.process.wait(5) != 0
         assert not group_alive(running.pid)
         assert not gone.dead
@@ -270,7 +270,7 @@ def test_watchdog_leaves_all_alone_after_an_orderly_end(tmp_path: Path) -> None:
     """After `bye` nothing is touched."""
     child = _started(tmp_path, STUBBORN)
     try:
-        watch(io.StringIO(f"+{child.pid}\nbye\n"), "no such run")
+        watch(io.StringIO(f"+{child.pid}\nbye\n"), "no such run", tmp_path / "stack.json")
         assert not child.dead
     finally:
         kill_child(child)
