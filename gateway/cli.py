@@ -69,11 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Command | None, text: str, example: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Command | None, text: str, example: str
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}"
-    )
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}")
     if run is not None:
         parser.set_defaults(command=run)
     return parser

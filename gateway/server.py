@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from gateway.app import Gateway
@@ -39,11 +44,62 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
     """Serve until stopped; gives the exit code. Raises `CannotStart`."""
     read_ruleset(settings.ruleset_file)
     listener = _listen(host, port)
-    if workers == 1:
-        return _run([listener])
-    config = _config(None)
-    Multiprocess(config, target=_run_worker, sockets=[listener]).run()
-    return 0
+    config = uvicorn.Config(
+        "gateway.server:create_app",
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=64 * 1024,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    if workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+        return 0
+    configure_logging(settings.log_level)
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def create_app() -> ASGIApp:
+    """The application of one process, configured by the environment."""
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    gateway = Gateway(settings, read_ruleset(settings.ruleset_file))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            _close_streams_on_signal(gateway)
+        await gateway.app(scope, receive, send)
+
+    return app
+
+
+def _close_streams_on_signal(gateway: Gateway) -> None:
+    """End open streams as soon as the process is told to stop.
+
+    uvicorn waits for open streams before it lets the application shut down, so the application must not wait for that.
+    """
+    loop = asyncio.get_running_loop()
+    closing: set[asyncio.Task[None]] = set()
+
+    def close() -> None:
+        closing.add(loop.create_task(gateway.close_streams()))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def handle(received: int, frame: FrameType | None, before: Any = before) -> None:
+            loop.call_soon_threadsafe(close)
+            if callable(before):
+                before(received, frame)
+
+        signal.signal(number, handle)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -60,43 +116,3 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PEER_TIMEOUT_MS)
     listener.set_inheritable(True)
     return listener
-
-
-def _config(gateway: Gateway | None) -> uvicorn.Config:
-    return uvicorn.Config(
-        gateway.app if gateway else "gateway.server:unused",
-        log_config=None,
-        access_log=False,
-        ws="websockets-sansio",
-        ws_max_size=64 * 1024,
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        server_header=False,
-        workers=2,
-    )
-
-
-def _run_worker(sockets: list[socket.socket]) -> None:
-    _run(sockets)
-
-
-def _run(sockets: list[socket.socket]) -> int:
-    settings = load_settings()
-    configure_logging(settings.log_level)
-    gateway = Gateway(settings, read_ruleset(settings.ruleset_file))
-    server = _Server(_config(gateway), gateway)
-    server.run(sockets=sockets)
-    return 0 if server.started else 1
-
-
-class _Server(uvicorn.Server):
-    """uvicorn waits for open streams before it lets the application shut down; so the streams are ended first."""
-
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
-        super().__init__(config)
-        self._gateway = gateway
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._gateway.close_streams()
-        await super().shutdown(sockets)

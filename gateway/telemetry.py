@@ -21,7 +21,9 @@ class Metrics:
         self.in_flight = Gauge("gateway_events_in_flight", "Events handed to Kafka, not yet acknowledged", registry=r)
         self.producer_restarts = Counter("gateway_producer_restarts_total", "Kafka producers made anew after a failure", registry=r)
         self.decisions = Counter("gateway_decisions_total", "Decisions by reason", ["reason"], registry=r)
-        self.context_reads = Histogram("gateway_context_reads", "Contexts read by one command", buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r)
+        self.context_reads = Histogram(
+            "gateway_context_reads", "Contexts read by one command", buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r
+        )
         self.stale = Counter("gateway_stale_answers_total", "Answers with fresh: false", registry=r)
         self.subscriptions = Gauge("gateway_subscriptions", "Open subscriptions", registry=r)
         self.pushes = Counter("gateway_pushes_total", "Decisions pushed to subscriptions", registry=r)
@@ -34,7 +36,11 @@ class Metrics:
 def configure_logging(level: str) -> None:
     """One line an event on standard error. Access logs of libraries that would show addresses are off."""
     logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S", force=True
+        level=level,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+        force=True,
     )
     # aiokafka logs each reconnect attempt at ERROR with the peer's address; our supervisor says what matters.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL if level != "DEBUG" else logging.DEBUG)

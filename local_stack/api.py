@@ -167,9 +167,7 @@ def event(event_type: str, *, at_ms: int | None = None, **fields: Any) -> dict[s
 
 def product_added(product_id: str, category: str, **fields: Any) -> dict[str, Any]:
     """A PRODUCT_ADDED of one piece."""
-    return event(
-        "PRODUCT_ADDED", product={"productId": product_id, "category": category, "price": "99.00", "currency": "EUR"}, **fields
-    )
+    return event("PRODUCT_ADDED", product={"productId": product_id, "category": category, "price": "99.00", "currency": "EUR"}, **fields)
 
 
 def deals_on(category: str) -> str:

@@ -98,9 +98,7 @@ def ensure_jars(cache: Path | None = None, jars: Sequence[Jar] | None = None, fe
                 _fetch_all(missing, folder, fetch or fetch_from_maven)
             stamp.touch()
     except OSError as error:
-        raise _failed(
-            f"cannot write to {folder}: {error}", "free space there, or set LOCAL_STACK_CACHE to another folder"
-        ) from error
+        raise _failed(f"cannot write to {folder}: {error}", "free space there, or set LOCAL_STACK_CACHE to another folder") from error
     return len(missing)
 
 

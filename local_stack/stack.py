@@ -106,8 +106,9 @@ class LocalStack:
                 if child is None:
                     continue
                 since = time.monotonic()
+                had_ended = child.dead
                 orderly = stop_child(child, part.stop_within_s, self._hurry.is_set)
-                how = f"stopped in {time.monotonic() - since:.1f} s" if orderly else "killed"
+                how = "had ended" if had_ended else f"stopped in {time.monotonic() - since:.1f} s" if orderly else "killed"
                 self._forget(child)
                 self._report(f"{part.name:<15} {how}")
             if self._wiring is not None:

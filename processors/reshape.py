@@ -69,9 +69,7 @@ def _parse(source: DataFrame) -> DataFrame:
     # Spark's parser stops at the end of the first value and ignores what follows. So the value is followed by one that
     # no text can foresee, its own hash, and is whole exactly if the parser meets that hash as the second of two elements.
     seal = sf.sha2(sf.col("text").cast("binary"), 256)
-    wrapped = sf.from_json(
-        sf.concat(sf.lit("["), sf.col("text"), sf.lit(',"'), seal, sf.lit('"]')), "array<variant>", _JSON_OPTIONS
-    )
+    wrapped = sf.from_json(sf.concat(sf.lit("["), sf.col("text"), sf.lit(',"'), seal, sf.lit('"]')), "array<variant>", _JSON_OPTIONS)
     whole = (sf.size("wrapped") == 2) & sf.try_variant_get(sf.get("wrapped", sf.lit(1)), "$", "string").eqNullSafe(seal)
     is_object = sf.expr(r"startswith(trim(LEADING ' \t\r\n' FROM text), '{')")
     return readable.withColumn("wrapped", wrapped).withColumn("event", sf.when(whole & is_object, sf.get("wrapped", sf.lit(0))))
@@ -167,9 +165,7 @@ def _rows(log_epoch: int) -> Column:
 
 
 def _row(topic: Topic, key: Column, value: Column) -> Column:
-    return sf.struct(
-        sf.lit(topic.value).alias("topic"), key.alias("key"), value.alias("value"), sf.col("headers").alias("headers")
-    )
+    return sf.struct(sf.lit(topic.value).alias("topic"), key.alias("key"), value.alias("value"), sf.col("headers").alias("headers"))
 
 
 def _update_json(log_epoch: int, event: Column) -> Column:

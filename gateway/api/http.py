@@ -46,9 +46,7 @@ _PRIVATE: Final = [(b"cache-control", b"private, no-store"), (b"x-content-type-o
 class _HttpError(Exception):
     """An answer with a status of its own, whatever the client accepts."""
 
-    def __init__(
-        self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_REQUEST, headers: RawHeaders | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_REQUEST, headers: RawHeaders | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.errors: list[ErrorEntry] = [{"message": message, "extensions": {"code": code.value}}]

@@ -86,9 +86,7 @@ class EventInput:
     )
     name: str | None = strawberry.field(default=None, description="Required for CUSTOM.")
     timestamp: DateTime = strawberry.field(description="When it happened, by the client's clock.")
-    sequence: BigInt | None = strawberry.field(
-        default=None, description="Grows within a session; orders events of one millisecond."
-    )
+    sequence: BigInt | None = strawberry.field(default=None, description="Grows within a session; orders events of one millisecond.")
     session_id: strawberry.ID | None = None
     page: PageInput | None = None
     product: ProductInput | None = strawberry.field(default=None, description="Required for PRODUCT_VIEWED, _CLICKED, _ADDED, _REMOVED.")
@@ -109,7 +107,5 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(value):
-        return {
-            field.name: plain(found) for field in dataclasses.fields(value) if (found := getattr(value, field.name)) is not None
-        }
+        return {field.name: plain(found) for field in dataclasses.fields(value) if (found := getattr(value, field.name)) is not None}
     return value

@@ -131,9 +131,7 @@ def _fragment_size(name: str, fragments: dict[str, FragmentDefinitionNode], size
     return sizes[name]
 
 
-def _selections_size(
-    selections: tuple[SelectionNode, ...], fragments: dict[str, FragmentDefinitionNode], sizes: dict[str, _Size]
-) -> _Size:
+def _selections_size(selections: tuple[SelectionNode, ...], fragments: dict[str, FragmentDefinitionNode], sizes: dict[str, _Size]) -> _Size:
     size = _Size()
     for node in selections:
         size.directives += len(node.directives or ())

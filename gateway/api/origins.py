@@ -31,9 +31,7 @@ def check_origin_setting(origin: str) -> None:
     plain = f"{parts.scheme}://{parts.netloc}"
     default_port = (parts.scheme, parts.port) in {("http", 80), ("https", 443)}
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in origin or default_port or origin != plain.lower():
-        raise ValueError(
-            f"allowed origin {origin!r}: write it as browsers send it, like https://shop.example or http://localhost:8080"
-        )
+        raise ValueError(f"allowed origin {origin!r}: write it as browsers send it, like https://shop.example or http://localhost:8080")
 
 
 def origin_allowed(origin: str | None, allowed: frozenset[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import cast
 
 import strawberry
 from graphql import GraphQLInputObjectType, GraphQLObjectType, Undefined
@@ -156,7 +157,8 @@ class Mutation:
             raise Forbidden("identify needs the token of the known visitor, which the shop's server makes, or a secret key")
         is_secret = context.credential.kind is CredentialKind.SECRET
         joined = _anonymous_side(context, anonymous_id, anonymous_token, is_secret=is_secret)
-        if not is_secret and isinstance(traits, dict) and (hidden := sorted(set(traits) - context.services.public_traits)):
+        given = cast(object, traits)
+        if not is_secret and isinstance(given, dict) and (hidden := sorted(set(given) - context.services.public_traits)):
             raise Forbidden(f"these traits need a secret key: {', '.join(hidden)[:200]}", field="traits")
         event = {
             "message_id": message_id,

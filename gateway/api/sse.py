@@ -69,9 +69,7 @@ Start = Callable[[], Awaitable[Reply | ResponseStream]]
 class EventStream:
     """One answer of type text/event-stream. `restart` cuts it; `run` returns when nothing of it runs any more."""
 
-    def __init__(
-        self, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None, make_event_id: MakeEventId
-    ) -> None:
+    def __init__(self, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None, make_event_id: MakeEventId) -> None:
         loop = asyncio.get_running_loop()
         self._heartbeat_s = heartbeat_s
         self._send_deadline_s = send_deadline_s
@@ -105,9 +103,7 @@ class EventStream:
             return  # nobody reads
         try:
             if why is _Cut.EXPIRED:
-                await self._write(
-                    next_event({"errors": [gateway_entry(Unauthenticated("The token has expired: get another one."))]})
-                )
+                await self._write(next_event({"errors": [gateway_entry(Unauthenticated("The token has expired: get another one."))]}))
             await self._end()
         except _StreamCut:
             return

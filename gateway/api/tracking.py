@@ -70,9 +70,7 @@ class TrackingService:
         self._metrics = metrics
         self._now_ms = now_ms
 
-    async def track(
-        self, credential: Credential, inputs: Sequence[Mapping[str, Any]], sent_at: object, traceparent: str | None
-    ) -> Tracked:
+    async def track(self, credential: Credential, inputs: Sequence[Mapping[str, Any]], sent_at: object, traceparent: str | None) -> Tracked:
         """Answer a batch of events in plain form (`gateway.api.inputs.plain`)."""
         if len(inputs) > self._settings.max_batch_events:
             raise PayloadTooLarge(f"at most {self._settings.max_batch_events} events in one track, send them in parts", field="events")
@@ -165,9 +163,7 @@ class TrackingService:
                 raise Unavailable(str(problem), retry_after_ms=1000) from problem
         await self._apply_at_once(events, outcomes)
         remaining = iter(outcomes)
-        answers = tuple(
-            Answer(message_id, next(remaining) if isinstance(event, Event) else event) for message_id, event in checked
-        )
+        answers = tuple(Answer(message_id, next(remaining) if isinstance(event, Event) else event) for message_id, event in checked)
         for answer in answers:
             self._metrics.events.labels(status_of(answer)).inc()
         visitors = {event.visitor_id for event in events}

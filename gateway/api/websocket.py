@@ -144,9 +144,7 @@ class WebSocketSession:
 
     def _judge(self, authorization: str | None) -> list[protocol.Action]:
         try:
-            self._credential = self._service.authenticate(
-                authorization if authorization is not None else self._handshake.authorization
-            )
+            self._credential = self._service.authenticate(authorization if authorization is not None else self._handshake.authorization)
         except Unauthenticated:
             return self._core.refused()
         expires_at = self._credential.expires_at

@@ -92,6 +92,11 @@ def inputs_ending_at(events: Iterable[RecordedEvent], end_ms: int, prefix: str) 
     return [event.as_input(prefix, shift_ms) for event in known]
 
 
+def read_recorded(path: Path, *, end_ms: int, prefix: str, limit: int = 0) -> list[EventInput]:
+    """The inputs of `track` from a file: `read_events`, then `inputs_ending_at`; raises what the first raises."""
+    return inputs_ending_at(read_events(path, limit), end_ms, prefix)
+
+
 def read_events(path: Path, limit: int = 0) -> list[RecordedEvent]:
     """All events of a file (CSV, also gzipped), or the first `limit`. Raises `MalformedFile` or OSError."""
     found: list[RecordedEvent] = []

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.clock import system_now_ms
 from gateway.commands.percentiles import percentiles
-from gateway.commands.recorded import EventInput, MalformedFile, inputs_ending_at, read_events
+from gateway.commands.recorded import EventInput, MalformedFile, read_recorded
 from gateway.commands.secret_key import NoSecretKey, secret_key
 
 MAX_BATCH: Final = 100
@@ -271,11 +271,10 @@ def replay(file: Path, url: str, key: str | None, rate: float, limit: int) -> in
         if rate < 0 or limit < 0:
             raise ReplayFailed("--rate and --limit take numbers from 0")
         shown_key = secret_key(key, url)
-        events = read_events(file, limit)
         end_ms = system_now_ms()
         # Of this run alone: a second replay moves the same rows to other times, so they are other events.
         prefix = f"replay-{end_ms:x}"
-        inputs = inputs_ending_at(events, end_ms, prefix)
+        inputs = read_recorded(file, end_ms=end_ms, prefix=prefix, limit=limit)
         result = asyncio.run(_replay(url, shown_key, inputs, rate))
     except (MalformedFile, NoSecretKey, ReplayFailed) as problem:
         print(f"gateway: {problem}", file=sys.stderr)

@@ -85,9 +85,7 @@ async def _partitions(consumer: AIOKafkaConsumer, topics: tuple[Topic, ...]) -> 
     lacking = {topic.value for topic in topics} - await consumer.topics()
     if lacking:
         raise _NoBroker(f"this Kafka has no topic {', '.join(sorted(lacking))}; is it the one of the gateway?")
-    return [
-        TopicPartition(topic.value, number) for topic in topics for number in consumer.partitions_for_topic(topic.value) or ()
-    ]
+    return [TopicPartition(topic.value, number) for topic in topics for number in consumer.partitions_for_topic(topic.value) or ()]
 
 
 async def _print_all(

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from gateway.errors import Throttled
-from gateway.model.events import Event
+from gateway.model.events import Event, topic_of
 from gateway.model.names import Topic
-from gateway.model.events import topic_of
 
 SHARE_OF_OTHERS: Final = 0.8
 """Events that are no orders are shed when this share of the places is taken."""

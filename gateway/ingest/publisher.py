@@ -143,14 +143,14 @@ class EventPublisher:
             return Refused("UNAVAILABLE", "the event log cannot be reached; nothing was written, send the event again")
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever a dying producer raises, the answer is "unknown"
             self._suspect(producer, error)
             return Unknown()
         try:
             metadata: Any = await future
         except (MessageSizeTooLargeError, RecordTooLargeError):
             return Refused("TOO_LARGE", "the event is larger than the event log takes")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # see above
             self._suspect(producer, error)
             return Unknown()
         known = metadata is not None and metadata.offset is not None and metadata.offset >= 0

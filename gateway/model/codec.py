@@ -57,7 +57,7 @@ def decode_state(stored: bytes) -> State:
             cutoff_ms=cutoff_ms,
             link=_unpack_link(link),
         )
-    except (ValueError, TypeError, IndexError, msgpack.exceptions.UnpackException) as problem:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, msgpack.exceptions.UnpackException) as problem:
         raise UnreadableState(f"the stored state cannot be read: {problem}") from problem
 
 
@@ -78,7 +78,17 @@ def _unpack_link(stored: tuple[Any, ...] | None) -> Link | None:
 
 def _pack(c: Contribution) -> tuple[Any, ...]:
     topic, partition, offset = c.position
-    return (c.message_id, c.event_time_ms, c.sequence, c.received_at_ms, c.kind, _INDEX_OF.get(topic, topic), partition, offset, c.data)
+    return (
+        c.message_id,
+        c.event_time_ms,
+        c.sequence,
+        c.received_at_ms,
+        c.kind,
+        _INDEX_OF.get(topic, topic),
+        partition,
+        offset,
+        c.data,
+    )
 
 
 def _unpack_part(stored: tuple[Any, ...]) -> Part:

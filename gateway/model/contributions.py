@@ -71,8 +71,20 @@ class Contribution(NamedTuple):
         return (self.event_time_ms, self.sequence, self.message_id)
 
     def beats(self, other: Contribution) -> bool:
-        """Of copies of one message, the one received first stays; the log position settles a tie."""
+        """Of copies of one message, the one received first stays; the log position settles a tie.
+
+        Before that, the one that an erasure reaches last: else it would depend on the order of arrival whether an erasure
+        finds the copy that it takes away or the copy that it leaves. The two differ only for a changed copy and for a
+        client whose clock is ahead.
+        """
+        if self.lasts_until_ms != other.lasts_until_ms:
+            return self.lasts_until_ms > other.lasts_until_ms
         return (self.received_at_ms, self.position) < (other.received_at_ms, other.position)
+
+    @property
+    def lasts_until_ms(self) -> int:
+        """An erasure up to this moment, or a later one, takes the contribution away: it was dated or received up to it."""
+        return min(self.event_time_ms, self.received_at_ms)
 
 
 _KINDS = {

@@ -58,6 +58,9 @@ def open_decision_id(key: bytes, text: str) -> DecisionToken:
         if len(text) > MAX_CHARACTERS:
             raise ValueError
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
+            # Python skips foreign characters and spare bits; one decision must not have many ids.
+            raise ValueError
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if not hmac.compare_digest(_mac(key, body), mac):
             raise ValueError

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from gateway.model.ids import is_anonymous
 from gateway.model.names import Topic
 from gateway.model.payload import MAX_SAFE_INTEGER, InvalidEvent, check_payload, integer, text
 
@@ -28,6 +29,8 @@ AHEAD_LIMIT_MS: Final = 60 * 1000
 """An event may be dated this far ahead of its receipt."""
 SKEW_LIMIT_MS: Final = 5 * 60 * 1000
 """A client clock that is off by less is left alone: jitter must not reorder a visitor's events."""
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999: what comes later has no RFC 3339 text."""
 
 
 class EventType(StrEnum):
@@ -115,9 +118,12 @@ def check_record(record: object) -> Event:
     if event_type is None:
         raise InvalidEvent("INVALID_VALUE", f"type must be one of {', '.join(EventType)}", "type")
     visitor_id = _required(text(record, "visitor_id", 128), "visitor_id")
-    received_at_ms = _required(integer(record, "received_at_ms", 0, MAX_SAFE_INTEGER), "received_at_ms")
-    event_time_ms = _required(integer(record, "event_time_ms", 0, MAX_SAFE_INTEGER), "event_time_ms")
+    received_at_ms = _required(integer(record, "received_at_ms", 0, MAX_TIME_MS), "received_at_ms")
+    event_time_ms = _required(integer(record, "event_time_ms", 0, MAX_TIME_MS), "event_time_ms")
     check_time(event_time_ms, received_at_ms)
+    payload = check_payload(event_type.value, record.get("payload"))
+    if event_type is EventType.IDENTIFY:
+        check_join(visitor_id, payload["user_id"])
     return Event(
         message_id=message_id,
         type=event_type,
@@ -126,8 +132,17 @@ def check_record(record: object) -> Event:
         received_at_ms=received_at_ms,
         sequence=integer(record, "sequence", 0, MAX_SAFE_INTEGER),
         session_id=text(record, "session_id", 128),
-        payload=check_payload(event_type.value, record.get("payload")),
+        payload=payload,
     )
+
+
+def check_join(visitor_id: str, user_id: str) -> None:
+    """Only an anonymous id joins, and only a known visitor is joined: so there are no chains and no cycles."""
+    if is_anonymous(user_id):
+        raise InvalidEvent("INVALID_VALUE", "user_id must be a known visitor, not an anonymous id", "user_id")
+    if user_id != visitor_id and not is_anonymous(visitor_id):
+        message = "visitor_id must be an anonymous id or user_id itself: a known visitor joins no other"
+        raise InvalidEvent("INVALID_VALUE", message, "visitor_id")
 
 
 def check_time(event_time_ms: int, received_at_ms: int) -> None:

@@ -142,9 +142,11 @@ def _interest(totals: Totals, c: Contribution, category: str | None, weight: flo
         return
     totals.intent = (c.order, category)
     score, at_ms = totals.interests.pop(category, (0.0, c.event_time_ms))
-    totals.interests[category] = (interest_at(score, at_ms, c.event_time_ms) + weight, c.event_time_ms)
+    # Always forward, never back: the sealed totals of another part may be years ahead of this event.
+    to_ms = max(at_ms, c.event_time_ms)
+    totals.interests[category] = (interest_at(score, at_ms, to_ms) + interest_at(weight, c.event_time_ms, to_ms), to_ms)
     if len(totals.interests) > MAX_INTERESTS:
-        weakest = min(totals.interests, key=lambda name: (interest_at(*totals.interests[name], c.event_time_ms), name))
+        weakest = min(totals.interests, key=lambda name: (interest_at(*totals.interests[name], totals.updated_ms), name))
         del totals.interests[weakest]
 
 

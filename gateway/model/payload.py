@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 MAX_SAFE_INTEGER: Final = 2**53
@@ -18,6 +18,7 @@ MAX_JSON_BYTES: Final = 4096
 MAX_JSON_DEPTH: Final = 8
 MAX_TRAITS: Final = 64
 
+_AMOUNT: Final = re.compile(r"-?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?")
 _UNWANTED: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
@@ -57,7 +58,7 @@ def integer(source: Mapping[str, Any], key: str, low: int, high: int, path: str 
         pass
     elif isinstance(value, int):
         number = value
-    elif isinstance(value, float) and value.is_integer() or isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,17}", value):
+    elif (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,17}", value)):
         number = int(value)
     if number is None or not low <= number <= high:
         raise InvalidEvent("INVALID_VALUE", f"{field} must be a whole number from {low} to {high}", field)
@@ -71,14 +72,18 @@ def money(source: Mapping[str, Any], key: str, path: str = "") -> str | None:
         return None
     field = path + key
     amount: Decimal | None = None
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            amount = Decimal(str(value)) if len(str(value)) <= 40 else None
-        except InvalidOperation:
-            amount = None
-    if amount is None or not amount.is_finite() or not 0 <= amount <= 10**12 or amount != round(amount, 6):
+    if isinstance(value, int) and not isinstance(value, bool):
+        amount = Decimal(value)
+    elif isinstance(value, float | str) and _AMOUNT.fullmatch(str(value)):
+        amount = Decimal(str(value))
+    if amount is None or not 0 <= amount <= 10**12 or amount != (exact := round(amount, 6)):
         raise InvalidEvent("INVALID_VALUE", f"{field} must be an amount such as 19.90, from 0 to 10^12 with at most 6 decimals", field)
-    return format(abs(amount), "f")
+    # "0E-99" is a short text of a long number: written out, it has six decimals like any other.
+    return format(abs(max(amount, exact, key=_exponent)), "f")
+
+
+def _exponent(amount: Decimal) -> int:
+    return int(amount.as_tuple().exponent)
 
 
 def currency(source: Mapping[str, Any], key: str, path: str = "") -> str | None:
@@ -98,8 +103,7 @@ def json_value(source: Mapping[str, Any], key: str, path: str = "") -> Any:
         return None
     field = path + key
     try:
-        if _depth(value) > MAX_JSON_DEPTH:
-            raise InvalidEvent("TOO_LARGE", f"{field} must have at most {MAX_JSON_DEPTH} levels", field)
+        _check_json(value, field, 1)
         size = len(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode())
     except (TypeError, ValueError) as problem:
         raise InvalidEvent("INVALID_VALUE", f"{field} must be JSON: {problem}", field) from None
@@ -108,14 +112,18 @@ def json_value(source: Mapping[str, Any], key: str, path: str = "") -> Any:
     return value
 
 
-def _depth(value: Any, level: int = 1) -> int:
+def _check_json(value: Any, field: str, level: int) -> None:
     if level > MAX_JSON_DEPTH:
-        return level
+        raise InvalidEvent("TOO_LARGE", f"{field} must have at most {MAX_JSON_DEPTH} levels", field)
     if isinstance(value, Mapping):
-        return max((_depth(item, level + 1) for item in value.values()), default=level)
-    if isinstance(value, list):
-        return max((_depth(item, level + 1) for item in value), default=level)
-    return level
+        for item in value.values():
+            _check_json(item, field, level + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_json(item, field, level + 1)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        # Neither the log's JSON, nor the stored state, nor a condition can hold one.
+        raise InvalidEvent("INVALID_VALUE", f"{field} must not hold whole numbers beyond 64 bits; send those as text", field)
 
 
 Check = Callable[[Mapping[str, Any], str, str], Any]
@@ -163,7 +171,9 @@ def check_fields(fields: Mapping[str, Check], required: tuple[str, ...], source:
     """Check every known field of `source`; refuse an unknown one, name a required one that is missing."""
     unknown = source.keys() - fields.keys()
     if unknown:
-        field = path + min(unknown)
+        # Shown, logged and sent on: so neither long nor unprintable.
+        name = str(min(unknown, key=str))[:64]
+        field = path + "".join(character if character.isprintable() else "?" for character in name)
         raise InvalidEvent("UNKNOWN_FIELD", f"{field} is not a field of this event", field)
     found = {key: value for key, check in fields.items() if (value := check(source, key, path)) is not None}
     for key in required:

@@ -1,17 +1,17 @@
 """Reading a ruleset from YAML, with every mistake found at once, each with its line and column.
 
-    version: 1
-    placements:
-      homepage-hero:
-        description: the large banner on top of the homepage
-        fallback: {headline: "Welcome"}         # or none: the page keeps its own content
-    campaigns:
-      - id: interest-deals
-        placement: homepage-hero
-        priority: 0                              # the higher one wins
-        when: 'interested_category != ""'        # CEL
-        schedule: {from: 2026-01-01T00:00:00Z, until: 2026-02-01T00:00:00Z}
-        banner: {headline: "Exclusive deals on {interested_category} and accessories!", link_url: /deals}
+version: 1
+placements:
+  homepage-hero:
+    description: the large banner on top of the homepage
+    fallback: {headline: "Welcome"}         # or none: the page keeps its own content
+campaigns:
+  - id: interest-deals
+    placement: homepage-hero
+    priority: 0                              # the higher one wins
+    when: 'interested_category != ""'        # CEL
+    schedule: {from: 2026-01-01T00:00:00Z, until: 2026-02-01T00:00:00Z}
+    banner: {headline: "Exclusive deals on {interested_category} and accessories!", link_url: /deals}
 """
 
 from __future__ import annotations
@@ -254,5 +254,3 @@ class _Reader:
 def _templates(banner: BannerTemplate) -> list[Template]:
     image = [banner.image.url, banner.image.alt] if banner.image else []
     return [t for t in (banner.headline, banner.body, banner.link_url, banner.cta_label, *image) if t is not None]
-
-

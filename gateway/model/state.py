@@ -189,13 +189,11 @@ def purge_withdrawn(state: State, withdrawn_since_ms: int | None, now_ms: int) -
     return replace(state, parts=parts)
 
 
-def _join(
-    visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: Absorbed
-) -> Part:
+def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: Absorbed) -> Part:
     held = dict(part.contributions)
     for contribution in contributions:
         known = held.get(contribution.message_id)
-        if cutoff_ms is not None and _is_erased(contribution, cutoff_ms):
+        if cutoff_ms is not None and contribution.lasts_until_ms <= cutoff_ms:
             outcome.erased += 1
         elif part.seal is not None and contribution.order <= part.seal:
             outcome.below_seal += 1
@@ -226,10 +224,6 @@ def _sealed(visitor_id: str, part: Part) -> Part:
     return Part({c.message_id: c for c in history[count:]}, base, old[-1].order)
 
 
-def _is_erased(contribution: Contribution, cutoff_ms: int) -> bool:
-    return contribution.received_at_ms <= cutoff_ms or contribution.event_time_ms <= cutoff_ms
-
-
 def _cut(state: State, cutoff_ms: int) -> State:
     parts = {visitor_id: _cut_part(part, cutoff_ms) for visitor_id, part in state.parts.items()}
     parts = {visitor_id: part for visitor_id, part in parts.items() if part.contributions or part.base}
@@ -237,7 +231,7 @@ def _cut(state: State, cutoff_ms: int) -> State:
 
 
 def _cut_part(part: Part, cutoff_ms: int) -> Part:
-    kept = {m: c for m, c in part.contributions.items() if not _is_erased(c, cutoff_ms)}
+    kept = {m: c for m, c in part.contributions.items() if c.lasts_until_ms > cutoff_ms}
     # Totals cannot be taken apart: a base that may hold something erased goes as a whole. Its seal stays.
     if part.base is not None and part.base.first is not None and part.base.first[0] > cutoff_ms + AHEAD_LIMIT_MS:
         return Part(kept, part.base, part.seal)

@@ -45,7 +45,12 @@ def view(state: State) -> Context:
 def context_of(state: State, totals: Totals) -> Context:
     """The public context for totals that were folded already."""
     if state.alias_of is not None:
-        return {"user_id": state.visitor_id, "alias_of": state.alias_of, "positions": _positions(state), "log_epoch": state.log_epoch}
+        return {
+            "user_id": state.visitor_id,
+            "alias_of": state.alias_of,
+            "positions": _positions(state),
+            "log_epoch": state.log_epoch,
+        }
     shown = totals
     if totals.withdrawn_since_ms is not None:
         shown = totals.copy()

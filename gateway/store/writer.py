@@ -174,21 +174,23 @@ class ContextWriter:
         if not writes:
             return []
         arguments = [self._arguments(write) for write in writes]
-        for _ in range(2):
-            if self._sha is None:
-                self._sha = await self._redis.script_load(_COMPARE_AND_SET)
-            pipeline = self._redis.pipeline(transaction=False)
-            for argument in arguments:
-                pipeline.evalsha(self._sha, 3, *argument)
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
-            if not any(isinstance(answer, NoScriptError) for answer in answers):
-                break
-            # The server restarted and forgot the script. What was stored meanwhile is only written once more.
+        answers = await self._run_script(arguments)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            # The server restarted and forgot the script. What was stored by then is refused now, and so done once more.
             self._sha = None
+            answers = await self._run_script(arguments)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
         return [answer == 1 for answer in answers]
+
+    async def _run_script(self, arguments: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        if self._sha is None:
+            self._sha = await self._redis.script_load(_COMPARE_AND_SET)
+        pipeline = self._redis.pipeline(transaction=False)
+        for argument in arguments:
+            pipeline.evalsha(self._sha, 3, *argument)
+        return list(await pipeline.execute(raise_on_error=False))
 
     def _arguments(self, write: _Write) -> tuple[str | bytes | int, ...]:
         totals = totals_of(write.state)
@@ -221,8 +223,7 @@ def _second_identify(update: Update) -> Refused:
 
 def _forward(left: dict[str, _Work], alias: State, updates: Sequence[Update]) -> None:
     """Lead what came for an alias to the visitor it joined, together with the part that the alias holds."""
-    assert alias.alias_of is not None
-    target = left.setdefault(alias.alias_of, _Work())
+    target = left.setdefault(alias.alias_of or alias.visitor_id, _Work())
     target.updates.extend(updates)
     target.arrivals.append(alias)
 
@@ -238,4 +239,3 @@ def _again(left: dict[str, _Work], visitor_id: str, todo: _Work) -> None:
 def _erasure(updates: Iterable[Update]) -> int | None:
     times = [u.event.received_at_ms for u in updates if u.event is not None and u.event.type is EventType.DELETE]
     return max(times, default=None)
-

@@ -32,7 +32,7 @@ class Shopper:
 
     def sees(self, row: dict[str, str]) -> None:
         """One row of the file."""
-        moment = datetime.strptime(row["event_time"], "%Y-%m-%d %H:%M:%S UTC").timestamp()
+        moment = datetime.fromisoformat(row["event_time"].replace(" UTC", "+00:00")).timestamp()
         self.seconds.append(moment)
         product, kind = row["product_id"], row["event_type"]
         category = row["category_code"].split(".")[-1]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from gateway.commands.replay import replay_events
 
 from gateway.commands.recorded import read_recorded
+from gateway.commands.replay import replay_events
 from local_stack.check.oracle import Shopper, differences, read_shoppers
 from local_stack.check.scenario import Check, CheckFailed, hold
 from local_stack.processes import PROJECT_ROOT
@@ -28,7 +28,7 @@ def shuffled_inputs(run_id: str, seed: int) -> list[dict[str, Any]]:
     """The events of the file for visitors of this run, each up to 30 s away from its place, every tenth twice."""
     chance = random.Random(seed)
     inputs = read_recorded(DATA, end_ms=int(time.time() * 1000), prefix=run_id)
-    placed = []
+    placed: list[tuple[float, int, dict[str, Any]]] = []
     for index, one in enumerate(inputs):
         one["userId"] = f"{run_id}-{one['userId']}"
         for _ in range(2 if index % 10 == 0 else 1):

@@ -97,9 +97,7 @@ async def _pages_and_context(check: Check, visitor_id: str, visitor: Api) -> Non
 
 async def _late_and_repeated(check: Check, visitor_id: str, visitor: Api) -> None:
     before = await check.context(visitor_id) or {}
-    late = event(
-        "PRODUCT_VIEWED", at_ms=int(time.time() * 1000) - LATE_MS, product={"productId": "tv-1", "category": "televisions"}
-    )
+    late = event("PRODUCT_VIEWED", at_ms=int(time.time() * 1000) - LATE_MS, product={"productId": "tv-1", "category": "televisions"})
     result = await visitor.track(late)
     decision = await visitor.banner(after=result["cursor"])
     hold(

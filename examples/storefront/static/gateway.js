@@ -11,6 +11,13 @@ export class GatewayError extends Error {
   }
 }
 
+const TRY_AGAIN = new Set(["THROTTLED", "UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL_SERVER_ERROR"]);
+
+/** Whether the same request may succeed later: no answer at all, or a refusal that passes. */
+export function mayPass(error) {
+  return !(error instanceof GatewayError) || TRY_AGAIN.has(error.code);
+}
+
 /** The first of GraphQL errors as a GatewayError. */
 export function errorOf(errors) {
   const { message = "no reason given", extensions = {} } = errors?.[0] ?? {};

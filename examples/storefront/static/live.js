@@ -1,7 +1,7 @@
 // A subscription that stays: over server-sent events (graphql-sse) or a WebSocket (graphql-transport-ws), opened again
 // after every cut. The gateway sends the first decision again only where it differs from what is shown: no gap, no flicker.
 
-import { GatewayError, backoffMs, errorOf, pause, renewVisit, visitorToken } from "./gateway.js";
+import { GatewayError, backoffMs, errorOf, mayPass, pause, renewVisit, visitorToken } from "./gateway.js";
 
 const SILENCE_MS = 45_000; // the gateway gives a sign of life more often than that
 
@@ -36,6 +36,7 @@ export class LiveFeed {
         });
       } catch (error) {
         if (signal.aborted) return;
+        if (!mayPass(error)) return console.warn(`The gateway refused the subscription: ${error.code} ${error.message}`);
         retryAfterMs = error.retryAfterMs ?? 0;
         if (error.code === "UNAUTHENTICATED") await renewVisit().catch(() => null);
       }

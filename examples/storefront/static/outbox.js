@@ -1,26 +1,29 @@
 // The queue of events: first in, first out, kept in the browser's storage until the gateway has answered for each.
 // Every event is an entry of its own, so tabs do not disturb each other; sent twice, it counts once by its message id.
 
-import { GatewayError, backoffMs, pause } from "./gateway.js";
+import { backoffMs, mayPass, pause } from "./gateway.js";
 
 const PREFIX = "shop.event.";
 const MAX_EVENTS = 200;
 const BATCH_EVENTS = 10;
 const BATCH_CHARACTERS = 20_000; // a browser lets 64 KiB outlive their page
-const TRY_AGAIN = new Set(["THROTTLED", "UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL_SERVER_ERROR"]);
 
 export class Outbox {
   /**
    * `storage` is Storage-like. `deliver(events)` gives the results of `track` or throws; `renew()` gets another token.
    */
   constructor({ storage, deliver, renew, wait = pause }) {
-    Object.assign(this, { storage, deliver, renew, wait, sending: false });
+    Object.assign(this, { storage, deliver, renew, wait, sending: false, inFlight: new Set() });
   }
 
   /** Keep the event and send it. */
   add(event) {
     const time = String(Date.parse(event.timestamp)).padStart(15, "0");
-    this.storage.setItem(`${PREFIX}${time}.${event.messageId}`, JSON.stringify(event));
+    try {
+      this.storage.setItem(`${PREFIX}${time}.${event.messageId}`, JSON.stringify(event));
+    } catch (error) {
+      console.warn(`No room to keep ${event.type}:`, error);
+    }
     this.flush();
   }
 
@@ -56,7 +59,7 @@ export class Outbox {
 
   /** The page is going: send what waits without waiting for the answer. */
   sendNow() {
-    const batch = this.batch(BATCH_EVENTS);
+    const batch = this.batch(BATCH_EVENTS).filter(({ key }) => !this.inFlight.has(key));
     if (batch.length > 0) this.send(batch);
   }
 
@@ -68,13 +71,18 @@ export class Outbox {
       if (text === null) continue; // another tab has sent it meanwhile
       characters += text.length;
       if (found.length > 0 && characters > BATCH_CHARACTERS) break;
-      found.push({ key, event: JSON.parse(text) });
+      try {
+        found.push({ key, event: JSON.parse(text) });
+      } catch {
+        this.storage.removeItem(key); // not written by this script
+      }
     }
     return found;
   }
 
   /** One request. `retryAfterMs` null: go on at once; `refused`: the batch as a whole, so its events are sent singly. */
   async send(batch) {
+    for (const { key } of batch) this.inFlight.add(key);
     try {
       const results = await this.deliver(batch.map(({ event }) => event));
       const statuses = new Map(results.map((result) => [result.messageId, result]));
@@ -88,11 +96,13 @@ export class Outbox {
       return { retryAfterMs: unknown ? 0 : null, refused: false };
     } catch (error) {
       return this.failed(batch, error);
+    } finally {
+      for (const { key } of batch) this.inFlight.delete(key);
     }
   }
 
   async failed(batch, error) {
-    if (!(error instanceof GatewayError) || TRY_AGAIN.has(error.code)) {
+    if (mayPass(error)) {
       if (error.code === "UNAUTHENTICATED") await this.renew().catch(() => null);
       return { retryAfterMs: error.retryAfterMs ?? 0, refused: false };
     }
@@ -104,9 +114,10 @@ export class Outbox {
   }
 }
 
-/** `storage`, or a store in memory when the browser allows none or it is full. */
-export function reliableStorage(storage) {
+/** The storage that `find` gives, or one in memory when the browser allows none. */
+export function reliableStorage(find) {
   try {
+    const storage = find();
     storage.setItem("shop.probe", "1");
     storage.removeItem("shop.probe");
     return storage;

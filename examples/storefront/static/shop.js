@@ -19,8 +19,8 @@ const CURSOR_SECONDS = 60;
 const { endpoint, render, transport, serverTime } = document.body.dataset;
 const page = JSON.parse(document.body.dataset.page);
 const [navigation] = performance.getEntriesByType("navigation");
-const local = reliableStorage(globalThis.localStorage);
-const session = reliableStorage(globalThis.sessionStorage);
+const local = reliableStorage(() => localStorage);
+const session = reliableStorage(() => sessionStorage);
 const clock = new Clock(local, session, Number(serverTime) - (performance.timeOrigin + (navigation?.responseStart ?? 0)));
 const outbox = new Outbox({ storage: local, deliver, renew: renewVisit });
 const place = document.querySelector("live-banner");
@@ -48,7 +48,8 @@ async function deliver(events) {
 
 function newId() {
   // crypto.randomUUID is there on https and localhost only.
-  return crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (crypto.randomUUID) return crypto.randomUUID();
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function sessionId() {
