@@ -32,6 +32,9 @@ VARIABLES: Final = {
 PAGE_FIELDS: Final = ("url", "title", "referrer", "locale", "type", "product_id", "category", "currency")
 
 _ENV: Final = cel.NewEnv(variables=VARIABLES)
+_GROUP_CHARACTERS: Final = 50_000
+"""CEL takes expressions of up to 100 000 characters."""
+_WRAPPING_CHARACTERS: Final = 8
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
 
 
@@ -66,24 +69,47 @@ class Condition:
 
 
 class ConditionSet:
-    """Conditions evaluated at one go: as one list expression, singly when one of them fails while running."""
+    """Conditions evaluated at one go: as list expressions, singly where one of them fails while running."""
 
-    __slots__ = ("_all", "_conditions")
+    __slots__ = ("_groups",)
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
-        self._conditions = tuple(conditions)
-        self._all = _compile("[" + ",\n".join(f"dyn({c.text}\n)" for c in self._conditions) + "]") if conditions else None
+        self._groups = [(_compile_list(group), group) for group in _groups(conditions)]
 
     def evaluate(self, activation: Any) -> list[bool | str]:
         """One answer for each condition, in order (see `Condition.evaluate`)."""
-        if self._all is None:
-            return []
-        result = self._all.eval(activation)
+        return [answer for together, group in self._groups for answer in _evaluate_group(together, group, activation)]
+
+
+def _groups(conditions: Sequence[Condition]) -> list[tuple[Condition, ...]]:
+    groups: list[tuple[Condition, ...]] = []
+    room = 0
+    for condition in conditions:
+        size = len(condition.text) + _WRAPPING_CHARACTERS
+        if size > room:
+            groups.append(())
+            room = _GROUP_CHARACTERS
+        groups[-1] += (condition,)
+        room -= size
+    return groups
+
+
+def _compile_list(group: Sequence[Condition]) -> Any:
+    """One expression for a whole group, or None where the list is deeper than CEL allows though each condition is not."""
+    try:
+        return _compile("[" + ",\n".join(f"dyn({condition.text}\n)" for condition in group) + "]")
+    except InvalidCondition:
+        return None
+
+
+def _evaluate_group(together: Any, group: Sequence[Condition], activation: Any) -> list[bool | str]:
+    if together is not None:
+        result = together.eval(activation)
         if str(result.type()) != "ERROR":
             answers = [item.value() for item in result.value()]
             if all(isinstance(answer, bool) for answer in answers):
                 return answers
-        return [condition.evaluate(activation) for condition in self._conditions]
+    return [condition.evaluate(activation) for condition in group]
 
 
 def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None) -> Any:
@@ -129,6 +155,8 @@ def _cart_line(line: Mapping[str, Any]) -> dict[str, Any]:
 def _compile(text: str) -> Any:
     try:
         return _ENV.compile(text)
+    except TypeError as problem:
+        raise InvalidCondition("a condition must not contain lone surrogates", 1, 1) from problem
     except RuntimeError as problem:
         found = _PLACE.search(str(problem))
         if found is None:

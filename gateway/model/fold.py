@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 from typing import Any, Final
 
 from gateway.model.contributions import Contribution, Kind
@@ -34,6 +34,9 @@ MAX_BANNERS: Final = 200
 MAX_INTERESTS: Final = 200
 MAX_BOUGHT: Final = 200
 MAX_ORDERS: Final = 2000
+MAX_TRAITS: Final = 256
+EXACT: Final = Context(prec=60, traps=[Inexact])
+"""Sums of money: the default context would round past 28 digits."""
 
 LineKey = tuple[str, str | None]
 
@@ -255,7 +258,7 @@ def _order(totals: Totals, c: Contribution) -> None:
 def _refund(totals: Totals, c: Contribution) -> None:
     _, value, currency = c.data
     if value is not None and currency is not None:
-        totals.refunds[currency] = totals.refunds.get(currency, Decimal()) + Decimal(value)
+        totals.refunds[currency] = EXACT.add(totals.refunds.get(currency, Decimal()), Decimal(value))
 
 
 def _banner(totals: Totals, c: Contribution) -> None:
@@ -277,7 +280,10 @@ def _banner(totals: Totals, c: Contribution) -> None:
 
 def _identify(totals: Totals, c: Contribution) -> None:
     for key, value in c.data[1].items():
+        totals.traits.pop(key, None)
         totals.traits[key] = (c.order, value)
+    for key in list(totals.traits)[: -MAX_TRAITS]:
+        del totals.traits[key]
 
 
 def _consent(totals: Totals, part: str, c: Contribution) -> None:
@@ -342,7 +348,7 @@ def _merge_into(merged: Totals, base: Totals) -> None:
     merged.bought = sorted([*merged.bought, *map(replace, base.bought)], key=lambda b: (b.received_at_ms, b.product_id, b.variant_id or ""))
     merged.orders = {**base.orders, **merged.orders}
     for currency, amount in base.refunds.items():
-        merged.refunds[currency] = merged.refunds.get(currency, Decimal()) + amount
+        merged.refunds[currency] = EXACT.add(merged.refunds.get(currency, Decimal()), amount)
     for campaign_id, counts in base.banners.items():
         mine = merged.banners.setdefault(campaign_id, BannerCounts())
         mine.views += counts.views

@@ -78,12 +78,9 @@ def money(source: Mapping[str, Any], key: str, path: str = "") -> str | None:
         amount = Decimal(str(value))
     if amount is None or not 0 <= amount <= 10**12 or amount != (exact := round(amount, 6)):
         raise InvalidEvent("INVALID_VALUE", f"{field} must be an amount such as 19.90, from 0 to 10^12 with at most 6 decimals", field)
-    # "0E-99" is a short text of a long number: written out, it has six decimals like any other.
-    return format(abs(max(amount, exact, key=_exponent)), "f")
-
-
-def _exponent(amount: Decimal) -> int:
-    return int(amount.as_tuple().exponent)
+    shown = format(abs(amount), "f")
+    # A short text can stand for a long number ("0E-99"): six decimals say all of it.
+    return shown if len(shown.partition(".")[2]) <= 6 else format(abs(exact), "f")
 
 
 def currency(source: Mapping[str, Any], key: str, path: str = "") -> str | None:

@@ -16,6 +16,7 @@ campaigns:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any, Final
@@ -30,6 +31,9 @@ from gateway.model.template import InvalidTemplate, Template, parse_template
 
 FORMAT: Final = 1
 MAX_BYTES: Final = 1_000_000
+MAX_DATA_VALUES: Final = 10_000
+"""Values in the `data` of one banner; anchors count as often as they are used."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _BANNER_KEYS = ("headline", "body", "link_url", "cta_label", "image", "locale", "data")
@@ -38,18 +42,21 @@ _CAMPAIGN_KEYS = ("id", "placement", "priority", "when", "schedule", "banner", "
 
 def load_ruleset(text: str, version: int) -> Ruleset:
     """The ruleset of a YAML text, or raise `InvalidRuleset` with all its problems."""
-    if len(text.encode()) > MAX_BYTES:
+    if len(text.encode(errors="replace")) > MAX_BYTES:
         raise InvalidRuleset([Problem(f"a ruleset has at most {MAX_BYTES} bytes")])
+    reader = _Reader(text)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        placements = reader.ruleset(yaml.compose(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         raise InvalidRuleset([Problem(f"not YAML: {problem.problem or problem.context}", None, line, column)]) from problem
-    except yaml.YAMLError as problem:
-        raise InvalidRuleset([Problem(f"not YAML: {problem}")]) from problem
-    reader = _Reader()
-    placements = reader.ruleset(root)
+    except yaml.reader.ReaderError as problem:
+        before = text[: problem.position]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise InvalidRuleset([Problem(f"not YAML: {problem.reason}", None, line, column)]) from problem
+    except RecursionError as problem:
+        raise InvalidRuleset([Problem("not a ruleset: nested too deeply", reader.campaign_id, 1, 1)]) from problem
     if reader.problems:
         raise InvalidRuleset(sorted(reader.problems, key=lambda p: (p.line or 0, p.column or 0)))
     return Ruleset(version, placements, text)
@@ -58,8 +65,9 @@ def load_ruleset(text: str, version: int) -> Ruleset:
 class _Reader:
     """Walks the YAML nodes, collecting problems; what it gives back counts only when there are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         self.problems: list[Problem] = []
+        self.lines = text.split("\n")
         self.campaign_id: str | None = None
 
     def problem(self, message: str, node: yaml.Node | None, line: int = 0, column: int = 0) -> None:
@@ -135,7 +143,9 @@ class _Reader:
             quoted = 1 if isinstance(node, yaml.ScalarNode) and node.style in ("'", '"') else 0
             if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
                 # A block's text begins on the line after its mark; its indentation is not part of the text.
-                self.problem(f"when: {problem}", node, problem.line)
+                line = self.lines[node.start_mark.line + problem.line]
+                column = len(line) - len(line.lstrip(" ")) + problem.column if node.style == "|" else 1
+                self.problem(f"when: {problem}", node, problem.line, column - 1 - node.start_mark.column)
             else:
                 self.problem(f"when: {problem}", node, 0, quoted + problem.column - 1)
             return None
@@ -180,12 +190,20 @@ class _Reader:
     def data(self, node: yaml.Node | None) -> Any:
         if node is None:
             return None
-        value = yaml.constructor.SafeConstructor().construct_document(node)
+        if _holds_more_than(MAX_DATA_VALUES, node):
+            self.problem(f"data must hold at most {MAX_DATA_VALUES} values", node)
+            return None
         try:
-            json.dumps(value, allow_nan=False)
+            plain = json.dumps(yaml.constructor.SafeConstructor().construct_document(node), allow_nan=False, ensure_ascii=False)
+            plain.encode()
+        except yaml.MarkedYAMLError as problem:
+            self.problem(f"data must be JSON: {problem.problem}", node)
+            return None
         except (TypeError, ValueError) as problem:
             self.problem(f"data must be JSON: {problem}", node)
-        return value
+            return None
+        # As a reader of the JSON sees it: every key is a text.
+        return json.loads(plain)
 
     def template(self, node: yaml.Node | None, name: str, *, is_link: bool = False) -> Template | None:
         text = self.scalar(node, str, name)
@@ -243,12 +261,28 @@ class _Reader:
             return None
         if isinstance(node, yaml.ScalarNode):
             if kind is str and node.tag in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp") and node.value:
-                return node.value
+                if not _SURROGATE.search(node.value):
+                    return node.value
+                self.problem(f"{name} must not contain lone surrogates", node)
+                return None
             if kind is int and node.tag == "tag:yaml.org,2002:int":
-                return int(yaml.constructor.SafeConstructor().construct_document(node))
+                with contextlib.suppress(ValueError):
+                    return int(yaml.constructor.SafeConstructor().construct_document(node))
         expected = "a text" if kind is str else "a whole number"
         self.problem(f"{name} must be {expected}", node)
         return None
+
+
+def _holds_more_than(limit: int, root: yaml.Node) -> bool:
+    left, found = [root], 0
+    while left and found <= limit:
+        node = left.pop()
+        found += 1
+        if isinstance(node, yaml.MappingNode):
+            left.extend(value for _, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            left.extend(node.value)
+    return found > limit
 
 
 def _templates(banner: BannerTemplate) -> list[Template]:

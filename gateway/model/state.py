@@ -115,7 +115,12 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
 
 
 def unite(state: State, other: State) -> State:
-    """The union of a known visitor's state with what an anonymous id brought along; both are left as they were."""
+    """The union of a known visitor's state with what an anonymous id brought along; both are left as they were.
+
+    An erasure of either is one of both: else what was erased would come back with the next redelivery.
+    """
+    if other.cutoff_ms is not None and (state.cutoff_ms is None or other.cutoff_ms > state.cutoff_ms):
+        state = _cut(state, other.cutoff_ms)
     parts = dict(state.parts)
     for visitor_id, part in other.parts.items():
         mine = parts.get(visitor_id, Part())
@@ -174,12 +179,16 @@ def _link_of(update: Update) -> Link | None:
 
 
 def purge_withdrawn(state: State, withdrawn_since_ms: int | None, now_ms: int) -> State:
-    """Drop what is held of a visitor who withdrew consent longer than the grace time ago; the consent itself stays."""
+    """Drop what is held of a visitor who withdrew consent longer than the grace time ago.
+
+    The consent itself stays, and that an anonymous id joined this visitor, without the traits that came with it.
+    """
     if withdrawn_since_ms is None or now_ms - withdrawn_since_ms <= CONSENT_GRACE_MS:
         return state
     parts = {}
     for visitor_id, part in state.parts.items():
-        kept = {m: c for m, c in part.contributions.items() if c.kind in (Kind.CONSENT, Kind.IDENTIFY)}
+        kept = {m: c for m, c in part.contributions.items() if c.kind == Kind.CONSENT}
+        kept |= {m: c._replace(data=(c.data[0], {})) for m, c in part.contributions.items() if c.kind == Kind.IDENTIFY}
         base = part.base
         if base is not None:
             base = base.copy()

@@ -14,7 +14,10 @@ from urllib.parse import quote
 
 FIELDS = ("interested_category", "last_search")
 _PART = re.compile(r"\{\{|\}\}|\{([^{}|]*)(?:\|([^{}]*))?\}|[{}]")
-_SAFE_LINK = re.compile(r"(https?://[^/\s]|/(?!/)|/?$|#|\?|[\w.-]+(?:[/?#]|$))", re.IGNORECASE)
+# Relative, or with a scheme and a host; where a placeholder follows, the host must have ended before it.
+_SAFE_LINK = re.compile(r"(https?://[^/?#]+(?P<host_ends>[/?#])?|/(?!/)|#|\?|[\w.-]+(?:[/?#]|$)|$)", re.IGNORECASE)
+# Browsers read a backslash as a slash, and skip white space and control characters.
+_UNSAFE_IN_LINK = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 class InvalidTemplate(ValueError):
@@ -82,7 +85,15 @@ def parse_template(text: str, *, is_link: bool = False) -> Template:
     if literal or not parts:
         parts.append(literal)
     if is_link:
-        start = parts[0] if isinstance(parts[0], str) else ""
-        if not _SAFE_LINK.match(start) or (not start and text):
-            raise InvalidTemplate("a link must start with https://, http:// or /, before any placeholder", 0)
+        _check_link(parts, text)
     return Template(tuple(parts), is_link)
+
+
+def _check_link(parts: list[str | tuple[str, str | None]], text: str) -> None:
+    start = parts[0] if isinstance(parts[0], str) else ""
+    found = _SAFE_LINK.match(start)
+    is_absolute = found is not None and "://" in found[0]
+    if found is None or (not start and text) or (is_absolute and len(parts) > 1 and not found["host_ends"]):
+        raise InvalidTemplate("a link must start with https://, http:// (and a whole host) or /, before any placeholder", 0)
+    if any(isinstance(part, str) and _UNSAFE_IN_LINK.search(part) for part in parts):
+        raise InvalidTemplate("a link must not contain spaces, control characters or backslashes", 0)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gateway.model.contributions import Contribution
 from gateway.model.events import format_time_ms
-from gateway.model.fold import Totals, fold, interest_at, merge
+from gateway.model.fold import EXACT, Totals, fold, interest_at, merge
 from gateway.model.state import State
 
 MAX_INTERESTS: Final = 50
@@ -103,9 +103,9 @@ def _purchases(totals: Totals) -> dict[str, Any]:
     sums: dict[str, Decimal] = {}
     for currency, value, _ in totals.orders.values():
         if currency is not None and value is not None:
-            sums[currency] = sums.get(currency, Decimal()) + Decimal(value)
+            sums[currency] = EXACT.add(sums.get(currency, Decimal()), Decimal(value))
     for currency, refunded in totals.refunds.items():
-        sums[currency] = sums.get(currency, Decimal()) - refunded
+        sums[currency] = EXACT.subtract(sums.get(currency, Decimal()), refunded)
     last_ms = max((at_ms for _, _, at_ms in totals.orders.values()), default=None)
     return {
         "count": len(totals.orders),
