@@ -15,9 +15,7 @@ from examples.storefront.settings import Settings
 
 def main() -> int:
     """Serve until told to stop; 2 when a setting cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="examples.storefront", description="A small shop whose banner answers what a visitor just did."
-    )
+    parser = argparse.ArgumentParser(prog="examples.storefront", description="A small shop whose banner answers what a visitor just did.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default %(default)s)")
     arguments = parser.parse_args()

@@ -63,9 +63,7 @@ class Shop:
         products = self._catalogue.products_in(category)
         page = self._page(request, "category", category=category.name)
         visit, _ = await self._personalize(request, None)
-        return self._html(
-            request, visit, pages.category_page(self._frame(request, page), category, products[:LISTED], len(products))
-        )
+        return self._html(request, visit, pages.category_page(self._frame(request, page), category, products[:LISTED], len(products)))
 
     async def product(self, request: Request) -> Response:
         """`GET /product/{product_id}`"""
@@ -169,7 +167,7 @@ class Shop:
             body += chunk
             if len(body) > MAX_FORM_BYTES:
                 return None
-        found = parse_qs(body.decode("utf-8", "replace"), max_num_fields=16).get("product_id", [""])
+        found = parse_qs(body.decode("utf-8", "replace")).get("product_id", [""])
         return self._catalogue.product(found[0])
 
     def _changed_cart(self, request: Request, cart: Cart, more: Mapping[str, object] | None = None) -> Response:
@@ -185,9 +183,7 @@ class Shop:
         return response
 
 
-def create_app(
-    settings: Settings, catalogue: Catalogue | None = None, transport: httpx.AsyncBaseTransport | None = None
-) -> Starlette:
+def create_app(settings: Settings, catalogue: Catalogue | None = None, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
     """The application. `transport` replaces the network between the shop and the gateway."""
     http = httpx.AsyncClient(
         transport=transport,
@@ -215,6 +211,4 @@ def create_app(
         Route("/healthz", shop.healthz),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    return Starlette(
-        routes=routes, lifespan=lifespan, middleware=[Middleware(SecurityHeaders, browser_endpoint=settings.browser_endpoint)]
-    )
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(SecurityHeaders, browser_endpoint=settings.browser_endpoint)])

@@ -48,9 +48,7 @@ def home_page(frame: Frame, decision: Decision | None, products: Sequence[Produc
         _grid(frame, products),
         _technique_choice(frame.choices),
         element("h2", {}, "All categories"),
-        element(
-            "ul", {"class": "categories"}, (element("li", {}, _category_link(frame, category)) for category in frame.categories)
-        ),
+        element("ul", {"class": "categories"}, (element("li", {}, _category_link(frame, category)) for category in frame.categories)),
     )
 
 
@@ -71,9 +69,7 @@ def product_page(frame: Frame, product: Product) -> str:
         element("p", {"class": "price"}, _price(product.price)),
         _add_button(frame, product),
     )
-    view = element(
-        "article", {"class": "product", "data-viewed-product": _event_product(product)}, _product_picture(product), details
-    )
+    view = element("article", {"class": "product", "data-viewed-product": _event_product(product)}, _product_picture(product), details)
     return _layout(frame, product.name, view)
 
 

@@ -16,12 +16,8 @@ class Settings(BaseSettings):
 
     gateway_url: str = Field("http://127.0.0.1:8000", description="where the shop's server reaches the gateway")
     browser_gateway_url: str = Field("", description="where browsers reach the gateway; empty: the same address")
-    publishable_key: SecretStr = Field(
-        SecretStr(""), description='key "pk_…" that starts visits; without one nothing is personal'
-    )
-    banner_deadline_ms: int = Field(
-        150, ge=1, le=10_000, description="the page is rendered with its default content after this time"
-    )
+    publishable_key: SecretStr = Field(SecretStr(""), description='key "pk_…" that starts visits; without one nothing is personal')
+    banner_deadline_ms: int = Field(150, ge=1, le=10_000, description="the page is rendered with its default content after this time")
 
     @field_validator("gateway_url", "browser_gateway_url")
     @classmethod

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from gateway.model.events import format_time_ms
@@ -64,8 +65,8 @@ async def _follow(bootstrap: str, what: str, visitor: str | None, *, from_start:
     )
     try:
         async with asyncio.timeout(ANSWER_S):
+            partitions = await _partitions(bootstrap, _TOPICS[what])
             await consumer.start()
-            partitions = await _partitions(consumer, _TOPICS[what])
             consumer.assign(partitions)
             await (consumer.seek_to_beginning() if from_start else consumer.seek_to_end())
         await _print_all(consumer, partitions, bootstrap, _LINES[what], None if visitor is None else visitor.encode())
@@ -80,12 +81,18 @@ async def _follow(bootstrap: str, what: str, visitor: str | None, *, from_start:
         await consumer.stop()
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topics: tuple[Topic, ...]) -> list[TopicPartition]:
+async def _partitions(bootstrap: str, topics: tuple[Topic, ...]) -> list[TopicPartition]:
     """All partitions of the topics. Raises `_NoBroker` for a topic that is not there, rather than have the broker make it."""
-    lacking = {topic.value for topic in topics} - await consumer.topics()
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        known = {one["topic"]: one["partitions"] for one in await admin.describe_topics()}
+    finally:
+        await admin.close()
+    lacking = [topic.value for topic in topics if topic.value not in known]
     if lacking:
-        raise _NoBroker(f"this Kafka has no topic {', '.join(sorted(lacking))}; is it the one of the gateway?")
-    return [TopicPartition(topic.value, number) for topic in topics for number in consumer.partitions_for_topic(topic.value) or ()]
+        raise _NoBroker(f"Kafka at {bootstrap} has no topic {', '.join(lacking)}; is it the one of the gateway?")
+    return [TopicPartition(topic.value, partition["partition"]) for topic in topics for partition in known[topic.value]]
 
 
 async def _print_all(

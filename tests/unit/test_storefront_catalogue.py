@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from typing import Any
 
 import pytest
 
+from examples.storefront.banner import PLACEMENT
 from examples.storefront.catalogue import DATA_FILE, Catalogue, load_catalogue
 from examples.storefront.categories import category_of, pluralize
-from gateway.model.conditions import activation
+from gateway.model.decide import decide
 from gateway.model.ruleset_yaml import load_ruleset
 
 CAMPAIGNS = DATA_FILE.parent.parent / "campaigns.yaml"
@@ -23,8 +25,14 @@ def catalogue() -> Catalogue:
 
 @pytest.mark.parametrize(
     ("code", "name"),
-    [("electronics.smartphone", "smartphones"), ("electronics.audio.headphone", "headphones"), ("electronics.video.tv", "TVs")]
-    + [("computers.notebook", "notebooks"), ("appliances.environment.air_heater", "air heaters"), ("x.new_thing", "new things")],
+    [
+        ("electronics.smartphone", "smartphones"),
+        ("electronics.audio.headphone", "headphones"),
+        ("electronics.video.tv", "TVs"),
+        ("computers.notebook", "notebooks"),
+        ("appliances.environment.air_heater", "air heaters"),
+        ("x.new_thing", "new things"),
+    ],
 )
 def test_categories_have_readable_plural_names(code: str, name: str) -> None:
     """The last part of a code is shown as a plural, by name or by rule."""
@@ -52,7 +60,7 @@ def test_every_product_of_the_file_is_in_the_catalogue(catalogue: Catalogue) -> 
     assert len(product_ids) == 2312
     assert all(catalogue.product(product_id) is not None for product_id in product_ids)
     slugs = [category.slug for category in catalogue.categories]
-    assert len(set(slugs)) == len(slugs) == 91
+    assert len(set(slugs)) == len(slugs) == 92
     for category in catalogue.categories:
         assert catalogue.category(category.slug) == catalogue.category(category.name) == category
         assert catalogue.products_in(category)
@@ -78,7 +86,7 @@ PHONE, CASE, HEADPHONES = line("1", "smartphones"), line("2", "bags"), line("3",
 
 
 @pytest.mark.parametrize(
-    ("context", "first"),
+    ("context", "campaign_id"),
     [
         (None, None),
         ({"interested_category": None, "cart": []}, None),
@@ -90,11 +98,27 @@ PHONE, CASE, HEADPHONES = line("1", "smartphones"), line("2", "bags"), line("3",
         ({"interested_category": "smartphones", "cart": [PHONE], "purchases": {"count": 1, "totals": {}}}, "interest-deals"),
     ],
 )
-def test_the_shipped_campaigns(context: dict[str, Any] | None, first: str | None) -> None:
+def test_the_shipped_campaigns(context: dict[str, Any] | None, campaign_id: str | None) -> None:
     """The shipped campaigns load, and one phone in the cart gives the deals on smartphones."""
-    placement = load_ruleset(CAMPAIGNS.read_text("utf-8"), 1).placements["homepage-hero"]
-    answers = placement.conditions.evaluate(activation(context, None))
-    matched = [campaign.id for campaign, answer in zip(placement.campaigns, answers, strict=True) if answer is True]
-    assert (matched[0] if matched else None) == first
-    assert placement.fallback is not None
-    assert placement.campaigns[-1].id == "interest-deals"
+    decision = decide(load_ruleset(CAMPAIGNS.read_text("utf-8"), 1), context, PLACEMENT, None, 0)
+    assert decision.campaign_id == campaign_id
+    assert decision.banner is not None
+    if campaign_id == "interest-deals":
+        assert decision.banner.headline == "Exclusive deals on smartphones and accessories!"
+        assert decision.banner.link_url == "/category/smartphones"
+
+
+def test_interest_deals_come_last() -> None:
+    """The deals for every visitor with an interest have the lowest priority."""
+    campaigns = load_ruleset(CAMPAIGNS.read_text("utf-8"), 1).placements[PLACEMENT].campaigns
+    assert campaigns[-1].campaign_id == "interest-deals"
+    assert [campaign.priority for campaign in campaigns] == sorted({campaign.priority for campaign in campaigns}, reverse=True)
+
+
+def test_every_link_and_image_of_a_campaign_is_there(catalogue: Catalogue) -> None:
+    """The campaigns' images are files of the shop, their categories exist."""
+    text = CAMPAIGNS.read_text("utf-8")
+    for name in re.findall(r"/static/([\w.-]+)", text):
+        assert (CAMPAIGNS.parent / "static" / name).is_file()
+    for slug in re.findall(r'"/category/([\w-]+)"', text):
+        assert catalogue.category(slug) is not None

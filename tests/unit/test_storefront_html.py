@@ -39,8 +39,11 @@ def test_safe_links_stay(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["javascript:alert(1)", "JaVaScRiPt:x", " javascript:x", "java\tscript:x", "data:text/html,x", "//evil.example", "/\\evil.example"]
-    + ["\\\\evil.example", "https:evil", "https:///x", "ftp://x", "http://a b", "/a\nb", "", None, "vbscript:x", "a:b"],
+    [
+        *("javascript:alert(1)", "JaVaScRiPt:x", " javascript:x", "java\tscript:x", "vbscript:x", "data:text/html,x", "a:b"),
+        *("//evil.example", "/\\evil.example", "\\\\evil.example", "https:evil", "https:///x", "ftp://x"),
+        *("http://a b", "/a\nb", "", None),
+    ],
 )
 def test_other_links_are_refused(url: str | None) -> None:
     """Whatever could run a script or leave the site unseen is no link."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from examples.storefront.app import create_app
 from examples.storefront.catalogue import Catalogue, load_catalogue
@@ -71,7 +72,7 @@ async def browser(
     gateway: Gateway, deadline_ms: int = 2000, cookies: dict[str, str] | None = None, catalogue: Catalogue = CATALOGUE
 ) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
-        gateway_url="http://gateway.test", browser_gateway_url="", publishable_key="pk_test", banner_deadline_ms=deadline_ms
+        gateway_url="http://gateway.test", browser_gateway_url="", publishable_key=SecretStr("pk_test"), banner_deadline_ms=deadline_ms
     )
     app = create_app(settings, catalogue, httpx.MockTransport(gateway))
     async with (
@@ -172,14 +173,10 @@ def _away(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [_away, lambda _: httpx.Response(502, text="<html>bad gateway"), lambda _: httpx.Response(200, json=[1])]
-    + [lambda _, body=body: httpx.Response(200, json=body) for body in ({}, {"data": None}, {"data": {}}, {"errors": [{}]})],
-)
-async def test_shop_works_without_the_gateway(gateway: Gateway, broken: Callable[[httpx.Request], httpx.Response]) -> None:
-    """Whatever the gateway answers, every page is there, with the shop's own content as the banner."""
-    gateway.broken = broken
+@pytest.mark.parametrize("answer", [None, "<html>bad gateway", "[1]", "5", "{}", '{"data": null}', '{"data": {}}', '{"errors": [{}]}'])
+async def test_shop_works_without_the_gateway(gateway: Gateway, answer: str | None) -> None:
+    """Whatever the gateway answers, or when nothing does, every page is there, with the shop's own content as the banner."""
+    gateway.broken = _away if answer is None else lambda _: httpx.Response(200, text=answer)
     async with browser(gateway, cookies={"visitor_token": token(3600)}) as client:
         for path in ("/", "/category/smartphones", "/product/1004856", "/cart", "/healthz"):
             assert (await client.get(path)).status_code == 200
@@ -259,9 +256,9 @@ async def test_cart_with_script(gateway: Gateway) -> None:
     """The script adds, removes and orders; the order names what was in the cart, priced by the server."""
     accept = {"accept": "application/json"}
     async with browser(gateway) as client:
-        for product_id in ("1004856", "1004856", "1005115"):
+        for count, product_id in enumerate(("1004856", "1004856", "1005115"), start=1):
             answer = await client.post("/cart/add", data={"product_id": product_id}, headers=accept)
-        assert answer.json() == {"count": 3}
+            assert answer.json() == {"count": count}
         assert "1,237.09 USD" in (await client.get("/cart")).text
         removed = await client.post("/cart/remove", data={"product_id": "1005115"}, headers=accept)
         assert removed.json() == {"count": 2}
@@ -299,7 +296,7 @@ async def test_unknown_things_are_not_found(gateway: Gateway) -> None:
         for path in ("/category/%3Cscript%3E", "/product/0", "/product/%3Cscript%3E"):
             answer = await client.get(path)
             assert answer.status_code == 404
-            assert "&lt;script" not in answer.text.replace("&lt;script&gt;", "")
+            assert "<script>" not in answer.text
         assert (await client.post("/cart/add", content=b"x" * 100_000)).status_code == 404
         assert (await client.post("/cart/add", content=b"&" * 4000)).status_code == 404
 
