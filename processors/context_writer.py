@@ -1,8 +1,9 @@
 """The context writer: from `context_updates` in Kafka to contexts in Redis.
 
-One poll at a time: the updates of a visitor in it are absorbed together, by one read and one write. Offsets are committed
-only after their updates are stored, so after a crash some come again, which absorb ignores. On a revoked partition the
-poll under way is finished and committed first; where that takes too long it is abandoned, and the next owner does it again.
+One poll at a time: the updates of a visitor in it are absorbed together, by one read and one write. Only offsets whose
+updates are stored are committed, once a second and when partitions are revoked: a commit costs a round trip that no visitor
+should wait for. After a crash, or where a poll under way is not finished when its partition moves on, updates come again,
+which absorb ignores.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import time
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from gateway.clock import system_now_ms
 from gateway.model.contributions import Position
@@ -35,6 +36,7 @@ from gateway.telemetry import Metrics, configure_logging
 GROUP: Final = "context-writer"
 MAX_POLL: Final = 1000
 STORE_TIMEOUT_MS: Final = 10_000
+COMMIT_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
 
@@ -91,8 +93,8 @@ class ContextWriterProcess:
         self._writer = ContextWriter(redis, system_now_ms, settings.context_retention_days * 86_400_000)
         self._metrics = metrics
         self._stop = asyncio.Event()
+        self._finished: dict[TopicPartition, int] = {}
         self._consumer = AIOKafkaConsumer(
-            Topic.CONTEXT_UPDATES.value,
             bootstrap_servers=settings.kafka_bootstrap,
             group_id=GROUP,
             enable_auto_commit=False,
@@ -112,16 +114,14 @@ class ContextWriterProcess:
     async def run(self) -> None:
         """Consume until `stop`. Raises KafkaError when the broker cannot be reached at the start."""
         await self._producer.start()
+        self._consumer.subscribe([Topic.CONTEXT_UPDATES.value], listener=_CommitOnRevoke(self))
         await self._consumer.start()
+        committing = asyncio.create_task(self._commit_regularly())
         try:
             stopping = asyncio.create_task(self._stop.wait())
-            announced = False
             while not self._stop.is_set():
                 polling = asyncio.create_task(self._consumer.getmany(timeout_ms=500))
                 await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
-                if not announced and self._consumer.assignment():
-                    log.info("context writer ready: %d partitions", len(self._consumer.assignment()))
-                    announced = True
                 if not polling.done():
                     polling.cancel()
                     break
@@ -129,8 +129,12 @@ class ContextWriterProcess:
                 records = [record for batch in batches.values() for record in batch]
                 if records:
                     await self._process(records)
-                    await self._commit({partition: batch[-1].offset + 1 for partition, batch in batches.items()})
+                    self._finished.update({partition: batch[-1].offset + 1 for partition, batch in batches.items()})
         finally:
+            committing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await committing
+            await self.commit()
             await self._consumer.stop()
             await self._producer.stop()
             await self._redis.aclose()
@@ -168,12 +172,19 @@ class ContextWriterProcess:
                 raise Stopped
             wait_seconds = min(2 * wait_seconds, MAX_RETRY_SECONDS)
 
-    async def _commit(self, offsets: dict[Any, int]) -> None:
-        mine = {partition: offset for partition, offset in offsets.items() if partition in self._consumer.assignment()}
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what is stored of the partitions that are still ours."""
+        finished, self._finished = self._finished, {}
+        mine = {partition: offset for partition, offset in finished.items() if partition in self._consumer.assignment()}
         try:
             if mine:
                 await self._consumer.commit(mine)
-        except (CommitFailedError, KafkaError) as problem:
+        except (KafkaError, ValueError) as problem:
             # The partitions moved on, or the broker is away: the updates come again, to whoever owns them then.
             log.warning("offsets could not be committed (%s); the updates will come again", type(problem).__name__)
 
@@ -196,6 +207,19 @@ class ContextWriterProcess:
         }
         await self._producer.send_and_wait(Topic.DEAD_LETTERS.value, orjson.dumps(letter), key=record.key)
         log.warning("dead letter from %s/%s at %s: %s", place["topic"], place["partition"], place["offset"], code)
+
+
+class _CommitOnRevoke(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Commits what is stored before a partition goes to another writer."""
+
+    def __init__(self, process: ContextWriterProcess) -> None:
+        self._process = process
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._process.commit()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        log.info("context writer ready: %d partitions", len(assigned))
 
 
 def _is_of(record: ConsumerRecord, update: Update) -> bool:
