@@ -1,0 +1,1 @@
+"""Measurements on the real stack; never part of the tests."""

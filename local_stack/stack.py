@@ -153,10 +153,15 @@ class LocalStack:
             stop_child(child, self._part(part).stop_within_s, self._hurry.is_set)
             self._forget(child)
 
-    def restart(self, part: str) -> None:
-        """End a part in order and start it again; returns when it is ready. Raises PartFailed."""
+    def restart(self, part: str, extra_arguments: Sequence[str] | None = None) -> None:
+        """End a part in order and start it again; returns when it is ready. Raises PartFailed.
+
+        `extra_arguments`, when given, take the place of those given before, from now on.
+        """
         with self._busy:
             self.stop_part(part)
+            if extra_arguments is not None:
+                self._extra[part] = extra_arguments
             self.start_part(part)
 
     def dead_parts(self) -> list[PartFailed]:

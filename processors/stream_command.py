@@ -53,7 +53,7 @@ def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trig
             trigger=trigger,
             log_epoch=arguments.log_epoch,
         )
-        watch(spark, query, stop, lambda: _LOG.info("context stream ready"))
+        watch(spark, query, stop, lambda: _LOG.info("context stream ready"), realtime=trigger.kind == "realtime")
     except QueryFailed as error:
         _LOG.error("context stream failed: %s", error)
         return 1

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Final
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark import SparkStageInfo
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -76,15 +77,19 @@ class StopSignal:
             raise StopRequested
 
 
-def watch(spark: SparkSession, query: StreamingQuery, stop: StopSignal, on_ready: Callable[[], None]) -> None:
+def watch(spark: SparkSession, query: StreamingQuery, stop: StopSignal, on_ready: Callable[[], None], *, realtime: bool = False) -> None:
     """Block until the query ends or `stop` is set, then return with the query stopped; call `on_ready` once.
 
-    Raises QueryFailed.
+    Raises QueryFailed, also for a real-time query that has too few task slots.
     """
     ready = False
     try:
         while query.isActive and not stop.wait(_POLL_S):
-            if not ready and is_processing(spark, query):
+            if ready:
+                continue
+            if realtime:
+                check_slots(spark)
+            if is_processing(spark, query):
                 ready = True
                 on_ready()
         if stop.is_set():
@@ -106,20 +111,30 @@ def is_processing(spark: SparkSession, query: StreamingQuery) -> bool:
     """Whether what is now written to the source will be processed without further preparation.
 
     In real-time mode: a task runs for every source partition. In micro-batches: the first batch runs or is done, or there
-    was nothing for it to do. Raises QueryFailed when a local master has too few task slots: it would wait for ever.
+    was nothing for it to do.
     """
     if query.lastProgress is not None or query.status["message"].startswith("Waiting for"):
         return True
-    tracker = spark.sparkContext.statusTracker()
-    stages = [stage for number in tracker.getActiveStageIds() if (stage := tracker.getStageInfo(number)) is not None]
+    return any(stage.numActiveTasks + stage.numCompletedTasks == stage.numTasks for stage in _active_stages(spark))
+
+
+def check_slots(spark: SparkSession) -> None:
+    """Raise QueryFailed when a local master has fewer task slots than a real-time query has source partitions.
+
+    Spark says nothing then: some partitions are never read.
+    """
     slots = spark.sparkContext.defaultParallelism
-    short = next((stage for stage in stages if stage.numTasks > slots), None)
+    short = next((stage for stage in _active_stages(spark) if stage.numTasks > slots), None)
     if short is not None and str(spark.sparkContext.master).startswith("local"):
         raise QueryFailed(
             f"real-time mode needs a task slot for each of the {short.numTasks} source partitions, {spark.sparkContext.master} has "
             f"{slots}; give --master 'local[{short.numTasks}]' or more, or --trigger '1 second'"
         )
-    return any(stage.numActiveTasks + stage.numCompletedTasks == stage.numTasks for stage in stages)
+
+
+def _active_stages(spark: SparkSession) -> list[SparkStageInfo]:
+    tracker = spark.sparkContext.statusTracker()
+    return [stage for number in tracker.getActiveStageIds() if (stage := tracker.getStageInfo(number)) is not None]
 
 
 _NO_ANSWER: Final = "Kafka did not answer: check --bootstrap and that the broker runs; a restart goes on from the checkpoint"

@@ -128,6 +128,30 @@ def payloads(event_type: EventType, user_id: str = VISITOR) -> st.SearchStrategy
             return st.just({})
 
 
+def event_at(
+    minute: float,
+    type_name: str,
+    payload: dict[str, Any] | None = None,
+    *,
+    message_id: str | None = None,
+    received: float | None = None,
+    visitor_id: str = VISITOR,
+    sequence: int | None = None,
+) -> Event:
+    """A checked event, dated `minute` minutes after the start, received then or at minute `received`."""
+    return check_record(
+        {
+            "message_id": message_id or f"{type_name}@{minute}",
+            "type": type_name,
+            "visitor_id": visitor_id,
+            "event_time_ms": START_MS + int(minute * MINUTE_MS),
+            "received_at_ms": START_MS + int((minute if received is None else received) * MINUTE_MS),
+            "sequence": sequence,
+            "payload": payload or {},
+        }
+    )
+
+
 @st.composite
 def events(
     draw: st.DrawFn,
@@ -175,8 +199,6 @@ def logs(
         changed = draw(st.booleans())
         messages.append(draw(events(f"{prefix}{index}", visitor_id, types)) if changed else messages[index])
     messages += [None] * draw(st.integers(0, 2))
-    if EventType.DELETE in types:
-        messages = [message for message in messages if message]
     updates = logged(draw(st.permutations(messages)), visitor_id)
     newer = draw(st.integers(0, len(updates)))
     return updates[:newer] + [Update(u.visitor_id, u.position, 2, u.event) for u in updates[newer:]]

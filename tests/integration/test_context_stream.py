@@ -149,7 +149,7 @@ def test_a_valid_record_comes_through_verbatim_with_its_position_and_headers(sta
     headers: Headers = [("ce_id", b"message-1"), ("traceparent", b"00-ab-cd-01"), ("empty", None), ("ce_id", b"twice")]
     texts = [
         encoded(),
-        b' {"message_id" : "\\u00e9","type":"","visitor_id":"visitor-1","event_time_ms":1,"received_at_ms":-2,\n"payload":{}, "x":1.50e3}\t',
+        b' {"message_id" : "\\u00e9","type":"","visitor_id":"visitor-1","event_time_ms":1,"received_at_ms":-2,\n"payload":{}, "x":1.5e3}\t',
         json.dumps(record(payload={"a": ["ü", {"b": None}, True, 12345678901234567890, "\U0001f4f1"]}), ensure_ascii=False).encode(),
         encoded(payload=json.loads('{"a":' * 97 + "1" + "}" * 97)),
         encoded(payload={"long": "x" * (MAX_VALUE_BYTES - 1000)}),

@@ -1,0 +1,28 @@
+"""`python -m bench NAME`: run one of the measurements."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from bench import freshness
+
+_USAGE: Final = """\
+usage: scripts/bench NAME [OPTIONS]
+
+  freshness    event sent to frame received, beside Kafka alone and micro-batches (scripts/bench freshness --help)
+"""
+
+
+def main() -> int:
+    """Run the measurement that is named; gives its exit code."""
+    names = {"freshness": freshness.main}
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in names:
+        print(_USAGE, end="", file=sys.stdout if name in {"-h", "--help"} else sys.stderr)
+        return 0 if name in {"-h", "--help"} else 2
+    return names[name](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The report of `bench/freshness`: a table for people, the same as JSON for machines."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.end_to_end import EndToEnd, Load
+from gateway.commands.percentiles import Percentiles, percentiles
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One trigger of the context stream, measured end to end."""
+
+    trigger: str
+    events: int
+    shown: Percentiles | None
+    """Event sent until the frame that shows it."""
+    shown_by_transport: dict[str, Percentiles | None]
+    overtaken: int
+    """Events that no frame showed, since a newer one of the visitor was shown at once (latest wins)."""
+    shown_or_overtaken: Percentiles | None
+    """Event sent until a frame shows it or a newer one of the visitor: all events."""
+    answered: Percentiles | None
+    lost: int
+    went_back: int
+    sent_behind: Percentiles | None
+    failures: list[str]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every event was accepted, shown or overtaken, and no banner went back to an older one."""
+        return not self.lost and not self.went_back and not self.failures
+
+
+def measured(trigger: str, result: EndToEnd) -> Measured:
+    """The figures of a run."""
+    record = result.record
+    return Measured(
+        trigger=trigger,
+        events=result.events,
+        shown=percentiles(record.all_shown_ms),
+        shown_by_transport={transport: percentiles(found) for transport, found in sorted(record.shown_ms.items())},
+        overtaken=len(record.overtaken_ms),
+        shown_or_overtaken=percentiles([*record.all_shown_ms, *record.overtaken_ms]),
+        answered=percentiles(result.answered_ms),
+        lost=record.pending,
+        went_back=record.went_back,
+        sent_behind=percentiles(result.behind_ms),
+        failures=result.failures[:20],
+    )
+
+
+def ratios(kafka: Percentiles | None, runs: Sequence[Measured]) -> dict[str, float]:
+    """How many times larger: end to end than Kafka alone, and micro-batches than the first run. At p50 and p99."""
+    found: dict[str, float] = {}
+    first = runs[0]
+    if kafka is not None and first.shown is not None:
+        found["real_time_to_kafka_p50"] = first.shown.p50_ms / kafka.p50_ms
+        found["real_time_to_kafka_p99"] = first.shown.p99_ms / kafka.p99_ms
+    for other in runs[1:]:
+        if first.shown is not None and other.shown is not None:
+            found["micro_batch_to_real_time_p50"] = other.shown.p50_ms / first.shown.p50_ms
+            found["micro_batch_to_real_time_p99"] = other.shown.p99_ms / first.shown.p99_ms
+        if first.shown_or_overtaken is not None and other.shown_or_overtaken is not None:
+            found["micro_batch_to_real_time_p50_all_events"] = other.shown_or_overtaken.p50_ms / first.shown_or_overtaken.p50_ms
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def as_json(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> dict[str, Any]:
+    """Everything; durations in milliseconds."""
+    return {
+        "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+        "load": asdict(load),
+        "kafka_alone": None if kafka is None else asdict(kafka),
+        "end_to_end": [asdict(run) for run in runs],
+        "ratios": ratios(kafka, runs),
+    }
+
+
+def show(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> None:
+    """Print the table, the ratios and what went wrong."""
+    table = Table(title=f"{load.rate:g} events/s, {load.visitors} visitors with an open page each, {load.seconds:g} s after warm-up")
+    table.add_column("milliseconds")
+    for name in ("events", "p50", "p95", "p99", "max"):
+        table.add_column(name, justify="right")
+    _row(table, "Kafka alone: produce → consume", kafka)
+    for run in runs:
+        table.add_section()
+        _row(table, f"trigger {run.trigger}: event → frame that shows it", run.shown)
+        for transport, found in run.shown_by_transport.items():
+            _row(table, f"    over {transport}", found)
+        _row(table, "  event → frame that shows it or a newer one", run.shown_or_overtaken)
+        _row(table, "  event → answer of track", run.answered)
+    console = Console(width=110)
+    console.print(table)
+    for run in runs:
+        share = 100 * run.overtaken / max(1, run.events)
+        behind = run.sent_behind.p99_ms if run.sent_behind else 0.0
+        console.print(
+            f"trigger {run.trigger}: {run.overtaken} of {run.events} events ({share:.1f} %) overtaken by a newer one before they were "
+            f"shown, {run.lost} lost, {run.went_back} frames went back; events left {behind:.1f} ms late (p99)"
+        )
+        for failure in run.failures[:5]:
+            console.print(f"  ! {failure}", markup=False)
+    for name, value in ratios(kafka, runs).items():
+        console.print(f"{name.replace('_', ' ')}: {value:g} times")
+
+
+def _row(table: Table, name: str, found: Percentiles | None) -> None:
+    if found is None:
+        table.add_row(name, "0", "-", "-", "-", "-")
+    else:
+        times = (found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms)
+        table.add_row(name, str(found.count), *(f"{value:.1f}" for value in times))

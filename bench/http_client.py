@@ -1,0 +1,122 @@
+"""A light HTTP/1.1 client for load generators: a hundred microseconds a request, so that it leaves the machine to what is measured.
+
+Requests take an idle connection or open another one: nobody waits for anybody (open loop). Answers are parsed by httptools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from httptools import HttpResponseParser
+
+_TIMEOUT_S: Final = 30.0
+
+
+class HttpProblem(OSError):
+    """A connection broke, or the answer is no success."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection. `on_body` gets each piece of a body as it comes; `done` is set when an answer is complete."""
+
+    def __init__(self) -> None:
+        self.on_body: Callable[[bytes], None] = self._keep
+        self.done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.lost = False
+        self._transport: asyncio.WriteTransport | None = None
+        self._parser = HttpResponseParser(self)
+        self._body = b""
+
+    def send(self, request: bytes) -> None:
+        """Write a request; at most one may be under way."""
+        if self._transport is None:
+            raise HttpProblem("not connected")
+        self.done = asyncio.get_running_loop().create_future()
+        self._body = b""
+        self._transport.write(request)
+
+    def close(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio.Protocol."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio.Protocol."""
+        self._parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of asyncio.Protocol."""
+        self.lost = True
+        self._fail(f"the connection was lost: {exc}")
+
+    def on_headers_complete(self) -> None:
+        """Part of httptools' protocol."""
+        status = self._parser.get_status_code()
+        if status != 200:
+            self._fail(f"HTTP {status}")
+
+    def on_message_complete(self) -> None:
+        """Part of httptools' protocol."""
+        if not self.done.done():
+            self.done.set_result(self._body)
+
+    def _keep(self, piece: bytes) -> None:
+        self._body += piece
+
+    def _fail(self, cause: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(HttpProblem(cause))
+            self.done.exception()  # whoever waits for it sees it; nobody may
+
+
+class HttpClient:
+    """Posts JSON to /graphql of one gateway over as many connections as it takes."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._idle: list[Connection] = []
+        self._all: list[Connection] = []
+
+    @property
+    def connections(self) -> int:
+        """Connections opened so far."""
+        return len(self._all)
+
+    async def open(self) -> Connection:
+        """A connection of the caller's own."""
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, self._host, self._port)
+        self._all.append(connection)
+        return connection
+
+    async def post(self, body: bytes, credential: str) -> bytes:
+        """The body of the answer. Raises `HttpProblem`, OSError or TimeoutError."""
+        connection = self._idle.pop() if self._idle else await self.open()
+        if connection.lost:
+            connection = await self.open()
+        connection.send(self.request(body, credential, b"application/json"))
+        async with asyncio.timeout(_TIMEOUT_S):
+            answer = await connection.done
+        self._idle.append(connection)
+        return answer
+
+    def request(self, body: bytes, credential: str, accept: bytes) -> bytes:
+        """The bytes of a POST."""
+        return (
+            b"POST /graphql HTTP/1.1\r\nhost: %s:%d\r\ncontent-type: application/json\r\naccept: %s\r\n"
+            b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s"
+            % (self._host.encode(), self._port, accept, credential.encode(), len(body), body)
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self._all:
+            connection.close()
