@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from httptools import HttpResponseParser
@@ -20,10 +20,10 @@ class HttpProblem(OSError):
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `on_body` gets each piece of a body as it comes; `done` is set when an answer is complete."""
+    """One connection. `take` gets each piece of a body as it comes; `done` is set when an answer is complete."""
 
     def __init__(self) -> None:
-        self.on_body: Callable[[bytes], None] = self._keep
+        self.take: Callable[[bytes], None] = self._keep
         self.done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.lost = False
         self._transport: asyncio.WriteTransport | None = None
@@ -45,8 +45,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is not derived from it
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""
@@ -62,6 +61,10 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status != 200:
             self._fail(f"HTTP {status}")
+
+    def on_body(self, piece: bytes) -> None:
+        """Part of httptools' protocol, which binds it once: hence `take`."""
+        self.take(piece)
 
     def on_message_complete(self) -> None:
         """Part of httptools' protocol."""

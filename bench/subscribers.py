@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from bench.http_client import HttpClient
+from bench.http_client import HttpClient, HttpProblem
 
 PLACEMENT: Final = "homepage-hero"
 _START: Final = orjson.dumps({"query": "mutation { startVisit { token } }"})
@@ -60,9 +60,12 @@ class Pages:
             transport = "websocket" if visitor % websocket_every == 0 else "sse"
             page = Page(visitor, answer["data"]["startVisit"]["token"], transport)
             first_frame = asyncio.Event()
-            async with asyncio.timeout(_OPEN_S):
-                await (self._open_websocket if transport == "websocket" else self._open_sse)(page, first_frame)
-                await first_frame.wait()
+            try:
+                async with asyncio.timeout(_OPEN_S):
+                    await (self._open_websocket if transport == "websocket" else self._open_sse)(page, first_frame)
+                    await first_frame.wait()
+            except TimeoutError:
+                raise HttpProblem(f"no first frame over {transport} within {_OPEN_S:.0f} s {self.problems}") from None
             pages.append(page)
         return pages
 
@@ -86,7 +89,7 @@ class Pages:
         connection = await self._http.open()
         buffer = b""
 
-        def on_body(piece: bytes) -> None:
+        def take(piece: bytes) -> None:
             nonlocal buffer
             at = time.monotonic()
             *lines, buffer = (buffer + piece).split(b"\n")
@@ -94,7 +97,7 @@ class Pages:
                 if line.startswith(b"data: {"):
                     self._take(page, orjson.loads(line[6:]), at, first_frame)
 
-        connection.on_body = on_body
+        connection.take = take
         connection.send(self._http.request(orjson.dumps(_CHANGED), page.token, b"text/event-stream"))
         connection.done.add_done_callback(lambda _: self._ended(page))
 

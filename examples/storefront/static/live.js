@@ -119,6 +119,7 @@ function overWebSocket(endpoint, payload, signal, onResult) {
         close();
       }
     };
+    socket.onerror = () => reject(new Error("the socket failed"));
     socket.onclose = ({ code, reason }) => {
       clearTimeout(watchdog);
       signal.removeEventListener("abort", close);
