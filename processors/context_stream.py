@@ -119,6 +119,10 @@ def read_records(spark: SparkSession, source: KafkaSource) -> DataFrame:
         .option("startingOffsets", "earliest")
         .option("includeHeaders", "true")
         .option("failOnDataLoss", "true")
+        # Short calls, many tries: a broker may be away for two minutes, yet a stop need not wait for the end of a long call.
+        .option("kafka.request.timeout.ms", "5000")
+        .option("kafka.default.api.timeout.ms", "6000")
+        .option("fetchOffset.numRetries", "20")
         .load()
     )
 

@@ -52,6 +52,8 @@ def _settings() -> dict[str, _Value]:
         "spark.ui.liveUpdate.period": "0",
         # Adaptive execution does not apply to streams; left on, each start warns about it.
         "spark.sql.adaptive.enabled": "false",
+        # A query that waits for a broker which is gone does not let itself be stopped: then the JVM ends with it.
+        "spark.sql.streaming.stopTimeout": "4000",
         # A progress report holds a line per source partition; only the last is looked at.
         "spark.sql.streaming.numRecentProgressUpdates": "5",
     }

@@ -282,7 +282,7 @@ def _identify(totals: Totals, c: Contribution) -> None:
     for key, value in c.data[1].items():
         totals.traits.pop(key, None)
         totals.traits[key] = (c.order, value)
-    for key in list(totals.traits)[: -MAX_TRAITS]:
+    for key in list(totals.traits)[:-MAX_TRAITS]:
         del totals.traits[key]
 
 

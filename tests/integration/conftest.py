@@ -1,0 +1,62 @@
+"""The whole stack, once for all tests that only use it; tests that stop a part of it start it again."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from local_stack import warmup
+from local_stack.stack import LocalStack
+from tests.stack_site import Site
+
+PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Known here too, so that a test can be run from this folder alone."""
+    config.addinivalue_line("markers", "integration: needs the real Kafka, Valkey and Spark, which it starts")
+
+
+def free_port_base() -> int:
+    """Five free ports in a row, away from those that other tests look for."""
+    for base in range(26000, 32000, 10):
+        if all(_is_free(port) for port in range(base, base + 5)):
+            return base
+    raise AssertionError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A warm stack without the storefront."""
+    running = LocalStack(tmp_path_factory.mktemp("whole") / "data", free_port_base(), PARTS)
+    running.start(warmup.run)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+async def site(stack: LocalStack) -> AsyncIterator[Site]:
+    """Clients of the stack. Every part must run before the test, whatever the one before it did."""
+    assert [failure.part for failure in stack.dead_parts()] == []
+    redis = Redis.from_url(stack.wiring.redis_url)
+    try:
+        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as http:
+            yield Site(stack, http, redis)
+    finally:
+        await redis.aclose()
