@@ -10,11 +10,13 @@ from typing import Final
 
 import orjson
 
+from bench.cpu_share import CpuMeter, CpuShare
 from bench.freshness_record import FreshnessRecord
 from bench.http_client import HttpClient
 from bench.subscribers import Page, Pages
 from gateway.clock import system_now_ms
 from gateway.model.events import format_time_ms
+from local_stack.info import StackInfo
 
 _TRACK: Final = "mutation($events: [EventInput!]!) { track(events: $events) { results { status error { message } } cursor } }"
 SETTLE_S: Final = 90.0
@@ -49,18 +51,23 @@ class EndToEnd:
     """How much later than planned each event was sent: the load generator's own fault, not part of the latencies."""
     failures: list[str] = field(default_factory=list)
     events: int = 0
+    cpu: CpuShare | None = None
+    """While events were measured."""
 
 
-async def measure(url: str, publishable_key: str, load: Load) -> EndToEnd:
-    """Run the load against a gateway. Raises `BenchFailed` when events do not come through at all."""
+async def measure(info: StackInfo, load: Load) -> EndToEnd:
+    """Run the load against the gateway of a stack. Raises `BenchFailed` when events do not come through at all."""
     result = EndToEnd(FreshnessRecord(secrets.token_hex(3)))
-    http = HttpClient(url)
-    pages = Pages(http, url, publishable_key, result.record.frame)
+    http = HttpClient(info.gateway.url)
+    pages = Pages(http, info.gateway.url, info.keys.publishable, result.record.frame)
     try:
         opened = await pages.open(load.visitors, load.websocket_every)
         run = _Run(http, opened, result)
         await run.settle()
-        await run.steady(load)
+        await run.steady(load.rate, load.warmup_s, measured=False)
+        meter = CpuMeter(info.pids)
+        await run.steady(load.rate, load.seconds, measured=True)
+        result.cpu = meter.read()
         await run.drained(DRAIN_S)
         result.failures += pages.problems
     finally:
@@ -87,18 +94,17 @@ class _Run:
         if not await self.drained(SETTLE_S):
             raise BenchFailed(f"{self._record.pending} of the first {len(self._pages)} events were not shown within {SETTLE_S:.0f} s")
 
-    async def steady(self, load: Load) -> None:
+    async def steady(self, rate: float, seconds: float, *, measured: bool) -> None:
         """Send at the rate, whatever becomes of what was sent before (open loop)."""
         started = time.monotonic()
-        warm = round(load.warmup_s * load.rate)
-        for index in range(warm + round(load.seconds * load.rate)):
-            planned = started + index / load.rate
+        for index in range(round(seconds * rate)):
+            planned = started + index / rate
             pause_s = planned - time.monotonic()
             if pause_s > 0:
                 await asyncio.sleep(pause_s)
-            if index >= warm:
+            if measured:
                 self._result.behind_ms.append((time.monotonic() - planned) * 1000)
-            self._send_next(measured=index >= warm)
+            self._send_next(measured=measured)
 
     async def drained(self, within_s: float) -> bool:
         """Wait until nothing is pending and every request was answered; whether that came true in time."""
@@ -120,13 +126,13 @@ class _Run:
         body = self._body(number)
         at = time.monotonic()
         self._record.sent(page.visitor, number, at, measured=measured)
+        self._result.events += measured
         try:
             answer = await self._http.post(body, page.token)
         except Exception as problem:  # noqa: BLE001 - told in the report; the load goes on
             self._result.failures.append(f"{type(problem).__name__}: {problem}")
             return
         if measured:
-            self._result.events += 1
             self._result.answered_ms.append((time.monotonic() - at) * 1000)
         if b'"ACCEPTED"' not in answer:
             self._result.failures.append(answer[:300].decode(errors="replace"))

@@ -135,7 +135,7 @@ def _kafka(info: StackInfo, load: Load) -> Percentiles | None:
 
 def _end_to_end(info: StackInfo, load: Load, trigger: str) -> Measured:
     say(f"trigger {trigger}: warming up for {load.warmup_s:g} s, then measuring for {load.seconds:g} s")
-    return measured(trigger, _run(end_to_end.measure(info.gateway.url, info.keys.publishable, load)))
+    return measured(trigger, _run(end_to_end.measure(info, load)))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -6,13 +6,17 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.cpu_share import CpuShare
 from bench.end_to_end import EndToEnd, Load
 from gateway.commands.percentiles import Percentiles, percentiles
+
+BUSY_PERCENT: Final = 10.0
+"""When other programs took more of the processors, the figures say more about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Measured:
     lost: int
     went_back: int
     sent_behind: Percentiles | None
+    cpu: CpuShare | None
     failures: list[str]
 
     @property
@@ -54,6 +59,7 @@ def measured(trigger: str, result: EndToEnd) -> Measured:
         lost=record.pending,
         went_back=record.went_back,
         sent_behind=percentiles(result.behind_ms),
+        cpu=result.cpu,
         failures=result.failures[:20],
     )
 
@@ -105,9 +111,14 @@ def show(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> Non
         share = 100 * run.overtaken / max(1, run.events)
         behind = run.sent_behind.p99_ms if run.sent_behind else 0.0
         console.print(
-            f"trigger {run.trigger}: {run.overtaken} of {run.events} events ({share:.1f} %) overtaken by a newer one before they were "
-            f"shown, {run.lost} lost, {run.went_back} frames went back; events left {behind:.1f} ms late (p99)"
+            f"trigger {run.trigger}: {run.overtaken} of {run.events} events ({share:.1f} %) overtaken by a newer one, "
+            f"{run.lost} lost, {run.went_back} frames went back;\n    events left {behind:.1f} ms late (p99)"
         )
+        if run.cpu is not None:
+            console.print(
+                f"    processors: stack {run.cpu.stack} %, load generator {run.cpu.load_generator} %, other programs {run.cpu.others} %"
+                + (" (not a quiet machine: measure again)" if run.cpu.others > BUSY_PERCENT else "")
+            )
         for failure in run.failures[:5]:
             console.print(f"  ! {failure}", markup=False)
     for name, value in ratios(kafka, runs).items():

@@ -6,6 +6,7 @@ Requests take an idle connection or open another one: nobody waits for anybody (
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 from httptools import HttpResponseParser
 
 _TIMEOUT_S: Final = 30.0
+_IDLE_S: Final = 2.0
+"""A connection idle for longer is not used again: the server may be closing it at this moment."""
 
 
 class HttpProblem(OSError):
@@ -86,7 +89,7 @@ class HttpClient:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []
         self._all: list[Connection] = []
 
     @property
@@ -102,14 +105,21 @@ class HttpClient:
 
     async def post(self, body: bytes, credential: str) -> bytes:
         """The body of the answer. Raises `HttpProblem`, OSError or TimeoutError."""
-        connection = self._idle.pop() if self._idle else await self.open()
-        if connection.lost:
-            connection = await self.open()
+        connection = self._take_idle() or await self.open()
         connection.send(self.request(body, credential, b"application/json"))
         async with asyncio.timeout(_TIMEOUT_S):
             answer = await connection.done
-        self._idle.append(connection)
+        self._idle.append((connection, time.monotonic()))
         return answer
+
+    def _take_idle(self) -> Connection | None:
+        """The connection that was used last, if it is fresh enough; then all the others are older still."""
+        if self._idle:
+            connection, since = self._idle.pop()
+            if not connection.lost and time.monotonic() - since < _IDLE_S:
+                return connection
+            connection.close()
+        return None
 
     def request(self, body: bytes, credential: str, accept: bytes) -> bytes:
         """The bytes of a POST."""

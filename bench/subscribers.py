@@ -65,7 +65,9 @@ class Pages:
                     await (self._open_websocket if transport == "websocket" else self._open_sse)(page, first_frame)
                     await first_frame.wait()
             except TimeoutError:
-                raise HttpProblem(f"no first frame over {transport} within {_OPEN_S:.0f} s {self.problems}") from None
+                raise HttpProblem(f"no first frame over {transport} within {_OPEN_S:.0f} s") from None
+            if self.problems:
+                raise HttpProblem(f"no subscription: {self.problems[0]}")
             pages.append(page)
         return pages
 
@@ -78,11 +80,11 @@ class Pages:
         await self._stack.aclose()
 
     def _take(self, page: Page, payload: Any, at: float, first_frame: asyncio.Event) -> None:
+        first_frame.set()
         if payload.get("errors"):
             self.problems.append(f"{page.transport}: {payload['errors']}")
             return
         banner = payload["data"]["bannerChanged"]["banner"]
-        first_frame.set()
         self._on_frame(page.visitor, banner["headline"] if banner else "", at, page.transport)
 
     async def _open_sse(self, page: Page, first_frame: asyncio.Event) -> None:
@@ -118,6 +120,8 @@ class Pages:
                 message = orjson.loads(text)
                 if message["type"] == "next":
                     self._take(page, message["payload"], at, first_frame)
+                elif message["type"] == "error":
+                    self._take(page, {"errors": message["payload"]}, at, first_frame)
                 elif message["type"] == "ping":
                     await socket.send('{"type":"pong"}')
         except ConnectionClosed as problem:

@@ -7,6 +7,7 @@ anonymous visitors (`startVisit`); the shop's server makes them for its known us
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -118,22 +119,30 @@ class Authenticator:
             # The time is judged here, by our clock, so that tests can move it.
             options: Any = {"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False, "verify_nbf": False}
             claims: dict[str, Any] = jwt.decode(token, self._key, algorithms=[_ALGORITHM], options=options)
-            expires_ms = float(claims["exp"]) * 1000
-            not_before_ms = float(claims.get("nbf", 0)) * 1000
-        except (jwt.InvalidTokenError, TypeError, ValueError) as problem:
+            expires_ms = _seconds(claims["exp"]) * 1000
+            not_before_ms = _seconds(claims.get("nbf", 0)) * 1000
+        except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError) as problem:
             raise Unauthenticated("this visitor token was not made with our secret; get one from startVisit") from problem
         if not_before_ms > self._now_ms() + 60_000:
             raise Unauthenticated("this visitor token does not hold yet")
         if expires_ms + late_ms <= self._now_ms():
             raise Unauthenticated("this visitor token has expired; renew it with startVisit(token:)")
         visitor_id = claims["sub"]
-        if not isinstance(visitor_id, str) or not 0 < len(visitor_id) <= MAX_ID_CHARACTERS:
-            raise Unauthenticated(f"the token's sub must be a visitor id of 1 to {MAX_ID_CHARACTERS} characters")
+        if not isinstance(visitor_id, str) or not 0 < len(visitor_id) <= MAX_ID_CHARACTERS or not visitor_id.isprintable():
+            raise Unauthenticated(f"the token's sub must be a visitor id of 1 to {MAX_ID_CHARACTERS} printable characters")
         if is_anonymous(visitor_id) and not is_genuine_anonymous_id(self._key, visitor_id):
             raise Unauthenticated("the token's sub is no anonymous id of ours")
         return claims
 
 
+def _seconds(claim: object) -> float:
+    """A NumericDate (RFC 7519, section 2), or raise ValueError."""
+    if isinstance(claim, bool) or not isinstance(claim, int | float) or not math.isfinite(claim):
+        raise ValueError("not a NumericDate")
+    return float(claim)
+
+
 def _is_one_of(keys: Sequence[bytes], shown: str) -> bool:
     # Every key is compared, in constant time, so that the answer's time says nothing.
-    return sum(hmac.compare_digest(key, shown.encode()) for key in keys) > 0
+    tried = shown.encode(errors="replace")
+    return sum(hmac.compare_digest(key, tried) for key in keys) > 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 
 class Settings(BaseSettings):
@@ -52,10 +53,11 @@ class Settings(BaseSettings):
 
     @field_validator("secret_keys", "publishable_keys")
     @classmethod
-    def _key_form(cls, value: list[SecretStr]) -> list[SecretStr]:
+    def _key_form(cls, value: list[SecretStr], info: ValidationInfo) -> list[SecretStr]:
+        prefix = "sk_" if info.field_name == "secret_keys" else "pk_"
         for key in value:
-            if not key.get_secret_value().startswith(("sk_", "pk_")) or len(key.get_secret_value()) < 16:
-                raise ValueError('a key begins with "sk_" or "pk_" and has at least 16 characters')
+            if not key.get_secret_value().startswith(prefix) or len(key.get_secret_value()) < 16:
+                raise ValueError(f'each key begins with "{prefix}" and has at least 16 characters')
         return value
 
     @field_validator("allowed_origins")
@@ -86,6 +88,11 @@ def load_settings() -> Settings:
             for error in problem.errors(include_input=False)
         ]
         raise InvalidSettings("settings that cannot be used (gateway settings lists all):\n" + "\n".join(lines)) from None
+    except SettingsError as problem:
+        # Its text names the field, never the value.
+        named = re.search(r'field "(\w+)"', str(problem))
+        name = named[1].upper() if named else "?"
+        raise InvalidSettings(f"settings that cannot be used:\n  GATEWAY_{name}: a list is JSON, such as [\"one\", \"two\"]") from None
 
 
 def describe_settings() -> str:

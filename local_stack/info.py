@@ -53,6 +53,12 @@ class StackInfo:
     keys: PublicKeys
     log_dir: str
 
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the parts that were started."""
+        parts = (self.gateway, self.storefront, self.kafka, self.redis, self.context_stream, self.context_writer)
+        return [part.pid for part in parts if part.pid is not None]
+
     def to_json(self) -> dict[str, Any]:
         """The value of `stack.json`: the parts that were started, the keys, the place of the logs."""
         value: dict[str, Any] = {}

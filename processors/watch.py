@@ -148,6 +148,7 @@ _REMEDIES: Final = (
     ("UnknownTopicOrPartition", "create the source topics, then start again"),
     ("not present in metadata", "create the topics context_updates and dead_letters, then start again"),
     ("KAFKA_DATA_LOSS", _DATA_LOSS),
+    ("Some data may have been lost", _DATA_LOSS),
     ("RecordTooLarge", "set max.message.bytes of context_updates and dead_letters to 1 MiB or more"),
     ("No resolvable bootstrap urls", "check --bootstrap: host:port, comma-separated"),
     ("CONCURRENT_STREAM_LOG_UPDATE", "another stream uses the same --checkpoint: stop it, or give this one a folder of its own"),
@@ -161,4 +162,4 @@ def explain(error: BaseException) -> str:
     """Cause and remedy of a failure, in one line."""
     text = text_of(error)
     remedy = next((remedy for mark, remedy in _REMEDIES if mark in text), _OTHERWISE)
-    return f"{first_line(error)[:500]}; {remedy}"
+    return f"{first_line(error)[:500].rstrip('.;')}; {remedy}"

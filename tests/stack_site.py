@@ -88,15 +88,13 @@ class Site:
         return found
 
     @asynccontextmanager
-    async def without(self, *parts: str) -> AsyncIterator[None]:
-        """Kill these parts, in order; start them again, in the opposite order, when the block ends."""
-        for part in parts:
-            await asyncio.to_thread(self.stack.kill, part)
+    async def without(self, part: str, *, orderly: bool = False) -> AsyncIterator[None]:
+        """Kill a part, or stop it in order; start it again when the block ends."""
+        await asyncio.to_thread(self.stack.stop_part if orderly else self.stack.kill, part)
         try:
             yield
         finally:
-            for part in reversed(parts):
-                await self.start(part)
+            await self.start(part)
 
     async def start(self, part: str) -> None:
         """Start a part that was killed and wait until it is ready."""

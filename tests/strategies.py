@@ -42,7 +42,7 @@ wild_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.sampled_from([10**400, -(10**5000), 2**53, 2**53 + 1, 2**63, 2**64, 1_790_000_000_000])
+    | st.sampled_from([10**400, -(10**400), 2**53, 2**53 + 1, 2**63, 2**64, 1_790_000_000_000])
     | st.floats()
     | st.text(st.characters(), max_size=12)
     | st.sampled_from(["", "\ud800", "\x00", "x" * 5000, "NaN", "1e400", "0E-999999", "0e-60", "19.90", "2026-01-31T12:00:00Z"]),

@@ -13,8 +13,8 @@ from gateway.api.scalars import JSON, Cursor, DateTime, Decimal
 from gateway.api.tracking import Answer, error_of, status_of
 from gateway.auth import Visit
 from gateway.model.cursor import cursor_of_context
-from gateway.model.decide import Banner
 from gateway.model.events import parse_time_ms
+from gateway.model.render import Banner
 
 
 def visit_answer(visit: Visit, now_ms: int) -> types.Visit:
@@ -63,6 +63,7 @@ def _banner(banner: Banner) -> types.Banner:
         cta_label=banner.cta_label,
         image=types.Image(url=image.url, alt=image.alt, width=image.width, height=image.height) if image else None,
         locale=banner.locale,
+        products=[types.RelatedProduct(product_id=ID(one.product_id), category=one.category) for one in banner.products],
         data=None if banner.data is None else JSON(banner.data),
     )
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Throttled
 from gateway.model.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
-from gateway.model.decide import Decision, decide, unavailable
+from gateway.model.decide import Decision, Inputs, decide, unavailable
 from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
 from gateway.model.ruleset import Ruleset
 from gateway.settings import Settings
@@ -112,7 +112,7 @@ class BannerService:
                         # Joined a known visitor meanwhile: read again, now that its notices are heard as well.
                         continue
                     now_ms = self._now_ms()
-                    decisions = [self._decision(p, found, request, now_ms) for p in request.placements]
+                    decisions = [self._decision(p, found, request, now_ms, _campaigns(last)) for p in request.placements]
                     fresh = True
                     ends = [d.valid_until_ms for d in decisions if d.valid_until_ms is not None]
                     if ends:
@@ -152,9 +152,16 @@ class BannerService:
     async def _found(self, visitor_id: str | None) -> Found:
         return _NOTHING if visitor_id is None else await self._reader.read(visitor_id)
 
-    def _decision(self, placement: str, found: Found, request: BannerRequest, now_ms: int) -> Decision:
-        default = self._settings.consent_default
-        return decide(self._ruleset, found.context, placement, request.page, now_ms, consent_default=default)
+    def _decision(self, placement: str, found: Found, request: BannerRequest, now_ms: int, shown: frozenset[str] = frozenset()) -> Decision:
+        inputs = Inputs(
+            context=found.context,
+            page=request.page,
+            now_ms=now_ms,
+            visitor_id=request.visitor_id,
+            shown=shown,
+            consent_default=self._settings.consent_default,
+        )
+        return decide(self._ruleset, placement, inputs)
 
     def _decide(self, placement: str, found: Found, request: BannerRequest, *, fresh: bool) -> Given:
         return self._give(self._decision(placement, found, request, self._now_ms()), found, request, fresh=fresh)
@@ -194,3 +201,8 @@ class BannerService:
             return decode_cursor(after)
         except InvalidCursor as problem:
             raise BadUserInput(f"after: {problem}", field="after") from problem
+
+
+def _campaigns(last: Mapping[str, tuple[str | None, str | None, str]]) -> frozenset[str]:
+    """The campaigns that the page looks at: no cap takes them away."""
+    return frozenset(campaign_id for campaign_id, _, _ in last.values() if campaign_id is not None)

@@ -17,7 +17,7 @@ from gateway.ingest.records import record_of
 from gateway.model.contributions import Position
 from gateway.model.cursor import cursor_of
 from gateway.model.decision_id import InvalidDecisionId, open_decision_id, visitor_hash
-from gateway.model.events import Event, EventType, check_record, corrected_time_ms, parse_time_ms
+from gateway.model.events import Event, EventType, check_record, check_time, corrected_time_ms, parse_time_ms
 from gateway.model.payload import InvalidEvent
 from gateway.model.state import Update
 from gateway.settings import Settings
@@ -93,9 +93,7 @@ class TrackingService:
         message_id = str(event["message_id"])
         checked: Event | InvalidEvent
         try:
-            time_ms = received_at_ms
-            if timestamp is not None:
-                time_ms = corrected_time_ms(parse_time_ms(timestamp, "timestamp"), sent_at_ms, received_at_ms)
+            time_ms = received_at_ms if timestamp is None else _event_time_ms(timestamp, sent_at_ms, received_at_ms)
             checked = check_record({**event, "event_time_ms": time_ms, "received_at_ms": received_at_ms})
         except InvalidEvent as problem:
             checked = problem
@@ -122,13 +120,12 @@ class TrackingService:
         payload = {name: one[name] for name in _PAYLOAD_FIELDS if name in one}
         if one["type"] in _BANNER_EVENTS:
             payload["decision"] = self._decision(one.get("decision_id"), visitor_id)
-        event_time_ms = parse_time_ms(one["timestamp"], "timestamp")
         return check_record(
             {
                 "message_id": one["message_id"],
                 "type": one["type"],
                 "visitor_id": visitor_id,
-                "event_time_ms": corrected_time_ms(event_time_ms, sent_at_ms, received_at_ms),
+                "event_time_ms": _event_time_ms(one["timestamp"], sent_at_ms, received_at_ms),
                 "received_at_ms": received_at_ms,
                 "sequence": one.get("sequence"),
                 "session_id": one.get("session_id"),
@@ -182,9 +179,8 @@ class TrackingService:
         updates = []
         for event, outcome in zip(events, outcomes, strict=True):
             if event.type in _AT_ONCE and isinstance(outcome, Published):
-                # An unknown position moves nothing on; -1 is below every offset.
                 position = outcome.position or Position("", 0, -1)
-                updates.append(Update(event.visitor_id, position, self._settings.log_epoch, event))
+                updates.append(Update(event.visitor_id, position, self._settings.log_epoch, event, early=True))
         if updates:
             try:
                 await self._writer.apply(updates)
@@ -210,6 +206,13 @@ def error_of(answer: Answer) -> tuple[str, str, str | None] | None:
         return outcome.code, outcome.message, None
     field = _camel(outcome.field)
     return outcome.code, outcome.message.replace(outcome.field, field), field
+
+
+def _event_time_ms(timestamp: object, sent_at_ms: int | None, received_at_ms: int) -> int:
+    """The time of an event by our clock, checked here so that a caller reads of `timestamp`, whatever is wrong with it."""
+    time_ms = corrected_time_ms(parse_time_ms(timestamp, "timestamp"), sent_at_ms, received_at_ms)
+    check_time(time_ms, received_at_ms)
+    return time_ms
 
 
 def _camel(path: str) -> str:

@@ -52,6 +52,10 @@ class EventResult:
 class DecisionReason(Enum):
     """Why this banner."""
 
+    SPLIT = strawberry.enum_value(Reason.SPLIT.value, description="As TARGETING_MATCH, in the variant that the visitor is drawn for.")
+    HOLDOUT = strawberry.enum_value(
+        Reason.HOLDOUT.value, description="The visitor is held out of the campaign: the fallback; BANNER_VIEWED counts it all the same."
+    )
     TARGETING_MATCH = strawberry.enum_value(Reason.TARGETING_MATCH.value, description="A campaign's condition is true.")
     DEFAULT = strawberry.enum_value(Reason.DEFAULT.value, description="No campaign applies: the placement's fallback.")
     NO_CONSENT = strawberry.enum_value(Reason.NO_CONSENT.value, description="The visitor does not want personalization.")
@@ -71,6 +75,14 @@ class Image:
     height: int | None = None
 
 
+@strawberry.type(description="A product beside a banner.")
+class RelatedProduct:
+    """A product beside a banner, as far as the events tell of it."""
+
+    product_id: strawberry.ID
+    category: str | None = None
+
+
 @strawberry.type(description="A banner, its texts filled in. Texts are plain text, links are http(s) or relative.")
 class Banner:
     """A banner."""
@@ -82,6 +94,7 @@ class Banner:
     cta_label: str | None = None
     image: Image | None = None
     locale: str | None = None
+    products: list[RelatedProduct] = strawberry.field(description="Related products by the campaign's rule.")
     data: JSON | None = None
 
 

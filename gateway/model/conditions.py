@@ -7,10 +7,12 @@ campaign's schedule and caps. The language: https://github.com/google/cel-spec/b
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from cel_expr_python import cel
+
+from gateway.model.trends import NO_TRENDS, Trends
 
 _TEXT: Final = cel.Type.STRING
 _OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
@@ -28,7 +30,10 @@ VARIABLES: Final = {
     "traits": _OBJECT,
     "consent": _OBJECT,
     "page": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
+    "trends": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.STRING)),
 }
+CHUNK: Final = 64
+"""Conditions in one list expression: enough to share the cost of an evaluation, few enough to stop early."""
 PAGE_FIELDS: Final = ("url", "title", "referrer", "locale", "type", "product_id", "category", "currency")
 
 _ENV: Final = cel.NewEnv(variables=VARIABLES)
@@ -69,51 +74,36 @@ class Condition:
 
 
 class ConditionSet:
-    """Conditions evaluated at one go: as list expressions, singly where one of them fails while running."""
+    """Conditions evaluated many at one go: as list expressions of some dozen, singly when one of them fails while running."""
 
-    __slots__ = ("_groups",)
+    __slots__ = ("_chunks",)
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
-        self._groups = [(_compile_list(group), group) for group in _groups(conditions)]
+        chunks = [tuple(conditions[start : start + CHUNK]) for start in range(0, len(conditions), CHUNK)]
+        self._chunks = [(_compile_all(chunk), chunk) for chunk in chunks]
 
-    def evaluate(self, activation: Any) -> list[bool | str]:
-        """One answer for each condition, in order (see `Condition.evaluate`)."""
-        return [answer for together, group in self._groups for answer in _evaluate_group(together, group, activation)]
-
-
-def _groups(conditions: Sequence[Condition]) -> list[tuple[Condition, ...]]:
-    groups: list[tuple[Condition, ...]] = []
-    room = 0
-    for condition in conditions:
-        size = len(condition.text) + _WRAPPING_CHARACTERS
-        if size > room:
-            groups.append(())
-            room = _GROUP_CHARACTERS
-        groups[-1] += (condition,)
-        room -= size
-    return groups
+    def evaluate(self, activation: Any) -> Iterator[bool | str]:
+        """One answer for each condition, in order (see `Condition.evaluate`); what is not asked for is not evaluated."""
+        for whole, chunk in self._chunks:
+            answers: list[bool | str] | None = None
+            result = whole.eval(activation) if whole is not None else None
+            if result is not None and str(result.type()) != "ERROR":
+                answers = [item.value() for item in result.value()]
+            if answers is None or not all(isinstance(answer, bool) for answer in answers):
+                answers = [condition.evaluate(activation) for condition in chunk]
+            yield from answers
 
 
-def _compile_list(group: Sequence[Condition]) -> Any:
-    """One expression for a whole group, or None where the list is deeper than CEL allows though each condition is not."""
+def _compile_all(conditions: Sequence[Condition]) -> Any:
+    """One list expression, or None where a condition is at the limit of depth and only alone not beyond it."""
     try:
-        return _compile("[" + ",\n".join(f"dyn({condition.text}\n)" for condition in group) + "]")
+        return _compile("[" + ",\n".join(f"dyn({condition.text}\n)" for condition in conditions) + "]")
     except InvalidCondition:
         return None
 
 
-def _evaluate_group(together: Any, group: Sequence[Condition], activation: Any) -> list[bool | str]:
-    if together is not None:
-        result = together.eval(activation)
-        if str(result.type()) != "ERROR":
-            answers = [item.value() for item in result.value()]
-            if all(isinstance(answer, bool) for answer in answers):
-                return answers
-    return [condition.evaluate(activation) for condition in group]
-
-
-def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None) -> Any:
-    """The values of `VARIABLES` for a context (public JSON, or None) and a page."""
+def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> Any:
+    """The values of `VARIABLES` for a context (public JSON, or None), a page and the trends of now."""
     context = context or {}
     interests: Mapping[str, float] = context.get("interests") or {}
     total = sum(interests.values())
@@ -136,6 +126,7 @@ def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None
             "traits": context.get("traits") or {},
             "consent": context.get("consent") or {},
             "page": {name: page.get(name) or "" for name in PAGE_FIELDS},
+            "trends": {"products": [product.product_id for product in trends.products], "categories": list(trends.categories)},
         }
     )
 

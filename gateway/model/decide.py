@@ -1,55 +1,103 @@
 """The decision: which banner a visitor sees at a placement. A pure function: same inputs, same banner.
 
-Campaigns are asked from the highest priority down; the first whose schedule holds, whose condition is true and whose
-placeholders have data wins. A campaign never makes the answer an error: a condition that fails while running counts as
-false.
+Campaigns are asked from the highest priority down. `judge` says of one campaign whether it would be shown, and if not, why;
+`decide` takes the first that is, `gateway.model.explain` tells the story of all. A campaign never makes the answer an
+error: a condition that fails while running counts as false.
+
+The order of questions: condition, schedule, group, caps, holdout, split, placeholders. A holdout comes after the caps, so
+that a visitor who is held out is exposed as often as one who is not.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+from gateway.model.assignment import choose, is_within
 from gateway.model.conditions import activation
-from gateway.model.ruleset import BannerTemplate, Campaign, Ruleset
+from gateway.model.render import Banner, render
+from gateway.model.ruleset import BannerTemplate, Campaign, Placement, Ruleset
+from gateway.model.trends import NO_TRENDS, Trends
+
+HOLDOUT_VARIANT: Final = "holdout"
 
 
 class DecisionReason(StrEnum):
     """Why this banner. Clients treat a value they do not know as DEFAULT."""
 
     TARGETING_MATCH = "TARGETING_MATCH"
+    SPLIT = "SPLIT"
     DEFAULT = "DEFAULT"
+    HOLDOUT = "HOLDOUT"
     NO_CONSENT = "NO_CONSENT"
+    PREVIEW = "PREVIEW"
     UNKNOWN_PLACEMENT = "UNKNOWN_PLACEMENT"
     UNAVAILABLE = "UNAVAILABLE"
 
 
+class Outcome(StrEnum):
+    """What became of one campaign in a decision."""
+
+    MATCHED = "MATCHED"
+    CONDITION_FALSE = "CONDITION_FALSE"
+    NOT_SCHEDULED = "NOT_SCHEDULED"
+    CAPPED = "CAPPED"
+    HELD_OUT = "HELD_OUT"
+    LOWER_PRIORITY = "LOWER_PRIORITY"
+    CONDITION_ERROR = "CONDITION_ERROR"
+
+
 @dataclass(frozen=True, slots=True)
-class Image:
-    """An image of a banner."""
+class Inputs:
+    """All that a decision depends on beside the ruleset.
 
-    url: str
-    alt: str
-    width: int | None
-    height: int | None
+    `context` is the public JSON (None: nothing is known). `visitor_id` is who asks (None: nobody in particular).
+    `shown` names the campaigns that the page shows: no cap takes them away. `consent_default` holds where consent was
+    never asked.
+    """
+
+    context: Mapping[str, Any] | None
+    page: Mapping[str, Any] | None
+    now_ms: int
+    visitor_id: str | None = None
+    trends: Trends = NO_TRENDS
+    shown: frozenset[str] = frozenset()
+    consent_default: bool = True
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The context, or nothing."""
+        return self.context or {}
+
+    @property
+    def stable_id(self) -> str | None:
+        """What splits and holdouts are drawn by: it survives `identify`."""
+        return self.values.get("stable_id") or self.visitor_id
+
+    @property
+    def has_consent(self) -> bool:
+        """Whether this visitor may be personalized."""
+        answer = (self.values.get("consent") or {}).get("personalization")
+        return self.consent_default if answer is None else bool(answer)
+
+    @property
+    def locale(self) -> str | None:
+        """The language of the page, else the visitor's."""
+        found = (self.page or {}).get("locale") or (self.values.get("traits") or {}).get("locale")
+        return found if isinstance(found, str) else None
 
 
 @dataclass(frozen=True, slots=True)
-class Banner:
-    """A banner with its texts filled in. `banner_id` is a hash of the rest: equal ids, equal fields."""
+class Judgment:
+    """What became of one campaign: shown (MATCHED), held out, or why not, in words; and when time alone could change that."""
 
-    banner_id: str
-    headline: str
-    body: str | None
-    link_url: str | None
-    cta_label: str | None
-    image: Image | None
-    locale: str | None
-    data: Any
+    outcome: Outcome
+    detail: str
+    changes_ms: int | None = None
+    variant_id: str | None = None
+    banner: Banner | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,73 +119,117 @@ class Decision:
         return (self.campaign_id, self.variant, self.banner.banner_id if self.banner else "")
 
 
-def decide(
-    ruleset: Ruleset,
-    context: Mapping[str, Any] | None,
-    placement_id: str,
-    page: Mapping[str, Any] | None,
-    now_ms: int,
-    *,
-    consent_default: bool = True,
-) -> Decision:
-    """Decide for a context (public JSON; None: nothing is known). `consent_default` holds where consent was never asked."""
-    version = (context or {}).get("version", 0)
+def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
+    """The decision for a placement. Never raises, whatever the context holds."""
     placement = ruleset.placements.get(placement_id)
     if placement is None:
-        return Decision(placement_id, None, DecisionReason.UNKNOWN_PLACEMENT, None, None, ruleset.version, version, None)
-    consented = ((context or {}).get("consent") or {}).get("personalization")
-    fallback = _render(placement.fallback, {}) if placement.fallback else None
-    if not (consent_default if consented is None else consented):
-        return Decision(placement_id, fallback, DecisionReason.NO_CONSENT, None, None, ruleset.version, version, None)
-    values = context or {}
-    answers = placement.conditions.evaluate(activation(context, page)) if placement.campaigns else []
-    valid_until_ms: int | None = None
-    for campaign, answer in zip(placement.campaigns, answers, strict=True):
-        if answer is not True:
-            continue
-        scheduled, boundary_ms = _scheduled(campaign, now_ms)
-        if boundary_ms is not None:
-            valid_until_ms = boundary_ms if valid_until_ms is None else min(valid_until_ms, boundary_ms)
-        banner = _render(campaign.banner, values) if scheduled else None
-        if banner is not None:
-            reason = DecisionReason.TARGETING_MATCH
-            return Decision(placement_id, banner, reason, campaign.campaign_id, None, ruleset.version, version, valid_until_ms)
-    return Decision(placement_id, fallback, DecisionReason.DEFAULT, None, None, ruleset.version, version, valid_until_ms)
+        return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
+    if not inputs.has_consent:
+        return _plain(ruleset, placement_id, inputs, DecisionReason.NO_CONSENT, _fallback(placement, inputs))
+    changes_ms: int | None = None
+    if placement.campaigns:
+        answers = placement.conditions.evaluate(activation(inputs.context, inputs.page, inputs.trends))
+        for campaign, answer in zip(placement.campaigns, answers, strict=False):
+            if answer is not True:
+                continue
+            judgment = judge(ruleset, campaign, inputs)
+            changes_ms = _earlier(changes_ms, judgment.changes_ms)
+            if judgment.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
+                return _won(ruleset, placement, campaign, judgment, inputs, changes_ms)
+    decision = _plain(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
+    return decision if changes_ms is None else _until(decision, changes_ms)
+
+
+def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
+    """What becomes of a campaign whose condition is true."""
+    runs, changes_ms = campaign.schedule.at(inputs.now_ms)
+    if not runs:
+        return Judgment(Outcome.NOT_SCHEDULED, "its schedule does not hold now", changes_ms)
+    drawn = _drawn(ruleset, campaign, inputs.stable_id)
+    if drawn != campaign.campaign_id:
+        return Judgment(Outcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", changes_ms)
+    if campaign.campaign_id not in inputs.shown:
+        counts = (inputs.values.get("banners") or {}).get(campaign.campaign_id)
+        capped, free_ms = campaign.caps.at(counts, inputs.now_ms)
+        if capped is not None:
+            return Judgment(Outcome.CAPPED, capped, _earlier(changes_ms, free_ms))
+    held_out = _held_out(ruleset, campaign, inputs.stable_id)
+    if held_out is not None:
+        return Judgment(Outcome.HELD_OUT, held_out, changes_ms, HOLDOUT_VARIANT)
+    index = 0 if inputs.stable_id is None else choose([v.weight for v in campaign.variants], campaign.salt, inputs.stable_id)
+    variant = campaign.variants[index]
+    if variant.banner is None:
+        return Judgment(Outcome.MATCHED, "the page keeps its own content", changes_ms, variant.variant_id)
+    banner = _render(variant.banner, inputs)
+    if banner is None:
+        return Judgment(Outcome.CONDITION_FALSE, "a placeholder of its banner has neither data nor a default", changes_ms)
+    return Judgment(Outcome.MATCHED, "its condition is true", changes_ms, variant.variant_id, banner)
 
 
 def unavailable(ruleset: Ruleset, placement_id: str) -> Decision:
     """The answer while the context store cannot be reached: the fallback."""
+    inputs = Inputs(None, None, 0)
     placement = ruleset.placements.get(placement_id)
     if placement is None:
-        return Decision(placement_id, None, DecisionReason.UNKNOWN_PLACEMENT, None, None, ruleset.version, 0, None)
-    fallback = _render(placement.fallback, {}) if placement.fallback else None
-    return Decision(placement_id, fallback, DecisionReason.UNAVAILABLE, None, None, ruleset.version, 0, None)
+        return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
+    return _plain(ruleset, placement_id, inputs, DecisionReason.UNAVAILABLE, _fallback(placement, inputs))
 
 
-def _scheduled(campaign: Campaign, now_ms: int) -> tuple[bool, int | None]:
-    """Whether the campaign runs now, and when that changes next."""
-    if campaign.from_ms is not None and now_ms < campaign.from_ms:
-        return False, campaign.from_ms
-    if campaign.until_ms is not None:
-        return (True, campaign.until_ms) if now_ms < campaign.until_ms else (False, None)
-    return True, None
+def _drawn(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str:
+    """The campaign of its group that the visitor is drawn for; itself when it has no group."""
+    if campaign.group is None:
+        return campaign.campaign_id
+    members = ruleset.groups[campaign.group]
+    return members[0 if stable_id is None else choose([1] * len(members), f"group:{campaign.group}", stable_id)]
 
 
-def _render(template: BannerTemplate, values: Mapping[str, Any]) -> Banner | None:
-    texts: list[str | None] = []
-    for part in (template.headline, template.body, template.link_url, template.cta_label):
-        text = part.render(values) if part is not None else None
-        if part is not None and text is None:
-            return None
-        texts.append(text)
-    image = None
-    if template.image is not None:
-        url, alt = template.image.url.render(values), template.image.alt.render(values)
-        if url is None or alt is None:
-            return None
-        image = Image(url, alt, template.image.width, template.image.height)
-    headline, body, link_url, cta_label = texts
-    parts = [headline, body, link_url, cta_label, [image.url, image.alt, image.width, image.height] if image else None]
-    content = json.dumps([*parts, template.locale, template.data], sort_keys=True, ensure_ascii=False)
-    banner_id = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return Banner(banner_id, headline or "", body, link_url, cta_label, image, template.locale, template.data)
+def _held_out(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str | None:
+    if stable_id is None:
+        return None
+    if is_within(ruleset.holdout, f"holdout:{ruleset.holdout_salt}", stable_id):
+        return "the visitor is in the global holdout"
+    if is_within(campaign.holdout, f"holdout:{campaign.salt}", stable_id):
+        return "the visitor is in the campaign's holdout"
+    return None
+
+
+def _won(
+    ruleset: Ruleset, placement: Placement, campaign: Campaign, judgment: Judgment, inputs: Inputs, valid_until_ms: int | None
+) -> Decision:
+    if judgment.outcome is Outcome.HELD_OUT:
+        banner, reason = _fallback(placement, inputs), DecisionReason.HOLDOUT
+    else:
+        banner = judgment.banner
+        reason = DecisionReason.SPLIT if len(campaign.variants) > 1 else DecisionReason.TARGETING_MATCH
+    return Decision(
+        placement=placement.placement_id,
+        banner=banner,
+        reason=reason,
+        campaign_id=campaign.campaign_id,
+        variant=judgment.variant_id,
+        ruleset_version=ruleset.version,
+        context_version=inputs.values.get("version", 0),
+        valid_until_ms=valid_until_ms,
+    )
+
+
+def _plain(ruleset: Ruleset, placement_id: str, inputs: Inputs, reason: DecisionReason, banner: Banner | None) -> Decision:
+    return Decision(placement_id, banner, reason, None, None, ruleset.version, inputs.values.get("version", 0), None)
+
+
+def _until(decision: Decision, valid_until_ms: int) -> Decision:
+    return Decision(
+        decision.placement, decision.banner, decision.reason, None, None, decision.ruleset_version, decision.context_version, valid_until_ms
+    )
+
+
+def _fallback(placement: Placement, inputs: Inputs) -> Banner | None:
+    return None if placement.fallback is None else render(placement.fallback, {}, inputs.trends, (inputs.page or {}).get("locale"))
+
+
+def _render(template: BannerTemplate, inputs: Inputs) -> Banner | None:
+    return render(template, inputs.values, inputs.trends, inputs.locale)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((x for x in (one, other) if x is not None), default=None)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -171,6 +171,7 @@ def corrected_time_ms(event_time_ms: int, sent_at_ms: int | None, received_at_ms
     return event_time_ms + skew_ms if abs(skew_ms) > SKEW_LIMIT_MS else event_time_ms
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # RFC 3339, section 5.6; a time without an offset is ambiguous and therefore refused.
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
@@ -180,8 +181,8 @@ def parse_time_ms(value: object, field: str) -> int:
     if isinstance(value, str) and _RFC3339.fullmatch(value):
         try:
             moment = datetime.fromisoformat(value.upper())
-            # Rounded down: two texts of the same millisecond must be equal.
-            return int(moment.timestamp() * 1000 // 1)
+            # Rounded down, in whole numbers: two texts of the same millisecond must be equal.
+            return (moment - _EPOCH) // timedelta(milliseconds=1)
         except (ValueError, OverflowError):
             pass
     raise InvalidEvent("INVALID_VALUE", f"{field} must be an RFC 3339 time with offset, such as 2026-01-31T12:00:00.000Z", field)

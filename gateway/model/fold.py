@@ -34,6 +34,8 @@ MAX_BANNERS: Final = 200
 MAX_INTERESTS: Final = 200
 MAX_BOUGHT: Final = 200
 MAX_ORDERS: Final = 2000
+MAX_BOUGHT_PRODUCTS: Final = 100
+MAX_VIEW_TIMES: Final = 50
 MAX_TRAITS: Final = 256
 EXACT: Final = Context(prec=60, traps=[Inexact])
 """Sums of money: the default context would round past 28 digits."""
@@ -66,12 +68,13 @@ class Bought:
 
 @dataclass(slots=True)
 class BannerCounts:
-    """What a visitor did with the banners of one campaign."""
+    """What a visitor did with the banners of one campaign. `recent_views_ms`: the latest view times, oldest first."""
 
     views: int = 0
     clicks: int = 0
     dismissals: int = 0
-    last_viewed_ms: int | None = None
+    views_since_click: int = 0
+    recent_views_ms: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Totals:
     bought: list[Bought] = field(default_factory=list)
     orders: dict[str, tuple[str | None, str | None, int]] = field(default_factory=dict)
     refunds: dict[str, Decimal] = field(default_factory=dict)
+    bought_products: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     banners: dict[str, BannerCounts] = field(default_factory=dict)
     traits: dict[str, tuple[tuple[int, int, str], Any]] = field(default_factory=dict)
     consents: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
@@ -108,6 +112,7 @@ class Totals:
             bought=[replace(bought) for bought in self.bought],
             orders=dict(self.orders),
             refunds=dict(self.refunds),
+            bought_products=dict(self.bought_products),
             banners={campaign_id: replace(counts) for campaign_id, counts in self.banners.items()},
             traits=dict(self.traits),
             consents=dict(self.consents),
@@ -250,9 +255,13 @@ def _order(totals: Totals, c: Contribution) -> None:
     if len(totals.orders) > MAX_ORDERS:
         del totals.orders[next(iter(totals.orders))]
     for product_id, variant_id, _, quantity, _, _ in lines:
+        totals.bought_products.pop(product_id, None)
+        totals.bought_products[product_id] = c.order
         taken = _take(totals, product_id, variant_id, quantity)
         totals.bought.append(Bought(c.received_at_ms, product_id, variant_id, quantity, quantity - taken))
     del totals.bought[:-MAX_BOUGHT]
+    while len(totals.bought_products) > MAX_BOUGHT_PRODUCTS:
+        del totals.bought_products[next(iter(totals.bought_products))]
 
 
 def _refund(totals: Totals, c: Contribution) -> None:
@@ -269,9 +278,11 @@ def _banner(totals: Totals, c: Contribution) -> None:
     totals.banners[campaign_id] = counts
     if c.kind == Kind.BANNER_VIEW:
         counts.views += 1
-        counts.last_viewed_ms = c.event_time_ms
+        counts.views_since_click += 1
+        counts.recent_views_ms = (*counts.recent_views_ms, c.event_time_ms)[-MAX_VIEW_TIMES:]
     elif c.kind == Kind.BANNER_CLICK:
         counts.clicks += 1
+        counts.views_since_click = 0
     else:
         counts.dismissals += 1
     if len(totals.banners) > MAX_BANNERS:
@@ -341,8 +352,8 @@ def _merge_into(merged: Totals, base: Totals) -> None:
         latest_ms = max(at_ms, other_ms)
         total = interest_at(score, at_ms, latest_ms) + interest_at(other, other_ms, latest_ms)
         merged.interests[category] = (total, latest_ms)
-    recent = {p: max(o for o in (merged.recent.get(p), base.recent.get(p)) if o) for p in {**merged.recent, **base.recent}}
-    merged.recent = dict(sorted(recent.items(), key=lambda item: item[1]))
+    merged.recent = _latest(merged.recent, base.recent)
+    merged.bought_products = _latest(merged.bought_products, base.bought_products)
     for line in base.cart.values():
         _put(merged, replace(line))
     merged.bought = sorted([*merged.bought, *map(replace, base.bought)], key=lambda b: (b.received_at_ms, b.product_id, b.variant_id or ""))
@@ -354,10 +365,17 @@ def _merge_into(merged: Totals, base: Totals) -> None:
         mine.views += counts.views
         mine.clicks += counts.clicks
         mine.dismissals += counts.dismissals
-        mine.last_viewed_ms = max((x for x in (mine.last_viewed_ms, counts.last_viewed_ms) if x is not None), default=None)
+        mine.views_since_click += counts.views_since_click
+        mine.recent_views_ms = tuple(sorted((*mine.recent_views_ms, *counts.recent_views_ms))[-MAX_VIEW_TIMES:])
     for key, trait in base.traits.items():
         if key not in merged.traits or merged.traits[key][0] < trait[0]:
             merged.traits[key] = trait
     merged.consents.update(base.consents)
     since = [x for x in (merged.withdrawn_since_ms, base.withdrawn_since_ms) if x is not None]
     merged.withdrawn_since_ms = min(since, default=None)
+
+
+def _latest(mine: dict[str, tuple[int, int, str]], other: dict[str, tuple[int, int, str]]) -> dict[str, tuple[int, int, str]]:
+    """The union, each product at its latest place, oldest first."""
+    found = {product_id: max(o for o in (mine.get(product_id), other.get(product_id)) if o) for product_id in {**mine, **other}}
+    return dict(sorted(found.items(), key=lambda item: item[1]))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
+from gateway.model.caps import NO_CAPS, Caps
 from gateway.model.conditions import Condition, ConditionSet
+from gateway.model.schedule import ALWAYS, Schedule
 from gateway.model.template import Template
 
 
@@ -20,9 +23,28 @@ class ImageTemplate:
     height: int | None
 
 
+class ProductSource(StrEnum):
+    """Where related products come from."""
+
+    SAME_CATEGORY = "same_category"
+    BOUGHT_TOGETHER = "bought_together"
+    TRENDING = "trending"
+    LAST_SEEN = "last_seen"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRule:
+    """Related products of a banner: the first `count` of `source` that are not excluded."""
+
+    source: ProductSource
+    count: int
+    exclude_cart: bool = True
+    exclude_bought: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class BannerTemplate:
-    """A banner before its placeholders are filled in."""
+    """A banner before its placeholders are filled in. `locales` holds the whole banner for other languages."""
 
     headline: Template
     body: Template | None = None
@@ -31,19 +53,46 @@ class BannerTemplate:
     image: ImageTemplate | None = None
     locale: str | None = None
     data: Any = None
+    products: ProductRule | None = None
+    locales: Mapping[str, BannerTemplate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One arm of a split; `banner` None: the page keeps its own content. A campaign without a split has one without an id."""
+
+    variant_id: str | None
+    weight: int
+    banner: BannerTemplate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An example written beside a campaign: given this, expect that. `line` says where it stands."""
+
+    context: Mapping[str, Any]
+    page: Mapping[str, Any]
+    at_ms: int | None
+    campaign_id: str | None
+    headline: str | None
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A banner, who sees it and when. Times are milliseconds since the epoch; `until_ms` is exclusive."""
+    """A banner, who sees it and when. `holdout` is a share in units of 1/10,000; `group`: campaigns that exclude each other."""
 
     campaign_id: str
     placement: str
     priority: int
     when: Condition
-    banner: BannerTemplate
-    from_ms: int | None = None
-    until_ms: int | None = None
+    variants: tuple[Variant, ...]
+    salt: str
+    schedule: Schedule = ALWAYS
+    caps: Caps = NO_CAPS
+    holdout: int = 0
+    group: str | None = None
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +114,13 @@ class Ruleset:
     version: int
     placements: Mapping[str, Placement]
     yaml: str
+    holdout: int = 0
+    """Share of visitors who see no campaign at all, in units of 1/10,000."""
+    holdout_salt: str = "global"
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Campaigns that exclude each other: every visitor is drawn for one of them."""
+    public_traits: frozenset[str] = frozenset()
+    """Traits that a visitor token may set by `identify`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,16 @@ Order = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One record of the log, as the context writer gets it. Without an event it only moves the positions on."""
+    """One record of the log, as the context writer gets it. Without an event it only moves the positions on.
+
+    `early`: taken past the stream. Then it moves no position, since what stands before it in the log may still be on its way.
+    """
 
     visitor_id: str
     position: Position
     log_epoch: int
     event: Event | None
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
         if update.log_epoch > log_epoch:
             # The topics were made anew: older positions name other events.
             positions, log_epoch = {}, update.log_epoch
-        if update.log_epoch == log_epoch:
+        if update.log_epoch == log_epoch and not update.early:
             place = (update.position.topic, update.position.partition)
             positions[place] = max(positions.get(place, -1), update.position.offset)
         if update.event is None:

@@ -20,6 +20,7 @@ MAX_INTERESTS: Final = 50
 MAX_RECENT: Final = 50
 MAX_CART: Final = 100
 MAX_BANNERS: Final = 100
+MAX_BOUGHT: Final = 50
 
 Context = dict[str, Any]
 
@@ -66,12 +67,23 @@ def context_of(state: State, totals: Totals) -> Context:
         "banners": _banners(shown),
         "traits": {key: value for key, (_, value) in sorted(shown.traits.items()) if value is not None},
         "consent": _consent(totals),
+        "stable_id": _stable_id(state),
         "anonymous_ids": sorted(visitor_id for visitor_id in state.parts if visitor_id != state.visitor_id),
         "updated_at": format_time_ms(totals.updated_ms) if totals.messages else None,
         "version": totals.messages,
         "positions": _positions(state),
         "log_epoch": state.log_epoch,
     }
+
+
+def _stable_id(state: State) -> str:
+    """The visitor id with the earliest event: it keeps its place when an anonymous visitor becomes a known one."""
+    firsts = []
+    for visitor_id, part in state.parts.items():
+        first = part.base.first if part.base and part.base.first else min((c.order for c in part.contributions.values()), default=None)
+        if first is not None:
+            firsts.append((first, visitor_id))
+    return min(firsts)[1] if firsts else state.visitor_id
 
 
 def _positions(state: State) -> dict[str, int]:
@@ -111,6 +123,7 @@ def _purchases(totals: Totals) -> dict[str, Any]:
         "count": len(totals.orders),
         "totals": {currency: format(amount, "f") for currency, amount in sorted(sums.items())},
         "last_at": None if last_ms is None else format_time_ms(last_ms),
+        "products": list(reversed(totals.bought_products))[:MAX_BOUGHT],
     }
 
 
@@ -121,7 +134,9 @@ def _banners(totals: Totals) -> dict[str, Any]:
             "views": counts.views,
             "clicks": counts.clicks,
             "dismissals": counts.dismissals,
-            "last_viewed_at": None if counts.last_viewed_ms is None else format_time_ms(counts.last_viewed_ms),
+            "views_since_click": counts.views_since_click,
+            "last_viewed_at": format_time_ms(counts.recent_views_ms[-1]) if counts.recent_views_ms else None,
+            "recent_views_ms": list(counts.recent_views_ms),
         }
         for campaign_id, counts in sorted(latest)
     }

@@ -36,7 +36,8 @@ def context(state: State) -> bytes:
 
 
 def in_order(found: Sequence[Event]) -> list[Update]:
-    return logged(sorted(found, key=lambda event: (event.event_time_ms, event.sequence or 0, event.message_id)))
+    ordered = sorted(found, key=lambda event: (event.event_time_ms, event.sequence or 0, event.message_id))
+    return logged(ordered)
 
 
 def parted(log: list[Update], size: int) -> list[list[Update]]:

@@ -12,7 +12,7 @@ import pytest
 from examples.storefront.banner import PLACEMENT
 from examples.storefront.catalogue import DATA_FILE, Catalogue, load_catalogue
 from examples.storefront.categories import category_of, pluralize
-from gateway.model.decide import decide
+from gateway.model.decide import Inputs, decide
 from gateway.model.ruleset_yaml import load_ruleset
 
 CAMPAIGNS = DATA_FILE.parent.parent / "campaigns.yaml"
@@ -100,7 +100,7 @@ PHONE, CASE, HEADPHONES = line("1", "smartphones"), line("2", "bags"), line("3",
 )
 def test_the_shipped_campaigns(context: dict[str, Any] | None, campaign_id: str | None) -> None:
     """The shipped campaigns load, and one phone in the cart gives the deals on smartphones."""
-    decision = decide(load_ruleset(CAMPAIGNS.read_text("utf-8"), 1), context, PLACEMENT, None, 0)
+    decision = decide(load_ruleset(CAMPAIGNS.read_text("utf-8"), 1), PLACEMENT, Inputs(context, {"type": "home"}, 0))
     assert decision.campaign_id == campaign_id
     assert decision.banner is not None
     if campaign_id == "interest-deals":

@@ -1,0 +1,116 @@
+"""Walking YAML nodes: typed access to scalars, mappings and lists, every mistake noted with its line and column."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Any
+
+import yaml
+
+from gateway.model.ruleset import Problem
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NULL = "tag:yaml.org,2002:null"
+
+
+class YamlReader:
+    """Collects problems; what it gives back counts only when there are none."""
+
+    def __init__(self, text: str) -> None:
+        self.problems: list[Problem] = []
+        self.lines = text.split("\n")
+        self.campaign_id: str | None = None
+
+    def problem(self, message: str, node: yaml.Node | None, line: int = 0, column: int = 0) -> None:
+        mark = node.start_mark if node is not None else None
+        at = (mark.line + 1 + line, mark.column + 1 + column) if mark else (1, 1)
+        self.problems.append(Problem(message, self.campaign_id, *at))
+
+    def identifier(self, node: yaml.Node, text: str) -> None:
+        if not _ID.fullmatch(text):
+            self.problem(f"'{text}' is no id: letters, digits, '.', '_' and '-', at most 128", node)
+
+    def entries(self, node: yaml.Node | None, name: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+        if node is None:
+            return []
+        if not isinstance(node, yaml.MappingNode):
+            self.problem(f"{name} must be a mapping", node)
+            return []
+        found = []
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                found.append((key, value))
+            else:
+                self.problem(f"{name}: a key must be a text", key)
+        return found
+
+    def fields(self, node: yaml.Node | None, known: tuple[str, ...], required: tuple[str, ...], name: str) -> dict[str, yaml.Node]:
+        found: dict[str, yaml.Node] = {}
+        for key, value in self.entries(node, name):
+            if key.value not in known:
+                self.problem(f"{name} has no field '{key.value}'; known are {', '.join(known)}", key)
+            elif key.value in found:
+                self.problem(f"{name} has the field '{key.value}' twice", key)
+            else:
+                found[key.value] = value
+        for key_name in required:
+            if key_name not in found and (node is None or isinstance(node, yaml.MappingNode)):
+                self.problem(f"{name} needs the field '{key_name}'", node)
+        return found
+
+    def items(self, node: yaml.Node | None, name: str) -> list[yaml.Node]:
+        if node is None:
+            return []
+        if not isinstance(node, yaml.SequenceNode):
+            self.problem(f"{name} must be a list", node)
+            return []
+        return list(node.value)
+
+    def scalar(self, node: yaml.Node | None, kind: type, name: str) -> Any:
+        if node is None:
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            if kind is str and node.tag in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp") and node.value:
+                if not _SURROGATE.search(node.value):
+                    return node.value
+                self.problem(f"{name} must not contain lone surrogates", node)
+                return None
+            if kind is int and node.tag == "tag:yaml.org,2002:int":
+                with contextlib.suppress(ValueError):
+                    return int(yaml.constructor.SafeConstructor().construct_document(node))
+        expected = "a text" if kind is str else "a whole number"
+        self.problem(f"{name} must be {expected}", node)
+        return None
+
+    def flag(self, node: yaml.Node | None, name: str) -> bool | None:
+        """True or false, or None when absent."""
+        if node is None:
+            return None
+        if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:bool":
+            return bool(yaml.constructor.SafeConstructor().construct_document(node))
+        self.problem(f"{name} must be true or false", node)
+        return None
+
+    def share(self, node: yaml.Node | None, name: str) -> int:
+        """A share from 0 to 1 with at most four decimals, in units of 1/10,000; 0 when absent."""
+        if node is None:
+            return 0
+        if isinstance(node, yaml.ScalarNode) and re.fullmatch(r"0|1|0?\.\d{1,4}|1\.0{1,4}|0\.0", node.value):
+            return round(float(node.value) * 10_000)
+        self.problem(f"{name} must be a share from 0 to 1 with at most four decimals, such as 0.05", node)
+        return 0
+
+    def whole(self, node: yaml.Node | None, name: str, low: int, high: int) -> int | None:
+        """A whole number within limits, or None when absent or wrong."""
+        found: int | None = self.scalar(node, int, name)
+        if found is not None and not low <= found <= high:
+            self.problem(f"{name} must be from {low} to {high}", node)
+            return None
+        return found
+
+
+def is_null(node: yaml.Node | None) -> bool:
+    """Whether a value is absent or null."""
+    return node is None or node.tag == _NULL

@@ -1,0 +1,59 @@
+"""The stored form of a state: what goes in comes out, and foreign bytes are refused as such."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model.codec import FORMAT, WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
+from gateway.model.state import Part, State, Update, absorb, erase
+from gateway.model.view import encode_context, totals_of, view
+from tests.strategies import HOUR_MS, SETTINGS, START_MS, VISITOR, logs
+
+WRITE_ID = bytes(range(WRITE_ID_BYTES))
+
+
+def sealed(state: State) -> State:
+    """The same visitor with everything sealed."""
+    history = sorted(c.order for part in state.parts.values() for c in part.contributions.values())
+    return State(VISITOR, {VISITOR: Part({}, totals_of(state), history[-1] if history else None)}, state.positions, state.log_epoch)
+
+
+@SETTINGS
+@given(logs(), st.booleans(), st.booleans())
+def test_a_state_survives_storage(log: list[Update], is_sealed: bool, is_erased: bool) -> None:
+    """Contributions, sealed totals, cut-off, positions and link: the stored bytes and the context stay the same."""
+    state, _ = absorb(State(VISITOR), log)
+    if is_sealed:
+        state = sealed(state)
+    if is_erased:
+        state = erase(state, START_MS + 5 * HOUR_MS)
+    stored = encode_state(state, WRITE_ID)
+    assert stored[:WRITE_ID_BYTES] == WRITE_ID
+    again = decode_state(stored)
+    assert encode_state(again, WRITE_ID) == stored
+    assert encode_context(view(again)) == encode_context(view(state))
+
+
+@SETTINGS
+@given(logs(), st.data())
+def test_damaged_bytes_are_an_unreadable_state_or_another_state(log: list[Update], data: st.DataObject) -> None:
+    """Nothing else is ever raised while reading: cut off, or with a byte changed."""
+    stored = bytearray(encode_state(sealed(absorb(State(VISITOR), log)[0]), WRITE_ID))
+    place = data.draw(st.integers(WRITE_ID_BYTES, len(stored) - 1))
+    stored[place] = data.draw(st.integers(0, 255))
+    for damaged in (bytes(stored), bytes(stored[:place])):
+        with contextlib.suppress(UnreadableState):
+            decode_state(damaged)
+
+
+@SETTINGS
+@given(st.binary(max_size=60))
+def test_foreign_bytes_are_an_unreadable_state(body: bytes) -> None:
+    """Also when they follow a head of ours."""
+    for stored in (body, WRITE_ID + bytes([FORMAT]) + body):
+        with pytest.raises(UnreadableState):
+            decode_state(stored)
