@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,37 +12,43 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class CpuShare:
-    """Shares of all processors, in percent."""
+    """Shares in percent of all processors together."""
 
     load_generator: float
-    stack: float
+    parts: dict[str, float]
+    """Of the stack, by name."""
     others: float
 
 
 class CpuMeter:
-    """Measures from its making until `read`. `roots`: process ids of the stack; their children count with them."""
+    """Measures from its making until `read`. `parts`: process ids of the stack by name; their children count with them."""
 
-    def __init__(self, roots: Sequence[int]) -> None:
-        self._roots = roots
+    def __init__(self, parts: Mapping[str, int]) -> None:
+        self._pids = {"": os.getpid(), **parts}
         self._start = self._used()
 
     def read(self) -> CpuShare:
         """The shares since the meter was made."""
-        everything, idle, own, stack = (now - then for now, then in zip(self._used(), self._start, strict=True))
-        others = max(0.0, everything - idle - own - stack)
-        return CpuShare(*(round(100 * used / max(everything, 0.01), 1) for used in (own, stack, others)))
+        (all_before, used_before), (all_now, used_now) = self._start, self._used()
+        total, busy = (now - before for now, before in zip(all_now, all_before, strict=True))
+        shares = {name: round(100 * (used_now[name] - used_before[name]) / max(total, 0.01), 1) for name in self._pids}
+        busy_share = 100 * busy / max(total, 0.01)
+        others = max(0.0, round(busy_share - sum(shares.values()), 1))
+        return CpuShare(shares.pop(""), shares, others)
 
-    def _used(self) -> tuple[float, float, float, float]:
-        """Seconds so far: of all processors, of which idle, used by this process, used by the stack."""
+    def _used(self) -> tuple[tuple[float, float], dict[str, float]]:
+        """Seconds so far: of all processors in all and busy, and of each part."""
         times = psutil.cpu_times()
-        stack = sum(_seconds_of(process) for root in self._roots for process in _family(root))
-        return sum(times[:8]), times.idle + getattr(times, "iowait", 0.0), _seconds_of(psutil.Process(os.getpid())), stack
+        total = sum(times[:8])
+        busy = total - times.idle - getattr(times, "iowait", 0.0)
+        return (total, busy), {name: sum(map(_seconds_of, _family(name, pid))) for name, pid in self._pids.items()}
 
 
-def _family(root: int) -> list[psutil.Process]:
+def _family(name: str, root: int) -> list[psutil.Process]:
     with suppress(psutil.Error):
         process = psutil.Process(root)
-        return [process, *process.children(recursive=True)]
+        # This process may be the parent of the whole stack: its children are no part of it.
+        return [process, *process.children(recursive=True)] if name else [process]
     return []
 
 

@@ -115,10 +115,9 @@ def show(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> Non
             f"{run.lost} lost, {run.went_back} frames went back;\n    events left {behind:.1f} ms late (p99)"
         )
         if run.cpu is not None:
-            console.print(
-                f"    processors: stack {run.cpu.stack} %, load generator {run.cpu.load_generator} %, other programs {run.cpu.others} %"
-                + (" (not a quiet machine: measure again)" if run.cpu.others > BUSY_PERCENT else "")
-            )
+            parts = ", ".join(f"{name} {share} %" for name, share in run.cpu.parts.items())
+            busy = " (not a quiet machine: measure again)" if run.cpu.others > BUSY_PERCENT else ""
+            console.print(f"    processors: {parts}, load generator {run.cpu.load_generator} %, other programs {run.cpu.others} %{busy}")
         for failure in run.failures[:5]:
             console.print(f"  ! {failure}", markup=False)
     for name, value in ratios(kafka, runs).items():

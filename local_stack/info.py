@@ -54,10 +54,9 @@ class StackInfo:
     log_dir: str
 
     @property
-    def pids(self) -> list[int]:
-        """Process ids of the parts that were started."""
-        parts = (self.gateway, self.storefront, self.kafka, self.redis, self.context_stream, self.context_writer)
-        return [part.pid for part in parts if part.pid is not None]
+    def pids(self) -> dict[str, int]:
+        """Process ids of the parts that were started, by their names in `stack.json`."""
+        return {name: part["pid"] for name, part in self.to_json().items() if isinstance(part, dict) and "pid" in part}
 
     def to_json(self) -> dict[str, Any]:
         """The value of `stack.json`: the parts that were started, the keys, the place of the logs."""

@@ -25,8 +25,19 @@ from local_stack.ports import HOST, Ports, answers
 T = TypeVar("T")
 
 PARTITIONS: Final = 2
+
+# Kept by the time of arrival: replayed events carry old times and must stay as long as others.
+_TIMED: Final = {"message.timestamp.type": "LogAppendTime"}
+_FOR_GOOD: Final = {"retention.ms": "-1"}
 _DAY_MS: Final = 86_400_000
-_RETENTION_MS: Final = dict.fromkeys((*SOURCE_TOPICS, Topic.DEAD_LETTERS), 30 * _DAY_MS) | {Topic.CONTEXT_UPDATES: _DAY_MS}
+_KEPT: Final = _TIMED | {"retention.ms": str(30 * _DAY_MS)}
+_TOPICS: Final[dict[Topic, tuple[int, dict[str, str]]]] = {
+    **dict.fromkeys((*SOURCE_TOPICS, Topic.DEAD_LETTERS), (PARTITIONS, _KEPT)),
+    Topic.CONTEXT_UPDATES: (PARTITIONS, _TIMED | {"retention.ms": str(_DAY_MS)}),
+    Topic.RULESETS: (1, _FOR_GOOD),
+    Topic.ERASURES: (1, _FOR_GOOD | {"cleanup.policy": "compact"}),
+}
+"""Partitions and settings of each topic."""
 _FORMAT_TIMEOUT_S: Final = 60
 _CALL_TIMEOUT_S: Final = 20
 
@@ -141,20 +152,11 @@ def create_topics(ports: Ports) -> None:
 async def _create_missing(bootstrap: str) -> None:
     async with _Admin(bootstrap) as admin:
         present = set(await admin.list_topics())
-        missing = [topic for topic in _RETENTION_MS if topic.value not in present]
+        missing = [topic for topic in _TOPICS if topic.value not in present]
         if not missing:
             return
         answer = await admin.create_topics(
-            [
-                NewTopic(
-                    topic.value,
-                    PARTITIONS,
-                    1,
-                    # Kept by the time of arrival: replayed events carry old times and must stay as long as others.
-                    topic_configs={"retention.ms": str(_RETENTION_MS[topic]), "message.timestamp.type": "LogAppendTime"},
-                )
-                for topic in missing
-            ],
+            [NewTopic(topic.value, _TOPICS[topic][0], 1, topic_configs=_TOPICS[topic][1]) for topic in missing],
             timeout_ms=10_000,
         )
         refused = [f"{name}: error {code}" for name, code, *_ in answer.topic_errors if code]

@@ -15,6 +15,8 @@ class Topic(StrEnum):
     PURCHASE_EVENTS = "purchase_events"
     CONTEXT_UPDATES = "context_updates"
     DEAD_LETTERS = "dead_letters"
+    RULESETS = "rulesets"
+    ERASURES = "erasures"
 
 
 SOURCE_TOPICS: Final = (Topic.PAGE_VIEWS, Topic.USER_CLICKS, Topic.USER_ACTIONS, Topic.PURCHASE_EVENTS)

@@ -6,10 +6,11 @@ of interests are as of `updated_at`, and decay scales them all alike, so their s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
+
+import orjson
 
 from gateway.model.contributions import Contribution
 from gateway.model.events import format_time_ms
@@ -156,4 +157,4 @@ def _strictest(answers: Iterable[bool | None]) -> bool | None:
 
 def encode_context(context: Context) -> bytes:
     """The JSON that stands in Redis: equal contexts, equal bytes."""
-    return json.dumps(context, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(context)

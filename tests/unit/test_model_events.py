@@ -284,7 +284,7 @@ def test_a_good_record_with_one_wild_value_is_an_event_or_an_invalid_event(data:
     while True:
         key = data.draw(st.sampled_from(sorted(target)) | st.text(st.characters(), max_size=3))
         inner = target.get(key)
-        if not isinstance(inner, dict) or data.draw(st.booleans()):
+        if not isinstance(inner, dict) or not inner or data.draw(st.booleans()):
             break
         target = inner
     target[key] = data.draw(wild_values)

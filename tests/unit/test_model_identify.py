@@ -252,6 +252,22 @@ def test_the_strictest_consent_of_the_parts_is_in_force() -> None:
     assert store.context(KNOWN)["recent_products"] == ["p1"]
 
 
+def test_a_later_grant_of_another_part_lifts_no_withdrawal() -> None:
+    """The order of the parts' answers does not matter, only each part's own latest."""
+    withdrawal = event_at(0, "CONSENT", {"personalization": False}, visitor_id=KNOWN)
+    grant = event_at(1, "CONSENT", {"personalization": True}, visitor_id=ANONYMOUS)
+    assert in_order(logged([withdrawal, grant, identify(2)])).context(KNOWN)["consent"]["personalization"] is False
+
+
+def test_absorb_itself_keeps_the_link_of_the_smallest_position() -> None:
+    """Whoever forgets to screen the identifies before still gets the first one's user."""
+    log = logged([identify(1), identify(2, user_id=STRANGER)])
+    for order in (log, log[::-1]):
+        state, _ = absorb(State(ANONYMOUS), order)
+        assert state.link is not None
+        assert state.link.user_id == KNOWN
+
+
 def test_what_an_anonymous_id_erased_stays_erased_after_it_joined() -> None:
     """A redelivery of its old events reaches the known visitor through the alias, and finds the erasure there."""
     log = logged([viewed(0, "p1", ANONYMOUS), event_at(5, "DELETE", visitor_id=ANONYMOUS), viewed(6, "p2", ANONYMOUS), identify(7)])
