@@ -34,7 +34,7 @@ _KEPT: Final = _TIMED | {"retention.ms": str(30 * _DAY_MS)}
 _TOPICS: Final[dict[Topic, tuple[int, dict[str, str]]]] = {
     **dict.fromkeys((*SOURCE_TOPICS, Topic.DEAD_LETTERS), (PARTITIONS, _KEPT)),
     Topic.CONTEXT_UPDATES: (PARTITIONS, _TIMED | {"retention.ms": str(_DAY_MS)}),
-    Topic.RULESETS: (1, _FOR_GOOD),
+    Topic.RULESETS: (1, _FOR_GOOD | {"max.message.bytes": str(4 * 1024 * 1024)}),
     Topic.ERASURES: (1, _FOR_GOOD | {"cleanup.policy": "compact"}),
 }
 """Partitions and settings of each topic."""

@@ -24,6 +24,7 @@ from aiokafka.errors import KafkaError
 
 from gateway.clock import system_now_ms
 from gateway.model.contributions import Position
+from gateway.model.erasure import Erasures
 from gateway.model.events import check_record
 from gateway.model.names import SOURCE_TOPICS, Topic
 from gateway.model.payload import InvalidEvent
@@ -32,6 +33,7 @@ from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.writer import Applied, ContextWriter
 from gateway.telemetry import Metrics, configure_logging
+from processors.erasure_follower import ErasureFollower
 
 GROUP: Final = "context-writer"
 MAX_POLL: Final = 1000
@@ -105,6 +107,8 @@ class ContextWriterProcess:
             heartbeat_interval_ms=2_000,
             metadata_max_age_ms=30_000,
         )
+        self._erasures = Erasures(settings.signing_key)
+        self._follower = ErasureFollower(settings.kafka_bootstrap, self._erasures)
         self._producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True)
 
     def stop(self) -> None:
@@ -114,6 +118,7 @@ class ContextWriterProcess:
     async def run(self) -> None:
         """Consume until `stop`. Raises KafkaError when the broker cannot be reached at the start."""
         await self._producer.start()
+        await self._follower.start()
         self._consumer.subscribe([Topic.CONTEXT_UPDATES.value], listener=_CommitOnRevoke(self))
         await self._consumer.start()
         committing = asyncio.create_task(self._commit_regularly())
@@ -136,6 +141,7 @@ class ContextWriterProcess:
                 await committing
             await self.commit()
             await self._consumer.stop()
+            await self._follower.stop()
             await self._producer.stop()
             await self._redis.aclose()
 
@@ -148,7 +154,7 @@ class ContextWriterProcess:
                 await self._dead_letter(record, problem.code, problem.message)
                 if problem.empty is not None:
                     updates.append(problem.empty)
-        applied = await self._apply(updates)
+        applied = await self._apply(self._erasures.apply(updates))
         for refused in applied.refused:
             update = refused.update
             record = next(r for r in records if _is_of(r, update))
@@ -239,7 +245,7 @@ async def _run(settings: Settings) -> int:
         await process.run()
     except Stopped:
         return 0
-    except KafkaError as problem:
+    except (KafkaError, TimeoutError) as problem:
         log.error("context writer: Kafka at %s failed: %s; start it again when the broker is up", settings.kafka_bootstrap, problem)
         return 1
     log.info("context writer stopped after %.0f s", time.monotonic() - started)

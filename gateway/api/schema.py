@@ -194,8 +194,15 @@ class Mutation:
         """Erase a visitor."""
         context = info.context
         context.secret()
-        event = {"message_id": message_id, "type": "DELETE", "visitor_id": context.required_visitor(user_id), "payload": {}}
-        return _track_result(info, await context.services.tracking.send(event, None, None, context.traceparent))
+        visitor_id = context.required_visitor(user_id)
+        try:
+            found = await context.services.reader.read(visitor_id)
+        except StoreUnavailable as problem:
+            # Which anonymous visitors joined is only known there; an erasure must not leave them behind.
+            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        joined = (found.context or {}).get("anonymous_ids", [])
+        event = {"message_id": message_id, "type": "DELETE", "visitor_id": visitor_id, "payload": {}}
+        return _track_result(info, await context.services.tracking.erase(event, joined, context.traceparent))
 
 
 def _anonymous_side(context: RequestContext, anonymous_id: str | None, anonymous_token: str | None, *, is_secret: bool) -> str | None:

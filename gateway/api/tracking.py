@@ -12,8 +12,8 @@ from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Forbidden, PayloadTooLarge, Unavailable
 from gateway.ingest.admission import Admission
-from gateway.ingest.publisher import EventPublisher, LogUnavailable, Outcome, Published, Refused
-from gateway.ingest.records import record_of
+from gateway.ingest.publisher import EventPublisher, LogUnavailable, Outcome, OutgoingRecord, Published, Refused, Unknown
+from gateway.ingest.records import erasure_of, record_of
 from gateway.model.contributions import Position
 from gateway.model.cursor import cursor_of
 from gateway.model.decision_id import InvalidDecisionId, open_decision_id, visitor_hash
@@ -86,8 +86,19 @@ class TrackingService:
                 checked.append((message_id, problem))
         return await self._publish(checked, traceparent)
 
+    async def erase(self, event: Mapping[str, Any], anonymous_ids: Sequence[str], traceparent: str | None) -> Tracked:
+        """Answer an erasure of a visitor and the anonymous visitors that joined. Kept for good before it is ACCEPTED."""
+        received_at_ms = self._now_ms()
+        try:
+            checked = check_record({**event, "event_time_ms": received_at_ms, "received_at_ms": received_at_ms})
+        except InvalidEvent as problem:
+            return await self._publish([(str(event["message_id"]), problem)], traceparent)
+        erased = (checked.visitor_id, *anonymous_ids)
+        kept = [erasure_of(self._key, visitor_id, received_at_ms) for visitor_id in erased]
+        return await self._publish([(checked.message_id, checked)], traceparent, kept)
+
     async def send(self, event: Mapping[str, Any], sent_at: object, timestamp: object, traceparent: str | None) -> Tracked:
-        """Answer one event of a mutation of its own (identify, consent, erasure), given as a record without times."""
+        """Answer one event of a mutation of its own (identify, consent), given as a record without times."""
         received_at_ms = self._now_ms()
         sent_at_ms = _sent_at_ms(sent_at)
         message_id = str(event["message_id"])
@@ -150,14 +161,20 @@ class TrackingService:
             "ruleset_version": token.ruleset_version,
         }
 
-    async def _publish(self, checked: Sequence[tuple[str, Event | InvalidEvent]], traceparent: str | None) -> Tracked:
+    async def _publish(
+        self, checked: Sequence[tuple[str, Event | InvalidEvent]], traceparent: str | None, beside: Sequence[OutgoingRecord] = ()
+    ) -> Tracked:
+        """Publish the events, and `beside` records without which none of them counts as accepted."""
         events = [event for _, event in checked if isinstance(event, Event)]
         with self._admission.admit(events):
             try:
-                records = [record_of(event, traceparent) for event in events]
+                records = [*beside, *(record_of(event, traceparent) for event in events)]
                 outcomes = await self._publisher.publish(records, self._settings.publish_deadline_ms) if events else []
             except LogUnavailable as problem:
                 raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        beside_outcomes, outcomes = outcomes[: len(beside)], outcomes[len(beside) :]
+        if not all(isinstance(outcome, Published) for outcome in beside_outcomes):
+            outcomes = [Unknown() for _ in outcomes]
         await self._apply_at_once(events, outcomes)
         remaining = iter(outcomes)
         answers = tuple(Answer(message_id, next(remaining) if isinstance(event, Event) else event) for message_id, event in checked)

@@ -7,8 +7,9 @@ from typing import Final
 import orjson
 
 from gateway.ingest.publisher import OutgoingRecord
+from gateway.model.erasure import erasure_key, erasure_value
 from gateway.model.events import Event, format_time_ms, topic_of
-from gateway.model.names import Header
+from gateway.model.names import Header, Topic
 
 CE_SOURCE: Final = "personalization-gateway"
 
@@ -26,3 +27,9 @@ def record_of(event: Event, traceparent: str | None) -> OutgoingRecord:
     if traceparent is not None:
         headers.append((Header.TRACEPARENT.value, traceparent.encode("ascii", "ignore")))
     return OutgoingRecord(topic_of(event.type).value, event.visitor_id.encode(), orjson.dumps(event.record()), tuple(headers))
+
+
+def erasure_of(signing_key: bytes, visitor_id: str, cutoff_ms: int) -> OutgoingRecord:
+    """The record that keeps an erasure for good."""
+    key = erasure_key(signing_key, visitor_id).encode()
+    return OutgoingRecord(Topic.ERASURES.value, key, erasure_value(cutoff_ms), ())

@@ -103,32 +103,35 @@ def _compile_all(conditions: Sequence[Condition]) -> Any:
 
 
 def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> Any:
-    """The values of `VARIABLES` for a context (public JSON, or None), a page and the trends of now."""
+    """The values of `VARIABLES` for a context (public JSON, or None), a page and the trends of now, as conditions take them."""
+    return _ENV.Activation(values_of(context, page, trends))
+
+
+def values_of(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> dict[str, Any]:
+    """The same as plain values."""
     context = context or {}
     interests: Mapping[str, float] = context.get("interests") or {}
     total = sum(interests.values())
     purchases = context.get("purchases") or {}
     page = page or {}
-    return _ENV.Activation(
-        {
-            "user_id": context.get("user_id") or "",
-            "interested_category": context.get("interested_category") or "",
-            "interest_shares": {name: score / total for name, score in interests.items()} if total else {},
-            "interest_ranks": list(interests),
-            "cart": [_cart_line(line) for line in context.get("cart") or ()],
-            "recent_products": context.get("recent_products") or [],
-            "last_search": context.get("last_search") or "",
-            "purchases": {
-                "count": purchases.get("count", 0),
-                "totals": {currency: float(amount) for currency, amount in (purchases.get("totals") or {}).items()},
-            },
-            "banners": context.get("banners") or {},
-            "traits": context.get("traits") or {},
-            "consent": context.get("consent") or {},
-            "page": {name: page.get(name) or "" for name in PAGE_FIELDS},
-            "trends": {"products": [product.product_id for product in trends.products], "categories": list(trends.categories)},
-        }
-    )
+    return {
+        "user_id": context.get("user_id") or "",
+        "interested_category": context.get("interested_category") or "",
+        "interest_shares": {name: score / total for name, score in interests.items()} if total else {},
+        "interest_ranks": list(interests),
+        "cart": [_cart_line(line) for line in context.get("cart") or ()],
+        "recent_products": context.get("recent_products") or [],
+        "last_search": context.get("last_search") or "",
+        "purchases": {
+            "count": purchases.get("count", 0),
+            "totals": {currency: float(amount) for currency, amount in (purchases.get("totals") or {}).items()},
+        },
+        "banners": context.get("banners") or {},
+        "traits": context.get("traits") or {},
+        "consent": context.get("consent") or {},
+        "page": {name: page.get(name) or "" for name in PAGE_FIELDS},
+        "trends": {"products": [product.product_id for product in trends.products], "categories": list(trends.categories)},
+    }
 
 
 def _cart_line(line: Mapping[str, Any]) -> dict[str, Any]:

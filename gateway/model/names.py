@@ -55,3 +55,9 @@ def state_key(visitor_id: str) -> str:
 def notice_channel(visitor_id: str) -> str:
     """Channel on which a change of the context is announced, in the same cluster slot."""
     return f"{{context:{_escape(visitor_id)}}}:changed"
+
+
+RULESET_KEY: Final = "rulesets:current"
+"""Key of the copy of the latest ruleset, JSON."""
+RULESET_CHANNEL: Final = "{rulesets:current}:changed"
+"""Channel on which a new copy is announced, in the same cluster slot."""

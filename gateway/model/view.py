@@ -28,15 +28,24 @@ Context = dict[str, Any]
 
 def totals_of(state: State) -> Totals:
     """Fold the whole state: every message once across parts, in order of (event time, sequence, message id)."""
+    return fold(sealed_of(state), history_of(state))
+
+
+def sealed_of(state: State) -> Totals:
+    """New totals of what is sealed, over all parts."""
     bases = [part.base for part in state.parts.values() if part.base is not None]
-    totals = merge(bases) if bases else Totals()
+    return merge(bases) if bases else Totals()
+
+
+def history_of(state: State) -> list[tuple[str, Contribution]]:
+    """What is not sealed, each with its part: every message once across parts, in order."""
     chosen: dict[str, tuple[str, Contribution]] = {}
     for visitor_id, part in state.parts.items():
         for contribution in part.contributions.values():
             other = chosen.get(contribution.message_id)
             if other is None or contribution.beats(other[1]):
                 chosen[contribution.message_id] = (visitor_id, contribution)
-    return fold(totals, sorted(chosen.values(), key=lambda pair: pair[1].order))
+    return sorted(chosen.values(), key=lambda pair: pair[1].order)
 
 
 def view(state: State) -> Context:

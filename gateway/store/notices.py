@@ -40,14 +40,18 @@ class Watch:
         self._bus = bus
         self._dirty = asyncio.Event()
         self._dirty.set()
-        self._visitor_ids: set[str] = set()
+        self._channels: set[str] = set()
 
     def follow(self, visitor_ids: Iterable[str]) -> bool:
         """Hear of these visitors too; says whether one was new (then a read made before may have missed a change)."""
-        new = set(visitor_ids) - self._visitor_ids
-        self._visitor_ids |= new
-        for visitor_id in new:
-            self._bus._add(visitor_id, self)
+        return self.listen(map(notice_channel, visitor_ids))
+
+    def listen(self, channels: Iterable[str]) -> bool:
+        """As `follow`, by the names of channels."""
+        new = set(channels) - self._channels
+        self._channels |= new
+        for channel in new:
+            self._bus._add(channel, self)
         return bool(new)
 
     def clear(self) -> None:
@@ -66,9 +70,9 @@ class Watch:
 
     def close(self) -> None:
         """Stop listening. Safe to call twice."""
-        for visitor_id in self._visitor_ids:
-            self._bus._remove(visitor_id, self)
-        self._visitor_ids = set()
+        for channel in self._channels:
+            self._bus._remove(channel, self)
+        self._channels = set()
 
 
 class NoticeBus:
@@ -86,15 +90,13 @@ class NoticeBus:
         watch.follow(visitor_ids)
         return watch
 
-    def _add(self, visitor_id: str, watch: Watch) -> None:
-        channel = notice_channel(visitor_id)
+    def _add(self, channel: str, watch: Watch) -> None:
         watches = self._watches.setdefault(channel, set())
         watches.add(watch)
         # Also for a second watch: the confirmation tells it that the channel is open.
         self._wanted.put_nowait((True, channel))
 
-    def _remove(self, visitor_id: str, watch: Watch) -> None:
-        channel = notice_channel(visitor_id)
+    def _remove(self, channel: str, watch: Watch) -> None:
         watches = self._watches.get(channel)
         if watches is not None:
             watches.discard(watch)

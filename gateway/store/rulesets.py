@@ -1,0 +1,78 @@
+"""The copy of the latest ruleset in Redis: a gateway starts from it while Kafka is away, and hears of a newer one.
+
+Written by compare: never an older one over a newer one. Newer means a later log epoch (the topics were made anew and count
+from 1 again), or a higher version within the same one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from gateway.model.names import RULESET_CHANNEL, RULESET_KEY
+from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+
+# KEYS: copy, channel. ARGV: log epoch, version, copy.
+_SAVE: Final = """
+local stored = redis.call('GET', KEYS[1])
+if stored then
+  local good, old = pcall(cjson.decode, stored)
+  if good and type(old) == 'table' and type(old.version) == 'number' and type(old.log_epoch) == 'number' then
+    local epoch, version = tonumber(ARGV[1]), tonumber(ARGV[2])
+    if old.log_epoch > epoch or (old.log_epoch == epoch and old.version >= version) then return 0 end
+  end
+end
+redis.call('SET', KEYS[1], ARGV[3])
+redis.call('SPUBLISH', KEYS[2], ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesetCopy:
+    """A version of the ruleset, and the log that its number belongs to."""
+
+    log_epoch: int
+    version: int
+    yaml: str
+    published_at_ms: int
+
+
+class RulesetStore:
+    """Reads and writes the copy. Every method raises `StoreUnavailable` when Redis does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def load(self) -> RulesetCopy | None:
+        """The copy, or None when there is none that can be read."""
+        try:
+            stored = await self._redis.get(RULESET_KEY)
+        except STORE_ERRORS as error:
+            raise StoreUnavailable(f"the copy of the ruleset cannot be read: {type(error).__name__}") from error
+        return None if stored is None else _decoded(stored)
+
+    async def save(self, copy: RulesetCopy) -> bool:
+        """Store a copy and announce it, unless one as new is there; says whether it was stored."""
+        value = orjson.dumps(
+            {"log_epoch": copy.log_epoch, "version": copy.version, "yaml": copy.yaml, "published_at_ms": copy.published_at_ms}
+        )
+        call: Any = self._redis.eval
+        try:
+            answer = await call(_SAVE, 2, RULESET_KEY, RULESET_CHANNEL, copy.log_epoch, copy.version, value)
+        except STORE_ERRORS as error:
+            raise StoreUnavailable(f"the copy of the ruleset cannot be written: {type(error).__name__}") from error
+        return bool(answer == 1)
+
+
+def _decoded(stored: bytes) -> RulesetCopy | None:
+    try:
+        found = orjson.loads(stored)
+        copy = RulesetCopy(found["log_epoch"], found["version"], found["yaml"], found["published_at_ms"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    numbers = (copy.log_epoch, copy.version, copy.published_at_ms)
+    return copy if all(isinstance(number, int) for number in numbers) and isinstance(copy.yaml, str) else None

@@ -1,0 +1,82 @@
+"""An erased visitor stays erased when the whole log is read again into an empty store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_stack.api import event, product_added
+from local_stack.stack import LocalStack
+from tests.stack_site import Site
+
+pytestmark = pytest.mark.integration
+
+VISITORS = 12
+ERASED = 6
+DELETE = "mutation($id: ID!, $message: ID!) { deleteUser(userId: $id, messageId: $message) { cursor results { status } } }"
+IDENTIFY = """mutation($id: ID!, $anonymous: ID!, $message: ID!) {
+  identify(userId: $id, anonymousId: $anonymous, messageId: $message) { cursor } }"""
+
+
+async def shopper(site: Site, number: int) -> tuple[str, str]:
+    """A known visitor with a cart, joined by an anonymous one that had a cart, too; gives both ids."""
+    user_id, _ = site.known(f"erasable-{number}")
+    anonymous_id, anonymous = await site.visit()
+    await anonymous.track(product_added("phone", "smartphones"), event("ORDER_COMPLETED", order={"orderId": f"o-{user_id}"}))
+    await site.secret.track(product_added("tv", "televisions", userId=user_id))
+    joined = (await site.secret.run(IDENTIFY, id=user_id, anonymous=anonymous_id, message=f"i-{user_id}"))["identify"]
+    await site.secret.banner(user_id=user_id, after=joined["cursor"])
+    await site.context_when(user_id, lambda context: context.get("version") == 4)
+    return user_id, anonymous_id
+
+
+def replay_the_log(stack: LocalStack, checkpoint: Path) -> None:
+    """Read every source topic from its beginning once more, into the context updates."""
+    wiring = stack.wiring
+    command = [sys.executable, "-m", "processors", "context-stream", "--trigger", "availableNow", "--master", "local[16]"]
+    command += ["--bootstrap", wiring.bootstrap, "--checkpoint", str(checkpoint), "--log-epoch", str(wiring.identity.log_epoch)]
+    subprocess.run(command, env={**os.environ, **stack.environment("context_stream")}, check=True, timeout=120)
+
+
+async def test_a_replay_of_the_whole_log_brings_no_erased_visitor_back(site: Site, stack: LocalStack, tmp_path: Path) -> None:
+    """Neither the known id nor the anonymous one that had joined; all others are as before, to the last field."""
+    shoppers = await asyncio.gather(*(shopper(site, number) for number in range(VISITORS)))
+    for user_id, _ in shoppers[:ERASED]:
+        answer = (await site.secret.run(DELETE, id=user_id, message=f"d-{user_id}"))["deleteUser"]
+        assert [result["status"] for result in answer["results"]] == ["ACCEPTED"]
+        await site.secret.banner(user_id=user_id, after=answer["cursor"])
+    # A person who comes back starts anew.
+    returned, _ = shoppers[0]
+    again = await site.secret.track(product_added("radio", "radios", userId=returned))
+    await site.secret.banner(user_id=returned, after=again["cursor"])
+    before: dict[str, dict[str, Any]] = {user_id: await site.context(user_id) for user_id, _ in shoppers}
+    assert [line["product_id"] for line in before[returned]["cart"]] == ["radio"]
+    assert {before[user_id]["version"] for user_id, _ in shoppers[1:ERASED]} == {0}
+
+    for user_id, anonymous_id in shoppers:
+        for visitor_id in (user_id, anonymous_id):
+            await site.redis.delete(f"context:{visitor_id}", f"{{context:{visitor_id}}}:state")
+    seen: list[str] = []
+    stop = asyncio.Event()
+    watching = asyncio.create_task(watch(site, [user_id for user_id, _ in shoppers[1:ERASED]], seen, stop))
+    await asyncio.to_thread(replay_the_log, stack, tmp_path / "checkpoint")
+    for user_id, _ in shoppers:
+        await site.context_when(user_id, lambda context, wanted=before[user_id]: context == wanted)  # type: ignore[misc]
+    stop.set()
+    await watching
+    assert seen == []
+
+
+async def watch(site: Site, erased: list[str], seen: list[str], stop: asyncio.Event) -> None:
+    """Note every erased visitor who shows up with anything, even for a moment."""
+    while not stop.is_set():
+        for user_id in erased:
+            if (await site.context(user_id)).get("version"):
+                seen.append(user_id)
+        await asyncio.sleep(0.01)
