@@ -16,23 +16,31 @@ from starlette.routing import Route, WebSocketRoute
 
 from gateway.api.banners import BannerService
 from gateway.api.context import RequestContext, Services
+from gateway.api.explaining import ExplainService
+from gateway.api.exporting import ExportService
 from gateway.api.http import GraphQLEndpoint
+from gateway.api.previews import PreviewService
 from gateway.api.schema import build_schema
 from gateway.api.tracking import TrackingService
 from gateway.api.transport import RequestInfo, TransportSettings
-from gateway.auth import Authenticator, Credential
+from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs, system_now_ms
 from gateway.ingest.publisher import EventPublisher
 from gateway.model.ruleset import Ruleset
+from gateway.rules.service import RulesetService
 from gateway.settings import Settings
 from gateway.store.connection import STORE_ERRORS, connect
 from gateway.store.notices import NoticeBus
 from gateway.store.reader import ContextReader
+from gateway.store.rulesets import RulesetStore
+from gateway.store.states import StateReader
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
 
 READY_SECONDS = 2.0
 KAFKA_START_SECONDS = 5.0
+RULESET_BODY_BYTES = 2_500_000
+"""A ruleset of the greatest size as a JSON string in a request."""
 
 
 class Gateway:
@@ -42,16 +50,24 @@ class Gateway:
         self._settings = settings
         self.metrics = Metrics()
         self._redis: Redis = connect(settings.redis_url, settings.redis_timeout_ms)
-        self._bus = NoticeBus(self._redis, self.metrics)
+        # The bus must learn of every lost connection: it marks all subscriptions dirty.
+        self._notices: Redis = connect(settings.redis_url, settings.redis_timeout_ms, renewals=0)
+        self._bus = NoticeBus(self._notices, self.metrics)
         self._publisher = EventPublisher(settings.kafka_bootstrap, self.metrics)
         authenticator = Authenticator(settings, now_ms)
         reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
         writer = ContextWriter(self._redis, now_ms, settings.context_retention_days * 86_400_000)
+        self._rulesets = RulesetService(settings, ruleset, RulesetStore(self._redis), self._bus, self.metrics, now_ms)
+        states = StateReader(self._redis)
         self._services = Services(
             authenticator=authenticator,
-            banners=BannerService(settings, ruleset, reader, self._bus, self.metrics, now_ms),
+            banners=BannerService(settings, self._rulesets, reader, self._bus, self.metrics, now_ms),
             tracking=TrackingService(settings, authenticator, self._publisher, writer, self.metrics, now_ms),
             reader=reader,
+            rulesets=self._rulesets,
+            previews=PreviewService(settings.signing_key, self._rulesets, now_ms),
+            explaining=ExplainService(settings, self._rulesets, states, now_ms),
+            exporting=ExportService(states, now_ms),
             public_traits=frozenset(settings.public_traits),
             now_ms=now_ms,
         )
@@ -65,6 +81,8 @@ class Gateway:
                 production=production,
                 make_event_id=_event_id,
                 max_connections=settings.max_subscriptions,
+                max_trusted_body_bytes=RULESET_BODY_BYTES,
+                is_trusted=_has_secret_key,
             ),
         )
         self.app = Starlette(
@@ -92,15 +110,18 @@ class Gateway:
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self._publisher.start()
         listening = asyncio.create_task(self._bus.run())
+        await self._rulesets.start()
         # Better a first request that works; without Kafka the gateway serves banners all the same.
-        await self._publisher.wait_ready(KAFKA_START_SECONDS)
+        await asyncio.gather(self._publisher.wait_ready(KAFKA_START_SECONDS), self._rulesets.wait_ready(KAFKA_START_SECONDS))
         try:
             yield
         finally:
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
+            await self._rulesets.stop()
             await self._publisher.stop()
+            await self._notices.aclose()
             await self._redis.aclose()
 
     async def _health(self, _request: Request) -> Response:
@@ -120,6 +141,10 @@ class Gateway:
 
     async def _metrics_page(self, _request: Request) -> Response:
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _has_secret_key(credential: object) -> bool:
+    return isinstance(credential, Credential) and credential.kind is CredentialKind.SECRET
 
 
 def _event_id(payload: Mapping[str, Any]) -> str | None:

@@ -26,6 +26,7 @@ class Metrics:
         )
         self.stale = Counter("gateway_stale_answers_total", "Answers with fresh: false", registry=r)
         self.subscriptions = Gauge("gateway_subscriptions", "Open subscriptions", registry=r)
+        self.ruleset_version = Gauge("gateway_ruleset_version", "Version of the ruleset in force", registry=r)
         self.pushes = Counter("gateway_pushes_total", "Decisions pushed to subscriptions", registry=r)
         self.notice_reconnects = Counter("gateway_notice_reconnects_total", "Times the notice connection was lost", registry=r)
         self.absorbed = Counter("context_writer_messages_total", "Messages by what became of them", ["outcome"], registry=r)

@@ -117,12 +117,12 @@ class ContextWriterProcess:
 
     async def run(self) -> None:
         """Consume until `stop`. Raises KafkaError when the broker cannot be reached at the start."""
-        await self._producer.start()
-        await self._follower.start()
-        self._consumer.subscribe([Topic.CONTEXT_UPDATES.value], listener=_CommitOnRevoke(self))
-        await self._consumer.start()
         committing = asyncio.create_task(self._commit_regularly())
         try:
+            await self._producer.start()
+            await self._follower.start()
+            self._consumer.subscribe([Topic.CONTEXT_UPDATES.value], listener=_CommitOnRevoke(self))
+            await self._consumer.start()
             stopping = asyncio.create_task(self._stop.wait())
             while not self._stop.is_set():
                 polling = asyncio.create_task(self._consumer.getmany(timeout_ms=500))

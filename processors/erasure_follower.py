@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from gateway.model.erasure import Erasures
@@ -24,7 +24,9 @@ class ErasureFollower:
 
     def __init__(self, bootstrap: str, erasures: Erasures) -> None:
         self._erasures = erasures
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+        self._consumer = AIOKafkaConsumer(
+            Topic.ERASURES.value, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -32,9 +34,7 @@ class ErasureFollower:
         await self._consumer.start()
         try:
             async with asyncio.timeout(START_SECONDS):
-                partitions = [TopicPartition(Topic.ERASURES.value, number) for number in await self._partitions()]
-                self._consumer.assign(partitions)
-                ends = await self._consumer.end_offsets(partitions)
+                ends = await self._consumer.end_offsets(self._consumer.assignment())
                 while any([await self._consumer.position(partition) < end for partition, end in ends.items()]):
                     await self._poll(200)
         except BaseException:
@@ -50,12 +50,6 @@ class ErasureFollower:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             await self._consumer.stop()
-
-    async def _partitions(self) -> set[int]:
-        while not (found := self._consumer.partitions_for_topic(Topic.ERASURES.value)):
-            # The client learns of a topic's partitions when it asks for its topics.
-            await self._consumer.topics()
-        return set(found)
 
     async def _follow(self) -> None:
         while True:

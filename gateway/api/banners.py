@@ -2,31 +2,42 @@
 
 A subscription is gap-free without comparing versions: a notice only marks it dirty; then the context is read by a read
 issued after the notice, decided upon, and pushed if it differs from what was last sent. One read at a time; what changed
-meanwhile is joined into the next, so the latest wins.
+meanwhile is joined into the next, so the latest wins. A new ruleset marks all of them dirty, spread over a moment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from gateway.api.previews import Previewed
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Throttled
 from gateway.model.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
 from gateway.model.decide import Decision, Inputs, decide, unavailable
 from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
+from gateway.model.preview import decide_preview
 from gateway.model.ruleset import Ruleset
+from gateway.rules.service import RulesetService
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
-from gateway.store.notices import NoticeBus
+from gateway.store.notices import NoticeBus, Watch
 from gateway.store.reader import ContextReader, Found
 from gateway.telemetry import Metrics
 
 MAX_PLACEMENTS: Final = 20
 BACKSTOP_SECONDS: Final = 0.25
 """While waiting for a cursor the context is read again this often, should a notice be lost."""
+RULESET_SPREAD_SECONDS: Final = 0.5
+"""Over so long open subscriptions are decided anew after a change of the ruleset."""
+RULESET_WAIT_SECONDS: Final = 0.5
+"""So long a page waits for the ruleset that it was rendered by, should this process not have it yet …"""
+RULESET_AGE_MS: Final = 60_000
+"""… if it was rendered so recently: within a second a ruleset is everywhere."""
 
 Page = Mapping[str, Any] | None
 _NOTHING: Final = Found(None, ())
@@ -50,6 +61,7 @@ class BannerRequest:
     visitor_id: str | None
     placements: tuple[str, ...]
     page: Page
+    preview: Previewed | None = None
 
     def __post_init__(self) -> None:
         if len(self.placements) > MAX_PLACEMENTS:
@@ -62,16 +74,17 @@ class BannerService:
     """Decides banners. One instance a process."""
 
     def __init__(
-        self, settings: Settings, ruleset: Ruleset, reader: ContextReader, bus: NoticeBus, metrics: Metrics, now_ms: NowMs
+        self, settings: Settings, rulesets: RulesetService, reader: ContextReader, bus: NoticeBus, metrics: Metrics, now_ms: NowMs
     ) -> None:
         self._settings = settings
         self._key = settings.signing_key
-        self._ruleset = ruleset
+        self._rulesets = rulesets
         self._reader = reader
         self._bus = bus
         self._metrics = metrics
         self._now_ms = now_ms
-        self._open_subscriptions = 0
+        self._open: set[Watch] = set()
+        rulesets.on_change(self._decide_all_anew)
 
     async def decisions(self, request: BannerRequest, after: str | None, max_wait_ms: int) -> list[Given]:
         """One decision for each placement, in order. Waits up to `max_wait_ms` until the context covers `after`."""
@@ -81,7 +94,7 @@ class BannerService:
         try:
             found, fresh = await self._read(request.visitor_id, cursor, max_wait_ms)
         except StoreUnavailable:
-            given = [self._give(unavailable(self._ruleset, p), _NOTHING, request, fresh=False) for p in request.placements]
+            given = [self._give(unavailable(self._ruleset(request), p), _NOTHING, request, fresh=False) for p in request.placements]
         else:
             given = [self._decide(placement, found, request, fresh=fresh) for placement in request.placements]
         for one in given:
@@ -92,20 +105,22 @@ class BannerService:
 
     async def changes(self, request: BannerRequest, shown: Sequence[str]) -> AsyncIterator[Given]:
         """Decisions as they change: the first of a placement only where it differs from what `shown` says."""
-        if self._open_subscriptions >= self._settings.max_subscriptions:
+        if len(self._open) >= self._settings.max_subscriptions:
             raise Throttled("too many open subscriptions in this process; connect again later", retry_after_ms=5_000)
         last = self._shown(shown)
         watch = self._bus.watch(*([request.visitor_id] if request.visitor_id else []))
-        self._open_subscriptions += 1
+        self._open.add(watch)
         self._metrics.subscriptions.inc()
         try:
+            await self._have_ruleset_of(shown)
             while True:
                 wait_seconds = self._settings.poll_seconds
+                now_ms: int | None = None
                 watch.clear()
                 try:
                     found = await self._found(request.visitor_id)
                 except StoreUnavailable:
-                    decisions = [unavailable(self._ruleset, p) for p in request.placements if p not in last]
+                    decisions = [unavailable(self._ruleset(request), p) for p in request.placements if p not in last]
                     found, fresh, wait_seconds = _NOTHING, False, min(wait_seconds, 1.0)
                 else:
                     if watch.follow(found.watched):
@@ -122,12 +137,18 @@ class BannerService:
                     if last.get(decision.placement) != content:
                         last[decision.placement] = content
                         self._metrics.pushes.inc()
-                        yield self._give(decision, found, request, fresh=fresh)
+                        yield self._give(decision, found, request, fresh=fresh, now_ms=now_ms)
                 await watch.wait(wait_seconds)
         finally:
             watch.close()
-            self._open_subscriptions -= 1
+            self._open.discard(watch)
             self._metrics.subscriptions.dec()
+
+    def previewed(self, ruleset: Ruleset, placement: str, inputs: Inputs) -> Given:
+        """The decision for inputs that are given, as a preview: nothing of it is counted."""
+        request = BannerRequest(None, (placement,), None)
+        decision = decide(ruleset, placement, replace(inputs, consent_default=self._settings.consent_default))
+        return self._give(decision, Found(inputs.context, ()), request, fresh=True, preview=True)
 
     async def _read(self, visitor_id: str | None, after: Cursor | None, max_wait_ms: int) -> tuple[Found, bool]:
         found = await self._found(visitor_id)
@@ -161,13 +182,35 @@ class BannerService:
             shown=shown,
             consent_default=self._settings.consent_default,
         )
-        return decide(self._ruleset, placement, inputs)
+        if request.preview is not None:
+            return decide_preview(self._ruleset(request), request.preview.preview, placement, inputs)
+        return decide(self._rulesets.current, placement, inputs)
+
+    def _ruleset(self, request: BannerRequest) -> Ruleset:
+        fixed = request.preview.ruleset if request.preview is not None else None
+        return fixed or self._rulesets.current
+
+    def _decide_all_anew(self) -> None:
+        loop = asyncio.get_running_loop()
+        for watch in self._open:
+            loop.call_later(random.uniform(0, RULESET_SPREAD_SECONDS), watch.mark)
+
+    async def _have_ruleset_of(self, shown: Sequence[str]) -> None:
+        """Server-rendered and live page agree: what this page was rendered by is loaded first."""
+        tokens = self._tokens(shown)
+        recent = [token.ruleset_version for token in tokens if not token.preview and self._now_ms() - token.decided_at_ms < RULESET_AGE_MS]
+        if recent:
+            await self._rulesets.at_least(max(recent), RULESET_WAIT_SECONDS)
 
     def _decide(self, placement: str, found: Found, request: BannerRequest, *, fresh: bool) -> Given:
-        return self._give(self._decision(placement, found, request, self._now_ms()), found, request, fresh=fresh)
-
-    def _give(self, decision: Decision, found: Found, request: BannerRequest, *, fresh: bool) -> Given:
         now_ms = self._now_ms()
+        return self._give(self._decision(placement, found, request, now_ms), found, request, fresh=fresh, now_ms=now_ms)
+
+    def _give(
+        self, decision: Decision, found: Found, request: BannerRequest, *, fresh: bool, preview: bool = False, now_ms: int | None = None
+    ) -> Given:
+        """`now_ms`: when it was decided, to the millisecond, so that it can be explained by its id."""
+        now_ms = self._now_ms() if now_ms is None else now_ms
         cursor = cursor_of_context(found.context, now_ms).encode()
         token = DecisionToken(
             placement=decision.placement,
@@ -178,18 +221,19 @@ class BannerService:
             cursor=cursor,
             decided_at_ms=now_ms,
             visitor_hash=visitor_hash(self._key, request.visitor_id),
+            preview=preview or request.preview is not None,
         )
         return Given(sign(self._key, token), decision, cursor, fresh, now_ms)
 
     def _shown(self, shown: Sequence[str]) -> dict[str, tuple[str | None, str | None, str]]:
         """What the page shows, by placement. An id we did not make (any more) counts as not shown."""
-        found = {}
+        return {token.placement: (token.campaign_id, token.variant, token.banner_id) for token in self._tokens(shown)}
+
+    def _tokens(self, shown: Sequence[str]) -> list[DecisionToken]:
+        found = []
         for decision_id in shown[: 2 * MAX_PLACEMENTS]:
-            try:
-                token = open_decision_id(self._key, decision_id)
-            except InvalidDecisionId:
-                continue
-            found[token.placement] = (token.campaign_id, token.variant, token.banner_id)
+            with contextlib.suppress(InvalidDecisionId):
+                found.append(open_decision_id(self._key, decision_id))
         return found
 
     def _cursor(self, after: str | None) -> Cursor | None:

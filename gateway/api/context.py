@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.api.banners import BannerService
+from gateway.api.explaining import ExplainService
+from gateway.api.exporting import ExportService
+from gateway.api.previews import PreviewService
 from gateway.api.tracking import TrackingService
 from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated
+from gateway.rules.service import RulesetService
 from gateway.store.reader import ContextReader
 
 
@@ -20,6 +24,10 @@ class Services:
     banners: BannerService
     tracking: TrackingService
     reader: ContextReader
+    rulesets: RulesetService
+    previews: PreviewService
+    explaining: ExplainService
+    exporting: ExportService
     public_traits: frozenset[str]
     now_ms: NowMs
 
@@ -31,6 +39,11 @@ class RequestContext:
     services: Services
     credential: Credential
     traceparent: str | None
+
+    @property
+    def public_traits(self) -> frozenset[str]:
+        """Traits that a visitor token may set: by the settings or by the ruleset in force."""
+        return self.services.public_traits | self.services.rulesets.current.public_traits
 
     def authenticated(self) -> Credential:
         """The credential, or raise `Unauthenticated` when there is none."""

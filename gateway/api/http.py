@@ -211,10 +211,21 @@ class GraphQLEndpoint:
             headers.get("last-event-id") if streams else None,
         )
 
+    def _body_limit(self, headers: dict[str, str], announced: int) -> int:
+        """Only a caller whom we trust may send a large body, such as a whole ruleset."""
+        settings = self._settings
+        if announced <= settings.max_body_bytes or announced > settings.max_trusted_body_bytes:
+            return settings.max_body_bytes
+        try:
+            trusted = settings.is_trusted(self._service.authenticate(headers.get("authorization")))
+        except GatewayError:
+            trusted = False
+        return settings.max_trusted_body_bytes if trusted else settings.max_body_bytes
+
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        limit = self._settings.max_body_bytes
-        too_large = _HttpError(413, f"The body is larger than {limit} bytes: send less at once.", ErrorCode.PAYLOAD_TOO_LARGE)
         announced = headers.get("content-length", "")
+        limit = self._body_limit(headers, int(announced) if announced.isdigit() else 0)
+        too_large = _HttpError(413, f"The body is larger than {limit} bytes: send less at once.", ErrorCode.PAYLOAD_TOO_LARGE)
         if announced.isdigit() and int(announced) > limit:
             raise too_large
         chunks: list[bytes] = []

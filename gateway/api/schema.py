@@ -14,7 +14,9 @@ from gateway.api import types
 from gateway.api.answers import context_answer, decision_answer, event_answer, visit_answer
 from gateway.api.banners import BannerRequest
 from gateway.api.context import RequestContext
+from gateway.api.explain_fields import ExplainQuery
 from gateway.api.inputs import EventInput, PageInput, plain
+from gateway.api.rulesets import RulesetMutation, RulesetQuery
 from gateway.api.scalars import JSON, SCALARS, Cursor, DateTime
 from gateway.api.tracking import Tracked
 from gateway.auth import CredentialKind
@@ -25,8 +27,11 @@ from gateway.store.connection import StoreUnavailable
 ContextInfo = Info[RequestContext, None]
 
 
-def _request(info: ContextInfo, placements: list[ID], user_id: str | None, page: PageInput | None) -> BannerRequest:
-    return BannerRequest(info.context.visitor(user_id), tuple(placements), plain(page))
+async def _request(
+    info: ContextInfo, placements: list[ID], user_id: str | None, page: PageInput | None, preview_token: str | None
+) -> BannerRequest:
+    visitor_id = info.context.visitor(user_id)
+    return BannerRequest(visitor_id, tuple(placements), plain(page), await info.context.services.previews.open(preview_token))
 
 
 @strawberry.type(description="The answers to a batch of events.")
@@ -62,7 +67,7 @@ def _track_result(info: ContextInfo, tracked: Tracked) -> TrackResult:
 
 
 @strawberry.type
-class Query:
+class Query(RulesetQuery, ExplainQuery):
     """What can be asked."""
 
     @strawberry.field(description="The banner for a placement: the visitor's of the token, or for a page alone by a publishable key.")
@@ -74,9 +79,10 @@ class Query:
         page: PageInput | None = None,
         after: Cursor | None = None,
         max_wait_ms: int = 0,
+        preview_token: str | None = None,
     ) -> types.BannerDecision | None:
         """One decision."""
-        request = _request(info, [placement], user_id, page)
+        request = await _request(info, [placement], user_id, page, preview_token)
         given = await info.context.services.banners.decisions(request, after, max_wait_ms)
         return decision_answer(given[0])
 
@@ -89,9 +95,10 @@ class Query:
         page: PageInput | None = None,
         after: Cursor | None = None,
         max_wait_ms: int = 0,
+        preview_token: str | None = None,
     ) -> list[types.BannerDecision] | None:
         """Several decisions from one read of the context."""
-        request = _request(info, placements, user_id, page)
+        request = await _request(info, placements, user_id, page, preview_token)
         given = await info.context.services.banners.decisions(request, after, max_wait_ms)
         return [decision_answer(one) for one in given]
 
@@ -113,7 +120,7 @@ class Query:
 
 
 @strawberry.type
-class Mutation:
+class Mutation(RulesetMutation):
     """What can be sent."""
 
     @strawberry.mutation(
@@ -158,7 +165,7 @@ class Mutation:
         is_secret = context.credential.kind is CredentialKind.SECRET
         joined = _anonymous_side(context, anonymous_id, anonymous_token, is_secret=is_secret)
         given = cast(object, traits)
-        if not is_secret and isinstance(given, dict) and (hidden := sorted(set(given) - context.services.public_traits)):
+        if not is_secret and isinstance(given, dict) and (hidden := sorted(set(given) - context.public_traits)):
             raise Forbidden(f"these traits need a secret key: {', '.join(hidden)[:200]}", field="traits")
         event = {
             "message_id": message_id,
@@ -236,9 +243,10 @@ class Subscription:
         user_id: ID | None = None,
         page: PageInput | None = None,
         shown: list[ID] = [],  # noqa: B006  # read only; Strawberry shows it as the default of the schema
+        preview_token: str | None = None,
     ) -> AsyncIterator[types.BannerDecision]:
         """Follow some placements."""
-        request = _request(info, placements, user_id, page)
+        request = await _request(info, placements, user_id, page, preview_token)
         async for given in info.context.services.banners.changes(request, shown):
             yield decision_answer(given)
 

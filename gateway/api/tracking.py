@@ -153,6 +153,8 @@ class TrackingService:
             raise InvalidEvent("INVALID_VALUE", f"decisionId: {problem}", "decision_id") from problem
         if token.visitor_hash not in (b"", visitor_hash(self._key, visitor_id)):
             raise InvalidEvent("FORBIDDEN", "decisionId: this decision was given to another visitor", "decision_id")
+        if token.preview:
+            raise InvalidEvent("PREVIEW", "decisionId: this decision was given for a preview, which is not counted", "decision_id")
         return {
             "id": decision_id,
             "placement": token.placement,

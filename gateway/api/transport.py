@@ -53,6 +53,11 @@ def no_event_id(_payload: Mapping[str, Any]) -> str | None:
     return None
 
 
+def nobody_is_trusted(_credential: Credential) -> bool:
+    """The default of `is_trusted`."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
     """Limits and deadlines of the transports. Times in seconds, sizes in bytes. A wrong origin raises ValueError."""
@@ -65,6 +70,9 @@ class TransportSettings:
     document_cache_entries: int = 1024
     """Parsed and validated documents that are kept; the least recently used goes first."""
     max_body_bytes: int = 256 * 1024
+    max_trusted_body_bytes: int = 256 * 1024
+    """… of a caller whom `is_trusted` lets send more; the body's length must be announced."""
+    is_trusted: Callable[[Credential], bool] = nobody_is_trusted
     body_deadline_s: float = 10.0
     """A request body must have arrived within."""
     max_connections: int = 10_000

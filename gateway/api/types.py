@@ -59,6 +59,9 @@ class DecisionReason(Enum):
     TARGETING_MATCH = strawberry.enum_value(Reason.TARGETING_MATCH.value, description="A campaign's condition is true.")
     DEFAULT = strawberry.enum_value(Reason.DEFAULT.value, description="No campaign applies: the placement's fallback.")
     NO_CONSENT = strawberry.enum_value(Reason.NO_CONSENT.value, description="The visitor does not want personalization.")
+    PREVIEW = strawberry.enum_value(
+        Reason.PREVIEW.value, description="Shown for a preview token: never counted, its BANNER_* events are rejected."
+    )
     UNKNOWN_PLACEMENT = strawberry.enum_value(
         Reason.UNKNOWN_PLACEMENT.value, description="The ruleset has no such placement: the page keeps its own content."
     )

@@ -15,8 +15,11 @@ from gateway.model.yaml_reader import YamlReader
 MAX_DATA_VALUES: Final = 10_000
 """Values in the `data` of one banner; anchors count as often as they are used."""
 MAX_PRODUCTS: Final = 20
-_TEXTS: Final = ("headline", "body", "link_url", "cta_label", "image")
-_KEYS: Final = (*_TEXTS, "locale", "data", "products", "locales")
+LANGUAGE_KEYS: Final = ("headline", "body", "link_url", "cta_label", "image")
+BANNER_KEYS: Final = (*LANGUAGE_KEYS, "locale", "data", "products", "locales")
+IMAGE_KEYS: Final = ("url", "alt", "width", "height")
+PRODUCT_KEYS: Final = ("rule", "count", "exclude")
+EXCLUDABLE: Final = ("cart", "bought")
 
 
 class BannerReader:
@@ -27,7 +30,7 @@ class BannerReader:
 
     def banner(self, node: yaml.Node) -> BannerTemplate | None:
         """A banner with its other languages."""
-        fields = self._reader.fields(node, _KEYS, ("headline",), "a banner")
+        fields = self._reader.fields(node, BANNER_KEYS, ("headline",), "a banner")
         headline = self.template(fields.get("headline"), "headline")
         banner = BannerTemplate(
             headline=headline or Template(("",)),
@@ -51,7 +54,7 @@ class BannerReader:
 
     def _in_language(self, banner: BannerTemplate, locale: str, node: yaml.Node) -> BannerTemplate:
         """The banner with the texts of another language; what is not given there stays as it is."""
-        fields = self._reader.fields(node, _TEXTS, (), f"language {locale}")
+        fields = self._reader.fields(node, LANGUAGE_KEYS, (), f"language {locale}")
         return replace(
             banner,
             headline=self.template(fields.get("headline"), "headline") or banner.headline,
@@ -77,7 +80,7 @@ class BannerReader:
     def _image(self, node: yaml.Node | None) -> ImageTemplate | None:
         if node is None:
             return None
-        parts = self._reader.fields(node, ("url", "alt", "width", "height"), ("url", "alt"), "image")
+        parts = self._reader.fields(node, IMAGE_KEYS, ("url", "alt"), "image")
         url, alt = self.template(parts.get("url"), "url", is_link=True), self.template(parts.get("alt"), "alt")
         width = self._reader.whole(parts.get("width"), "width", 1, 100_000)
         height = self._reader.whole(parts.get("height"), "height", 1, 100_000)
@@ -86,17 +89,17 @@ class BannerReader:
     def _products(self, node: yaml.Node | None) -> ProductRule | None:
         if node is None:
             return None
-        fields = self._reader.fields(node, ("rule", "count", "exclude"), ("rule",), "products")
+        fields = self._reader.fields(node, PRODUCT_KEYS, ("rule",), "products")
         rule = self._reader.scalar(fields.get("rule"), str, "rule")
         if rule is not None and rule not in tuple(ProductSource):
             self._reader.problem(f"rule must be one of {', '.join(ProductSource)}", fields["rule"])
             rule = None
-        excluded = {"cart", "bought"}
+        excluded = set(EXCLUDABLE)
         if "exclude" in fields:
             excluded = set()
             for item in self._reader.items(fields["exclude"], "exclude"):
                 name = self._reader.scalar(item, str, "exclude")
-                if name is not None and name not in ("cart", "bought"):
+                if name is not None and name not in EXCLUDABLE:
                     self._reader.problem("exclude takes cart and bought", item)
                 excluded.add(name)
         count = self._reader.whole(fields.get("count"), "count", 1, MAX_PRODUCTS) or 4

@@ -13,17 +13,26 @@ import yaml
 from gateway.model.assignment import MAX_TOTAL_WEIGHT
 from gateway.model.banner_yaml import BannerReader
 from gateway.model.caps import MAX_VIEWS, NO_CAPS, Caps, ViewCap
-from gateway.model.conditions import Condition, InvalidCondition
+from gateway.model.conditions import PAGE_FIELDS, Condition, InvalidCondition
 from gateway.model.decide import HOLDOUT_VARIANT
 from gateway.model.events import parse_time_ms
+from gateway.model.examples import NO_CAMPAIGN
+from gateway.model.given_context import InvalidContext, complete_context
 from gateway.model.payload import InvalidEvent
 from gateway.model.ruleset import BannerTemplate, Campaign, Example, Placement, Variant
 from gateway.model.schedule import ALWAYS, DAYS, MINUTES_A_DAY, Schedule
 from gateway.model.yaml_reader import YamlReader
 
-_KEYS: Final = (
+CAMPAIGN_KEYS: Final = (
     "id", "placement", "priority", "when", "schedule", "caps", "split", "salt", "holdout", "group", "banner", "description", "examples",
 )  # fmt: skip
+VARIANT_KEYS: Final = ("variant", "weight", "banner")
+SCHEDULE_KEYS: Final = ("from", "until", "days", "hours", "zone")
+CAPS_KEYS: Final = ("views", "views_since_click", "stop_after_dismiss")
+VIEW_CAP_KEYS: Final = ("max", "per")
+EXAMPLE_KEYS: Final = ("context", "page", "at", "expect")
+EXPECT_KEYS: Final = ("campaign", "headline")
+PERIOD: Final = r"(\d{1,4}) (minute|hour|day|week)s?"
 _UNITS_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000}
 MAX_PRIORITY: Final = 1_000_000
 MAX_VARIANTS: Final = 50
@@ -43,10 +52,12 @@ class CampaignReader:
         known: set[str] = set()
         for item in self._reader.items(node, "campaigns"):
             self._reader.campaign_id = _id_of(item)
-            fields = self._reader.fields(item, _KEYS, ("id", "placement", "when"), "a campaign")
+            fields = self._reader.fields(item, CAMPAIGN_KEYS, ("id", "placement", "when"), "a campaign")
             campaign_id = self._reader.scalar(fields.get("id"), str, "id")
             if campaign_id is not None:
                 self._reader.identifier(fields["id"], campaign_id)
+                if campaign_id == NO_CAMPAIGN:
+                    self._reader.problem(f"a campaign cannot be named {NO_CAMPAIGN}", fields["id"])
                 if campaign_id in known:
                     self._reader.problem(f"campaign {campaign_id} is there twice", fields["id"])
                 known.add(campaign_id)
@@ -88,7 +99,7 @@ class CampaignReader:
             self._reader.problem("a campaign with a split has its banners in the split's variants", fields["banner"])
         split: list[Variant] = []
         for node in self._reader.items(fields["split"], "split"):
-            parts = self._reader.fields(node, ("variant", "weight", "banner"), ("variant", "banner"), "a variant")
+            parts = self._reader.fields(node, VARIANT_KEYS, ("variant", "banner"), "a variant")
             name = self._reader.scalar(parts.get("variant"), str, "variant")
             weight = self._reader.whole(parts.get("weight"), "weight", 1, MAX_TOTAL_WEIGHT) if "weight" in parts else 1
             found, banner = self._banner(parts["banner"]) if "banner" in parts else (False, None)
@@ -131,7 +142,7 @@ class CampaignReader:
     def _schedule(self, node: yaml.Node | None) -> Schedule:
         if node is None:
             return ALWAYS
-        fields = self._reader.fields(node, ("from", "until", "days", "hours", "zone"), (), "schedule")
+        fields = self._reader.fields(node, SCHEDULE_KEYS, (), "schedule")
         from_ms, until_ms = self._time(fields.get("from"), "from"), self._time(fields.get("until"), "until")
         if from_ms is not None and until_ms is not None and from_ms >= until_ms:
             self._reader.problem("schedule: from must be before until", node)
@@ -180,10 +191,10 @@ class CampaignReader:
     def _caps(self, node: yaml.Node | None) -> Caps:
         if node is None:
             return NO_CAPS
-        fields = self._reader.fields(node, ("views", "views_since_click", "stop_after_dismiss"), (), "caps")
+        fields = self._reader.fields(node, CAPS_KEYS, (), "caps")
         views: list[ViewCap] = []
         for item in self._reader.items(fields.get("views"), "views"):
-            parts = self._reader.fields(item, ("max", "per"), ("max",), "a cap of views")
+            parts = self._reader.fields(item, VIEW_CAP_KEYS, ("max",), "a cap of views")
             limit = self._reader.whole(parts.get("max"), "max", 1, MAX_VIEWS)
             period_ms = self._period_ms(parts.get("per"))
             if limit is not None:
@@ -195,7 +206,7 @@ class CampaignReader:
         text = self._reader.scalar(node, str, "per")
         if text is None:
             return None
-        match = re.fullmatch(r"(\d{1,4}) (minute|hour|day|week)s?", text)
+        match = re.fullmatch(PERIOD, text)
         if match is None or int(match[1]) == 0:
             self._reader.problem("per must be a period such as 1 day, 12 hours or 2 weeks", node)
             return None
@@ -204,15 +215,15 @@ class CampaignReader:
     def _examples(self, node: yaml.Node | None) -> list[Example]:
         found = []
         for item in self._reader.items(node, "examples"):
-            fields = self._reader.fields(item, ("context", "page", "at", "expect"), ("expect",), "an example")
+            fields = self._reader.fields(item, EXAMPLE_KEYS, ("expect",), "an example")
             if "expect" not in fields:
                 continue
-            expected = self._reader.fields(fields["expect"], ("campaign", "headline"), (), "expect")
+            expected = self._reader.fields(fields["expect"], EXPECT_KEYS, (), "expect")
             campaign_id = self._reader.scalar(expected.get("campaign"), str, "campaign")
             found.append(
                 Example(
-                    context=self._plain(fields.get("context"), "context"),
-                    page=self._plain(fields.get("page"), "page"),
+                    context=self._context(fields.get("context")),
+                    page=self._page(fields.get("page")),
                     at_ms=self._time(fields.get("at"), "at"),
                     campaign_id=campaign_id,
                     headline=self._reader.scalar(expected.get("headline"), str, "headline"),
@@ -220,6 +231,20 @@ class CampaignReader:
                 )
             )
         return found
+
+    def _context(self, node: yaml.Node | None) -> dict[str, Any]:
+        try:
+            return complete_context(self._plain(node, "context"))
+        except InvalidContext as problem:
+            self._reader.problem(str(problem), node)
+            return {}
+
+    def _page(self, node: yaml.Node | None) -> dict[str, Any]:
+        page = self._plain(node, "page")
+        for name, value in page.items():
+            if name not in PAGE_FIELDS or not isinstance(value, str):
+                self._reader.problem(f"page has texts for {', '.join(PAGE_FIELDS)}", node)
+        return page
 
     def _plain(self, node: yaml.Node | None, name: str) -> dict[str, Any]:
         if node is None:

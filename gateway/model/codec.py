@@ -1,8 +1,8 @@
 """How a state is stored: msgpack behind a random write id.
 
     16 bytes   write id: changes with every write; compare-and-set compares it (a version could repeat after a failover)
-    1 byte     format, 1
-    msgpack    [visitor_id, alias_of, cutoff_ms, log_epoch, positions, parts, link]
+    1 byte     format, 2
+    msgpack    [visitor_id, alias_of, cutoff_ms, log_epoch, positions, parts, link, part_cutoffs]
 
 Topics are stored by their index in `SOURCE_TOPICS` where they have one.
 """
@@ -20,7 +20,7 @@ from gateway.model.names import SOURCE_TOPICS
 from gateway.model.state import Link, Part, State
 
 WRITE_ID_BYTES: Final = 16
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _INDEX_OF: Final = {topic.value: index for index, topic in enumerate(SOURCE_TOPICS)}
 _TOPICS: Final = [topic.value for topic in SOURCE_TOPICS]
@@ -37,7 +37,16 @@ def encode_state(state: State, write_id: bytes) -> bytes:
         (visitor_id, [_pack(c) for c in part.contributions.values()], _pack_totals(part.base), part.seal)
         for visitor_id, part in state.parts.items()
     ]
-    body = (state.visitor_id, state.alias_of, state.cutoff_ms, state.log_epoch, positions, parts, _pack_link(state.link))
+    body = (
+        state.visitor_id,
+        state.alias_of,
+        state.cutoff_ms,
+        state.log_epoch,
+        positions,
+        parts,
+        _pack_link(state.link),
+        state.part_cutoffs,
+    )
     return write_id + bytes((FORMAT,)) + bytes(msgpack.packb(body))
 
 
@@ -47,7 +56,7 @@ def decode_state(stored: bytes) -> State:
         raise UnreadableState(f"the stored state has format {stored[WRITE_ID_BYTES : WRITE_ID_BYTES + 1].hex() or 'none'}, not {FORMAT}")
     try:
         body = msgpack.unpackb(memoryview(stored)[WRITE_ID_BYTES + 1 :], use_list=False, strict_map_key=False)
-        visitor_id, alias_of, cutoff_ms, log_epoch, positions, parts, link = body
+        visitor_id, alias_of, cutoff_ms, log_epoch, positions, parts, link, part_cutoffs = body
         return State(
             visitor_id=visitor_id,
             parts={part[0]: _unpack_part(part) for part in parts},
@@ -56,6 +65,7 @@ def decode_state(stored: bytes) -> State:
             alias_of=alias_of,
             cutoff_ms=cutoff_ms,
             link=_unpack_link(link),
+            part_cutoffs=part_cutoffs,
         )
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, msgpack.exceptions.UnpackException) as problem:
         raise UnreadableState(f"the stored state cannot be read: {problem}") from problem

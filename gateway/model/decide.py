@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.model.assignment import choose, is_within
 from gateway.model.conditions import activation
 from gateway.model.render import Banner, render
-from gateway.model.ruleset import BannerTemplate, Campaign, Placement, Ruleset
+from gateway.model.ruleset import BannerTemplate, Campaign, Placement, Ruleset, Variant
 from gateway.model.trends import NO_TRENDS, Trends
 
 HOLDOUT_VARIANT: Final = "holdout"
@@ -156,14 +156,26 @@ def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
     held_out = _held_out(ruleset, campaign, inputs.stable_id)
     if held_out is not None:
         return Judgment(Outcome.HELD_OUT, held_out, changes_ms, HOLDOUT_VARIANT)
-    index = 0 if inputs.stable_id is None else choose([v.weight for v in campaign.variants], campaign.salt, inputs.stable_id)
-    variant = campaign.variants[index]
+    variant = _variant(campaign, inputs.stable_id)
     if variant.banner is None:
         return Judgment(Outcome.MATCHED, "the page keeps its own content", changes_ms, variant.variant_id)
     banner = _render(variant.banner, inputs)
     if banner is None:
         return Judgment(Outcome.CONDITION_FALSE, "a placeholder of its banner has neither data nor a default", changes_ms)
     return Judgment(Outcome.MATCHED, "its condition is true", changes_ms, variant.variant_id, banner)
+
+
+def forced(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs) -> Decision | None:
+    """A campaign of the placement, whatever its condition, schedule, caps and holdout say; None where it cannot be shown."""
+    placement = ruleset.placements.get(placement_id)
+    campaign = next((one for one in placement.campaigns if one.campaign_id == campaign_id), None) if placement else None
+    if placement is None or campaign is None:
+        return None
+    variant = _variant(campaign, inputs.stable_id)
+    banner = None if variant.banner is None else _render(variant.banner, inputs)
+    if variant.banner is not None and banner is None:
+        return None
+    return _won(ruleset, placement, campaign, Judgment(Outcome.MATCHED, "", None, variant.variant_id, banner), inputs, None)
 
 
 def unavailable(ruleset: Ruleset, placement_id: str) -> Decision:
@@ -173,6 +185,11 @@ def unavailable(ruleset: Ruleset, placement_id: str) -> Decision:
     if placement is None:
         return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
     return _plain(ruleset, placement_id, inputs, DecisionReason.UNAVAILABLE, _fallback(placement, inputs))
+
+
+def _variant(campaign: Campaign, stable_id: str | None) -> Variant:
+    """The variant that the visitor is drawn for; the first for nobody in particular."""
+    return campaign.variants[0 if stable_id is None else choose([v.weight for v in campaign.variants], campaign.salt, stable_id)]
 
 
 def _drawn(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str:

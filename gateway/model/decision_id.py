@@ -37,6 +37,8 @@ class DecisionToken:
     cursor: str
     decided_at_ms: int
     visitor_hash: bytes
+    preview: bool = False
+    """Given for a preview: its BANNER_* events are rejected."""
 
 
 def visitor_hash(key: bytes, visitor_id: str | None) -> bytes:

@@ -9,7 +9,7 @@ whose YAML a process cannot load is a version all the same, which does not come 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -101,5 +101,5 @@ def decode_record(value: bytes | None) -> RulesetRecord:
     return RulesetRecord(message_id, expected, text, published_at_ms)
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -14,6 +14,8 @@ from gateway.model.template import Template
 from gateway.model.yaml_reader import YamlReader, is_null
 
 FORMAT: Final = 1
+RULESET_KEYS: Final = ("version", "placements", "campaigns", "holdout", "holdout_salt", "public_traits")
+PLACEMENT_KEYS: Final = ("description", "fallback")
 MAX_BYTES: Final = 1_000_000
 
 
@@ -40,8 +42,7 @@ def load_ruleset(text: str, version: int) -> Ruleset:
 
 
 def _ruleset(reader: YamlReader, root: yaml.Node | None, text: str, version: int) -> Ruleset:
-    known = ("version", "placements", "campaigns", "holdout", "holdout_salt", "public_traits")
-    fields = reader.fields(root, known, ("version", "placements"), "the ruleset")
+    fields = reader.fields(root, RULESET_KEYS, ("version", "placements"), "the ruleset")
     form = reader.scalar(fields.get("version"), int, "version")
     if form is not None and form != FORMAT:
         reader.problem(f"version is the format of the file and must be {FORMAT}", fields["version"])
@@ -74,7 +75,7 @@ def _placements(reader: YamlReader, node: yaml.Node | None) -> dict[str, Placeme
 
 
 def _placement(reader: YamlReader, name: str, node: yaml.Node) -> Placement:
-    fields = reader.fields(node, ("description", "fallback"), (), f"placement {name}")
+    fields = reader.fields(node, PLACEMENT_KEYS, (), f"placement {name}")
     description = reader.scalar(fields.get("description"), str, "description") or ""
     fallback = fields.get("fallback")
     if fallback is None or is_null(fallback):

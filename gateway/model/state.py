@@ -62,6 +62,7 @@ class State:
 
     `alias_of` says that this anonymous id joined a known visitor: its part lives on there, what is held here is what there
     was at that moment. `cutoff_ms` is the latest erasure: what was received or dated up to it does not count.
+    `part_cutoffs` are erasures of anonymous ids that joined: each concerns its own part.
     """
 
     visitor_id: str
@@ -71,6 +72,11 @@ class State:
     alias_of: str | None = None
     cutoff_ms: int | None = None
     link: Link | None = None
+    part_cutoffs: dict[str, int] = field(default_factory=dict)
+
+    def cutoff_of(self, visitor_id: str) -> int | None:
+        """Up to when what came in under this id is erased."""
+        return max((x for x in (self.cutoff_ms, self.part_cutoffs.get(visitor_id)) if x is not None), default=None)
 
 
 @dataclass(slots=True)
@@ -89,6 +95,7 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
     positions = dict(state.positions)
     log_epoch = state.log_epoch
     cutoff_ms = state.cutoff_ms
+    part_cutoffs = dict(state.part_cutoffs)
     links = [state.link] if state.link else []
     arrived: dict[str, list[Contribution]] = {}
     for update in updates:
@@ -101,18 +108,20 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
         if update.event is None:
             continue
         if update.event.type is EventType.DELETE:
-            cutoff_ms = max(cutoff_ms or 0, update.event.received_at_ms)
+            if update.visitor_id == state.visitor_id:
+                cutoff_ms = max(cutoff_ms or 0, update.event.received_at_ms)
+            else:
+                part_cutoffs[update.visitor_id] = max(part_cutoffs.get(update.visitor_id, 0), update.event.received_at_ms)
         else:
             arrived.setdefault(update.visitor_id, []).append(contribution_of(update.event, update.position))
             if update.visitor_id == state.visitor_id and (link := _link_of(update)) is not None:
                 links.append(link)
     links = [link for link in links if cutoff_ms is None or link.received_at_ms > cutoff_ms]
     state = replace(state, positions=positions, log_epoch=log_epoch, link=min(links, default=None))
-    if cutoff_ms != state.cutoff_ms and cutoff_ms is not None:
-        state = _cut(state, cutoff_ms)
+    state = _cut(state, cutoff_ms, part_cutoffs)
     parts = dict(state.parts)
     for visitor_id, contributions in arrived.items():
-        part = _join(visitor_id, parts.get(visitor_id, Part()), contributions, cutoff_ms, outcome)
+        part = _join(visitor_id, parts.get(visitor_id, Part()), contributions, state.cutoff_of(visitor_id), outcome)
         if part.contributions or part.base:
             parts[visitor_id] = part
     return replace(state, parts=parts), outcome
@@ -121,19 +130,21 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
 def unite(state: State, other: State) -> State:
     """The union of a known visitor's state with what an anonymous id brought along; both are left as they were.
 
-    An erasure of either is one of both: else what was erased would come back with the next redelivery.
+    An erasure of the anonymous id comes along, for its part: else what was erased would come back with a redelivery.
     """
-    if other.cutoff_ms is not None and (state.cutoff_ms is None or other.cutoff_ms > state.cutoff_ms):
-        state = _cut(state, other.cutoff_ms)
+    if other.cutoff_ms is not None and other.visitor_id != state.visitor_id:
+        known = state.part_cutoffs.get(other.visitor_id, 0)
+        state = _cut(state, state.cutoff_ms, {**state.part_cutoffs, other.visitor_id: max(known, other.cutoff_ms)})
     parts = dict(state.parts)
     for visitor_id, part in other.parts.items():
         mine = parts.get(visitor_id, Part())
         if mine.seal is None or (part.seal is not None and part.seal > mine.seal):
             # The longer sealed of two copies of one part holds all that the other has sealed.
             mine, part = part, mine
-        joined = _join(visitor_id, mine, part.contributions.values(), state.cutoff_ms, Absorbed())
-        if state.cutoff_ms is not None:
-            joined = _cut_part(joined, state.cutoff_ms)
+        cutoff_ms = state.cutoff_of(visitor_id)
+        joined = _join(visitor_id, mine, part.contributions.values(), cutoff_ms, Absorbed())
+        if cutoff_ms is not None:
+            joined = _cut_part(joined, cutoff_ms)
         if joined.contributions or joined.base:
             parts[visitor_id] = joined
     positions, log_epoch = dict(state.positions), state.log_epoch
@@ -149,7 +160,21 @@ def erase(state: State, cutoff_ms: int) -> State:
     """Apply an erasure: what was received or dated up to `cutoff_ms` is gone, an alias made before it included."""
     cutoff_ms = max(cutoff_ms, state.cutoff_ms or 0)
     link = state.link if state.link and state.link.received_at_ms > cutoff_ms else None
-    return replace(_cut(state, cutoff_ms), link=link, alias_of=state.alias_of if link else None)
+    return replace(_cut(state, cutoff_ms, state.part_cutoffs), link=link, alias_of=state.alias_of if link else None)
+
+
+def without_released(state: State) -> tuple[State, list[State]]:
+    """Split off the parts whose identify was erased: those anonymous ids are nobody's again, and keep what came later."""
+    released = [
+        State(visitor_id, {visitor_id: part})
+        for visitor_id, part in state.parts.items()
+        if visitor_id != state.visitor_id
+        and part.base is None
+        and state.cutoff_of(visitor_id) is not None
+        and not any(c.kind == Kind.IDENTIFY for c in part.contributions.values())
+    ]
+    gone = {one.visitor_id for one in released}
+    return replace(state, parts={name: part for name, part in state.parts.items() if name not in gone}), released
 
 
 def screen_identifies(state: State, updates: Iterable[Update]) -> tuple[list[Update], list[Update]]:
@@ -237,10 +262,17 @@ def _sealed(visitor_id: str, part: Part) -> Part:
     return Part({c.message_id: c for c in history[count:]}, base, old[-1].order)
 
 
-def _cut(state: State, cutoff_ms: int) -> State:
-    parts = {visitor_id: _cut_part(part, cutoff_ms) for visitor_id, part in state.parts.items()}
-    parts = {visitor_id: part for visitor_id, part in parts.items() if part.contributions or part.base}
-    return replace(state, parts=parts, cutoff_ms=cutoff_ms)
+def _cut(state: State, cutoff_ms: int | None, part_cutoffs: dict[str, int]) -> State:
+    if cutoff_ms == state.cutoff_ms and part_cutoffs == state.part_cutoffs:
+        return state
+    state = replace(state, cutoff_ms=cutoff_ms, part_cutoffs=part_cutoffs)
+    parts = {}
+    for visitor_id, part in state.parts.items():
+        part_cutoff_ms = state.cutoff_of(visitor_id)
+        kept = part if part_cutoff_ms is None else _cut_part(part, part_cutoff_ms)
+        if kept.contributions or kept.base:
+            parts[visitor_id] = kept
+    return replace(state, parts=parts)
 
 
 def _cut_part(part: Part, cutoff_ms: int) -> Part:

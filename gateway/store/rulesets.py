@@ -68,7 +68,7 @@ class RulesetStore:
         return bool(answer == 1)
 
 
-def _decoded(stored: bytes) -> RulesetCopy | None:
+def _decoded(stored: bytes | str) -> RulesetCopy | None:
     try:
         found = orjson.loads(stored)
         copy = RulesetCopy(found["log_epoch"], found["version"], found["yaml"], found["published_at_ms"])

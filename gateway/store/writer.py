@@ -10,6 +10,7 @@ known visitor's state. Both steps are unions, so a crash between them or a redel
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,11 +23,13 @@ from gateway.clock import NowMs
 from gateway.model.codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
 from gateway.model.events import EventType
 from gateway.model.names import context_key, notice_channel, state_key
-from gateway.model.state import Absorbed, State, Update, absorb, erase, purge_withdrawn, screen_identifies, unite
+from gateway.model.state import Absorbed, State, Update, absorb, erase, purge_withdrawn, screen_identifies, unite, without_released
 from gateway.model.view import context_of, encode_context, totals_of
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 
 MAX_ATTEMPTS: Final = 40
+
+log = logging.getLogger(__name__)
 
 # KEYS: state, context, channel. ARGV: expected write id ("" for none), state, context, time to live in ms.
 _COMPARE_AND_SET: Final = """
@@ -119,21 +122,19 @@ class ContextWriter:
             if state.alias_of is not None and todo.erased_ms is None:
                 _forward(left, state, todo.updates)
                 continue
-            aliases = [part for part in state.parts if part != visitor_id]
-            erased_ms = _erasure(todo.updates)
-            if erased_ms is not None and aliases:
-                # First the aliases, then the visitor: after a crash between them the redelivered erasure still finds them.
-                await self._erase_aliases(aliases, erased_ms, applied)
+            todo = self._send_back(left, state, todo)
             write = _plan(visitor_id, write_id, state, todo)
+            kept, released = without_released(write.state)
+            if released:
+                # First the anonymous ids, then the visitor: after a crash between them the erasure comes again and still finds them.
+                await self._release(released, write.state, applied)
+                write = replace(write, state=kept)
             if write.state == state:
                 applied.unchanged += 1
                 applied.count(write.outcome)
                 applied.refused.extend(write.refused)
             else:
                 writes.append(write)
-            for arrival in todo.arrivals:
-                if arrival.link and state.cutoff_ms is not None and arrival.link.received_at_ms <= state.cutoff_ms:
-                    left.setdefault(arrival.visitor_id, _Work()).erased_ms = state.cutoff_ms
         for write, stored in zip(writes, await self._store(writes), strict=True):
             if not stored:
                 applied.conflicts += 1
@@ -146,13 +147,33 @@ class ContextWriter:
                 _forward(left, write.state, [])
         return left
 
-    async def _erase_aliases(self, aliases: Sequence[str], erased_ms: int, applied: Applied) -> None:
-        work = {alias: _Work(erased_ms=erased_ms) for alias in aliases}
+    @staticmethod
+    def _send_back(left: dict[str, _Work], state: State, todo: _Work) -> _Work:
+        """What came through an alias that an erasure undid goes back to the anonymous id."""
+        undone: dict[str, int] = {}
+        erased_ms = max((x for x in (state.cutoff_ms, _erasure(state.visitor_id, todo.updates)) if x is not None), default=None)
+        for arrival in todo.arrivals:
+            cutoff_ms = max((x for x in (erased_ms, _erasure(arrival.visitor_id, todo.updates)) if x is not None), default=None)
+            if arrival.link is not None and cutoff_ms is not None and arrival.link.received_at_ms <= cutoff_ms:
+                undone[arrival.visitor_id] = cutoff_ms
+        for visitor_id, cutoff_ms in undone.items():
+            back = left.setdefault(visitor_id, _Work())
+            back.erased_ms = max(back.erased_ms or 0, cutoff_ms)
+            back.updates.extend(update for update in todo.updates if update.visitor_id == visitor_id)
+        return _Work(
+            # An erasure of the anonymous id itself stays here, too: its part may have been united before.
+            [update for update in todo.updates if update.visitor_id not in undone or _is_erasure(update)],
+            [arrival for arrival in todo.arrivals if arrival.visitor_id not in undone],
+            todo.erased_ms,
+        )
+
+    async def _release(self, released: Sequence[State], owner: State, applied: Applied) -> None:
+        work = {one.visitor_id: _Work(arrivals=[one], erased_ms=owner.cutoff_of(one.visitor_id)) for one in released}
         for _ in range(MAX_ATTEMPTS):
             if not work:
                 return
             work = await self._round(work, applied)
-        raise StoreUnavailable("an alias changed too often while it was erased")
+        raise StoreUnavailable("an anonymous visitor changed too often while it was released")
 
     async def _read(self, visitor_ids: Iterable[str]) -> dict[str, tuple[bytes, State]]:
         ids = list(visitor_ids)
@@ -167,7 +188,9 @@ class ContextWriter:
             try:
                 found[visitor_id] = (stored[:WRITE_ID_BYTES], decode_state(stored))
             except UnreadableState as problem:
-                raise StoreUnavailable(f"{problem}; rebuild the contexts from the log") from problem
+                # One bad record must not stop the others of its partition: it is begun anew, and what it held is in the log.
+                log.error("a state begins anew: %s; rebuild it from the log (docs/operations.md)", problem)
+                found[visitor_id] = (stored[:WRITE_ID_BYTES], State(visitor_id))
         return found
 
     async def _store(self, writes: Sequence[_Write]) -> list[bool]:
@@ -236,6 +259,10 @@ def _again(left: dict[str, _Work], visitor_id: str, todo: _Work) -> None:
         target.erased_ms = max(target.erased_ms or 0, todo.erased_ms)
 
 
-def _erasure(updates: Iterable[Update]) -> int | None:
-    times = [u.event.received_at_ms for u in updates if u.event is not None and u.event.type is EventType.DELETE]
+def _is_erasure(update: Update) -> bool:
+    return update.event is not None and update.event.type is EventType.DELETE
+
+
+def _erasure(visitor_id: str, updates: Iterable[Update]) -> int | None:
+    times = [u.event.received_at_ms for u in updates if u.visitor_id == visitor_id and u.event is not None and _is_erasure(u)]
     return max(times, default=None)

@@ -11,6 +11,7 @@ import gzip
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,11 @@ class Shopper:
         return found
 
 
-def read_shoppers(file: Path) -> dict[str, Shopper]:
-    """Every visitor of the file, by user id."""
+def read_shoppers(file: Path, limit: int | None = None) -> dict[str, Shopper]:
+    """Every visitor of the file, or of its first `limit` events, by user id."""
     shoppers: dict[str, Shopper] = {}
     with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
+        for row in islice(csv.DictReader(lines), limit):
             shoppers.setdefault(row["user_id"], Shopper()).sees(row)
     return shoppers
 

@@ -24,10 +24,13 @@ SHUFFLE_SECONDS = 30
 DEADLINE_SECONDS = 120
 
 
-def shuffled_inputs(run_id: str, seed: int) -> list[dict[str, Any]]:
-    """The events of the file for visitors of this run, each up to 30 s away from its place, every tenth twice."""
+def shuffled_inputs(run_id: str, seed: int, *, end_ms: int | None = None, limit: int = 0) -> list[dict[str, Any]]:
+    """The events of the file (or its first `limit`) for visitors of this run, each up to 30 s away from its place, every tenth twice.
+
+    The last one is dated `end_ms`, or now.
+    """
     chance = random.Random(seed)
-    inputs = read_recorded(DATA, end_ms=int(time.time() * 1000), prefix=run_id)
+    inputs = read_recorded(DATA, end_ms=end_ms or int(time.time() * 1000), prefix=run_id, limit=limit)
     placed: list[tuple[float, int, dict[str, Any]]] = []
     for index, one in enumerate(inputs):
         one["userId"] = f"{run_id}-{one['userId']}"

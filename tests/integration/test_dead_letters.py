@@ -44,10 +44,7 @@ def poison_of(visitor_id: str) -> dict[str, tuple[bytes, str, str, str]]:
         "unknown field": (record(visitor_id, payload={"product": PRODUCT, "colour": "red"}), writer, "UNKNOWN_FIELD", "colour"),
         "dated ahead": (record(visitor_id, event_time_ms=int(time.time() * 1000) + 3_600_000), writer, "TIMESTAMP_AHEAD", "ahead"),
         "lone surrogate": (
-            record(visitor_id, payload={"product": {**PRODUCT, "name": "\ud800"}}), writer, "INVALID_VALUE", "product.name",
-        ),
-        "number beyond 64 bits": (
-            record(visitor_id, type="CUSTOM", payload={"name": "n", "properties": {"n": 10**30}}), writer, "INVALID_VALUE", "properties",
+            record(visitor_id, payload={"product": {**PRODUCT, "name": "\ud800"}}), spark, "MALFORMED", "one JSON object",
         ),
         "deep properties": (
             record(visitor_id, payload={"product": PRODUCT, "properties": json.loads("[" * 90 + "]" * 90)}), writer, "TOO_LARGE", "levels",

@@ -64,19 +64,17 @@ async def test_a_replay_of_the_whole_log_brings_no_erased_visitor_back(site: Sit
             await site.redis.delete(f"context:{visitor_id}", f"{{context:{visitor_id}}}:state")
     seen: list[str] = []
     stop = asyncio.Event()
-    watching = asyncio.create_task(watch(site, [user_id for user_id, _ in shoppers[1:ERASED]], seen, stop))
-    await asyncio.to_thread(replay_the_log, stack, tmp_path / "checkpoint")
-    for user_id, _ in shoppers:
-        await site.context_when(user_id, lambda context, wanted=before[user_id]: context == wanted)  # type: ignore[misc]
-    stop.set()
-    await watching
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch(site, [user_id for user_id, _ in shoppers[1:ERASED]], seen, stop))
+        await asyncio.to_thread(replay_the_log, stack, tmp_path / "checkpoint")
+        for user_id, _ in shoppers:
+            await site.context_when(user_id, lambda context, wanted=before[user_id]: context == wanted)  # type: ignore[misc]
+        stop.set()
     assert seen == []
 
 
 async def watch(site: Site, erased: list[str], seen: list[str], stop: asyncio.Event) -> None:
     """Note every erased visitor who shows up with anything, even for a moment."""
     while not stop.is_set():
-        for user_id in erased:
-            if (await site.context(user_id)).get("version"):
-                seen.append(user_id)
+        seen += [user_id for user_id in erased if (await site.context(user_id)).get("version")]
         await asyncio.sleep(0.01)

@@ -100,7 +100,7 @@ async def test_a_secret_key_cannot_invent_an_anonymous_visitor(site: Site) -> No
     result = await site.secret.track(event("PAGE_VIEWED", userId=forged), product_added("p1", "phones", userId=site.known()[0]))
     assert [one["status"] for one in result["results"]] == ["REJECTED", "ACCEPTED"]
     assert result["results"][0]["error"]["field"] == "userId"
-    joining = "mutation($a: ID) { identify(messageId: \"i\", userId: \"u\", anonymousId: $a) { results { status } } }"
+    joining = 'mutation($a: ID) { identify(messageId: "i", userId: "u", anonymousId: $a) { results { status } } }'
     assert await codes_of(site.secret, joining, a=forged) == ["BAD_USER_INPUT"]
 
 

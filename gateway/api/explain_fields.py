@@ -1,0 +1,46 @@
+"""The fields of the schema that explain and export."""
+
+from __future__ import annotations
+
+import strawberry
+from strawberry import ID, Info
+
+from gateway.api.banners import BannerRequest
+from gateway.api.context import RequestContext
+from gateway.api.explain_types import Explanation, explanation_answer
+from gateway.api.inputs import PageInput, plain
+from gateway.api.previews import optional_time_ms
+from gateway.api.scalars import JSON, DateTime
+
+
+@strawberry.type
+class ExplainQuery:
+    """Why a banner was shown, and what is held of a visitor."""
+
+    @strawberry.field(
+        description="Why a visitor sees what is seen: now, or as it stood at a past moment, by what had been received then. With "
+        "`decisionId` exactly that decision; it holds a hash of its visitor and no page: name both again. (secret)"
+    )
+    async def explain(
+        self,
+        info: Info[RequestContext, None],
+        placement: ID,
+        decision_id: ID | None = None,
+        user_id: ID | None = None,
+        page: PageInput | None = None,
+        at: DateTime | None = None,
+    ) -> Explanation | None:
+        """Explain a decision."""
+        context = info.context
+        context.secret()
+        request = BannerRequest(context.visitor(user_id), (placement,), plain(page))
+        explained = await context.services.explaining.explain(request, decision_id, optional_time_ms(at, "at"))
+        return explanation_answer(explained)
+
+    @strawberry.field(description="Everything held of a visitor, in the form of docs/privacy.md; null when nothing is. (secret)")
+    async def export_user(self, info: Info[RequestContext, None], user_id: ID) -> JSON | None:
+        """Export a visitor."""
+        context = info.context
+        context.secret()
+        found = await context.services.exporting.export(context.required_visitor(user_id))
+        return None if found is None else JSON(found)

@@ -1,0 +1,98 @@
+"""The answer of `explain`."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import strawberry
+
+from gateway.api import types
+from gateway.api.answers import decision_answer
+from gateway.api.explaining import Explained
+from gateway.api.scalars import JSON, DateTime
+from gateway.model.decide import Outcome
+from gateway.model.evidence import Item
+
+SEALED_TOPIC = "sealed"
+
+
+@strawberry.enum(description="What became of a campaign. A client treats a value it does not know as CONDITION_FALSE.")
+class StepOutcome(Enum):
+    """What became of a campaign."""
+
+    MATCHED = strawberry.enum_value(Outcome.MATCHED.value, description="It is what is shown.")
+    CONDITION_FALSE = strawberry.enum_value(
+        Outcome.CONDITION_FALSE.value, description="Its condition is false, or a placeholder has neither data nor a default."
+    )
+    NOT_SCHEDULED = strawberry.enum_value(Outcome.NOT_SCHEDULED.value, description="Its schedule does not hold at that time.")
+    CAPPED = strawberry.enum_value(Outcome.CAPPED.value, description="A frequency cap is reached.")
+    HELD_OUT = strawberry.enum_value(Outcome.HELD_OUT.value, description="It won, but the visitor is held out: the fallback is shown.")
+    LOWER_PRIORITY = strawberry.enum_value(Outcome.LOWER_PRIORITY.value, description="Another campaign comes before it.")
+    CONDITION_ERROR = strawberry.enum_value(Outcome.CONDITION_ERROR.value, description="Its condition failed while running: false.")
+
+
+@strawberry.type(description="What became of one campaign.")
+class ExplanationStep:
+    """What became of one campaign."""
+
+    campaign_id: strawberry.ID
+    outcome: StepOutcome
+    detail: str = strawberry.field(description="Why, in words: which part of the condition was false, with the values seen.")
+
+
+@strawberry.type(
+    description="An event that shapes a field of the context, by its place in the log. Where older events are sealed into totals "
+    'the topic is "sealed", the partition -1 and messageId null; occurredAt is then the time of the latest of them.'
+)
+class Evidence:
+    """An event that shapes a field of the context."""
+
+    field: str = strawberry.field(description="The field of the context, as `context` names it.")
+    topic: str
+    partition: int
+    offset: str
+    message_id: strawberry.ID | None
+    occurred_at: DateTime | None
+
+
+@strawberry.type(description="Why a decision is as it is.")
+class Explanation:
+    """Why a decision is as it is."""
+
+    decision: types.BannerDecision
+    context: JSON = strawberry.field(description="The context that was decided by; empty where nothing was known.")
+    steps: list[ExplanationStep] = strawberry.field(
+        description="Every campaign of the placement, strongest first; none where none is considered: no consent, unknown placement."
+    )
+    evidence: list[Evidence] = strawberry.field(description="Of the context fields that were looked at, in order of time.")
+    notes: list[str] = strawberry.field(description="Where this may be inexact, in words; usually empty.")
+
+
+def explanation_answer(explained: Explained) -> Explanation:
+    """An explanation."""
+    return Explanation(
+        decision=decision_answer(explained.given),
+        context=JSON(dict(explained.context)),
+        steps=[
+            ExplanationStep(campaign_id=strawberry.ID(step.campaign_id), outcome=StepOutcome(step.outcome.value), detail=step.detail)
+            for step in explained.steps
+        ],
+        evidence=[_evidence(item) for item in explained.evidence],
+        notes=list(explained.notes),
+    )
+
+
+def _evidence(item: Item) -> Evidence:
+    c = item.contribution
+    if c is None:
+        at_ms = item.sealed_until_ms
+        occurred_at = None if at_ms is None else DateTime(at_ms)
+        return Evidence(field=item.field, topic=SEALED_TOPIC, partition=-1, offset="-", message_id=None, occurred_at=occurred_at)
+    return Evidence(
+        field=item.field,
+        topic=c.position.topic,
+        partition=c.position.partition,
+        offset=str(c.position.offset),
+        message_id=strawberry.ID(c.message_id),
+        occurred_at=DateTime(c.event_time_ms),
+    )

@@ -1,0 +1,256 @@
+"""Explanations of decisions: for a visitor now, as it stood at a past moment, or of a decision that was given.
+
+A decision id says placement, ruleset, time, how much of the log was seen, and what was shown; of the visitor it holds a
+hash, so the caller names the visitor and the hash is checked. It does not hold the page, nor what the page showed before:
+the page is given again, and of the ways it can have been decided the first that gives what was given is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from gateway.api.banners import BannerRequest, Given
+from gateway.clock import NowMs
+from gateway.errors import BadUserInput, NotFound, Unavailable
+from gateway.model.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
+from gateway.model.decide import Inputs, unavailable
+from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
+from gateway.model.evidence import Item, evidence_of
+from gateway.model.explain import Step, Story, explain
+from gateway.model.past import Keep, before_joining, covered_by, doubts, had_joined, received_by, restricted, unreachable
+from gateway.model.ruleset import Ruleset
+from gateway.model.state import State
+from gateway.model.view import view
+from gateway.rules.service import InForce
+from gateway.settings import Settings
+from gateway.store.connection import StoreUnavailable
+from gateway.store.states import Held, StateReader
+
+MAX_VERSIONS: Final = 200
+"""How many versions of the ruleset are looked at, newest first, for the one in force at a past moment."""
+
+
+class Rulesets(Protocol):
+    """Where the versions of the ruleset come from (`gateway.rules.service.RulesetService`)."""
+
+    @property
+    def current(self) -> Ruleset:
+        """The ruleset in force."""
+
+    async def version(self, version: int | None) -> InForce:
+        """A version, the one in force for None. Raises `NotFound` or `Unavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A decision, what it looked at, what became of each campaign, and where this may be inexact (`notes`)."""
+
+    given: Given
+    context: Mapping[str, Any]
+    steps: Sequence[Step]
+    evidence: Sequence[Item]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One way in which a decision may have come about."""
+
+    story: Story
+    state: State | None
+    context: Mapping[str, Any] | None
+    note: str | None = None
+
+    def gives(self, token: DecisionToken) -> bool:
+        return self.story.decision.content == (token.campaign_id, token.variant, token.banner_id)
+
+
+class ExplainService:
+    """Explains decisions. One instance a process."""
+
+    def __init__(self, settings: Settings, rulesets: Rulesets, states: StateReader, now_ms: NowMs) -> None:
+        self._key = settings.signing_key
+        self._consent_default = settings.consent_default
+        self._rulesets = rulesets
+        self._states = states
+        self._now_ms = now_ms
+
+    async def explain(self, request: BannerRequest, decision_id: str | None, at_ms: int | None) -> Explained:
+        """The explanation of the first placement of `request`. Raises `BadUserInput`, `NotFound` or `Unavailable`."""
+        if decision_id is not None:
+            if at_ms is not None:
+                raise BadUserInput("a decision id says when it was: leave at out", field="at")
+            return await self._given(request, decision_id)
+        if at_ms is None:
+            return await self._now(request)
+        if at_ms > self._now_ms():
+            raise BadUserInput("at must not lie ahead", field="at")
+        return await self._past(request, at_ms)
+
+    async def _now(self, request: BannerRequest) -> Explained:
+        held = await self._held(request.visitor_id)
+        state = held.own if held.own is None or held.own.alias_of is None else held.owner
+        told = self._told(self._rulesets.current, request, state, self._now_ms())
+        return self._explained(told, request, self._now_ms(), [])
+
+    async def _past(self, request: BannerRequest, at_ms: int) -> Explained:
+        held = await self._held(request.visitor_id)
+        ruleset, notes = await self._ruleset_at(at_ms)
+        state = _as_of(held, received_by(at_ms))
+        if state is not None:
+            _check_reach(state, at_ms)
+            notes += doubts(state, at_ms)
+            if not state.parts and state.cutoff_ms is None:
+                state = None
+        return self._explained(self._told(ruleset, request, state, at_ms), request, at_ms, notes)
+
+    async def _given(self, request: BannerRequest, decision_id: str) -> Explained:
+        token, cursor = self._opened(request, decision_id)
+        ruleset = (await self._rulesets.version(token.ruleset_version)).ruleset
+        held = await self._held(request.visitor_id)
+        ways = self._ways(ruleset, request, held, token, cursor)
+        told = next((way for way in ways if way.gives(token)), None)
+        notes = [] if told is None or told.note is None else [told.note]
+        if told is None and (fallback := _unavailable(ways[0], ruleset, token)) is not None:
+            told, notes = fallback, ["it was decided while the context store could not be read: the fallback"]
+        if told is None:
+            told = ways[0]
+            notes.append(_difference(token, request))
+        if told.state is not None:
+            notes += doubts(told.state, token.decided_at_ms)
+        explained = self._explained(told, request, token.decided_at_ms, notes)
+        matches = told.gives(token)
+        given = replace(explained.given, decision_id=decision_id if matches else explained.given.decision_id, cursor=token.cursor)
+        return replace(explained, given=given)
+
+    def _opened(self, request: BannerRequest, decision_id: str) -> tuple[DecisionToken, Cursor]:
+        try:
+            token = open_decision_id(self._key, decision_id)
+            cursor = decode_cursor(token.cursor)
+        except (InvalidDecisionId, InvalidCursor) as problem:
+            raise BadUserInput(f"decisionId: {problem}", field="decisionId") from problem
+        if token.placement != request.placements[0]:
+            raise BadUserInput(f"decisionId is a decision for the placement {token.placement}", field="placement")
+        if token.visitor_hash != visitor_hash(self._key, request.visitor_id):
+            whose = "was given to nobody in particular: leave userId out" if not token.visitor_hash else "was given to another visitor"
+            whose = whose if request.visitor_id is not None else "holds only a hash of its visitor: name the visitor by userId"
+            raise BadUserInput(f"decisionId {whose}", field="userId")
+        if token.preview:
+            raise BadUserInput("decisionId was given for a preview, which shows what no rule decided", field="decisionId")
+        return token, cursor
+
+    def _ways(self, ruleset: Ruleset, request: BannerRequest, held: Held, token: DecisionToken, cursor: Cursor) -> list[_Told]:
+        """The ways in which the decision may have come about, the likeliest first."""
+        if request.visitor_id is None or not cursor.offsets:
+            # Where no position was seen, nothing was known of the visitor but what consent said at once.
+            keeps: list[tuple[Keep, str | None]] = [(covered_by({}, token.decided_at_ms), None), (covered_by({}), None)]
+        else:
+            keeps = [
+                (covered_by(cursor.offsets, token.decided_at_ms), None),
+                (covered_by(cursor.offsets), "it was decided before the latest answer on consent took effect"),
+            ]
+        ways = []
+        shown: list[frozenset[str]] = [frozenset()]
+        if token.campaign_id is not None:
+            shown.append(frozenset({token.campaign_id}))
+        for keep, note in keeps:
+            state = _as_of(held, keep)
+            if request.visitor_id is not None and cursor.offsets:
+                if state is None:
+                    raise NotFound("nothing is held of this visitor any more: the context expired")
+                if state.log_epoch != cursor.log_epoch:
+                    raise NotFound("the topics were made anew since that decision: its positions name other events now")
+                state = replace(state, positions=dict(cursor.offsets))
+            elif state is not None and not state.parts and state.cutoff_ms is None:
+                state = None
+            if state is not None:
+                _check_reach(state, token.decided_at_ms)
+            for campaigns in shown:
+                told = self._told(ruleset, request, state, token.decided_at_ms, campaigns)
+                ways.append(replace(told, note="the page showed this campaign already, so its caps did not count" if campaigns else note))
+        return ways
+
+    def _told(
+        self, ruleset: Ruleset, request: BannerRequest, state: State | None, now_ms: int, shown: frozenset[str] = frozenset()
+    ) -> _Told:
+        context = None if state is None else view(state)
+        inputs = Inputs(
+            context=context,
+            page=request.page,
+            now_ms=now_ms,
+            visitor_id=request.visitor_id,
+            shown=shown,
+            consent_default=self._consent_default,
+        )
+        return _Told(explain(ruleset, request.placements[0], inputs), state, context)
+
+    def _explained(self, told: _Told, request: BannerRequest, decided_at_ms: int, notes: list[str]) -> Explained:
+        decision = told.story.decision
+        cursor = cursor_of_context(told.context, decided_at_ms).encode()
+        token = DecisionToken(
+            placement=decision.placement,
+            campaign_id=decision.campaign_id,
+            variant=decision.variant,
+            ruleset_version=decision.ruleset_version,
+            banner_id=decision.banner.banner_id if decision.banner else "",
+            cursor=cursor,
+            decided_at_ms=decided_at_ms,
+            visitor_hash=visitor_hash(self._key, request.visitor_id),
+        )
+        given = Given(sign(self._key, token), decision, cursor, True, decided_at_ms)
+        evidence = [] if told.state is None else evidence_of(told.state, told.story.fields, told.story.campaign_ids)
+        return Explained(given, told.context or {}, told.story.steps, evidence, notes)
+
+    async def _held(self, visitor_id: str | None) -> Held:
+        if visitor_id is None:
+            return Held(None)
+        try:
+            return await self._states.read(visitor_id)
+        except StoreUnavailable as problem:
+            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+
+    async def _ruleset_at(self, at_ms: int) -> tuple[Ruleset, list[str]]:
+        """The version that was in force at a moment."""
+        newest = found = self._rulesets.current
+        for version in range(newest.version, max(0, newest.version - MAX_VERSIONS), -1):
+            try:
+                in_force = await self._rulesets.version(version)
+            except NotFound:
+                # A version that cannot be loaded never came into force here.
+                continue
+            found = in_force.ruleset
+            if in_force.published_at_ms is None or in_force.published_at_ms <= at_ms:
+                return found, []
+        return found, [f"no version of the ruleset was published by then; this is what version {found.version} decides"]
+
+
+def _as_of(held: Held, keep: Keep) -> State | None:
+    """The state that answered for a visitor id, with what `keep` keeps."""
+    own = held.own
+    if own is None or own.alias_of is None:
+        return None if own is None else restricted(own, keep)
+    if had_joined(own, held.owner, keep):
+        return None if held.owner is None else restricted(held.owner, keep)
+    return restricted(before_joining(own, held.owner), keep)
+
+
+def _check_reach(state: State, at_ms: int) -> None:
+    why = unreachable(state, at_ms)
+    if why is not None:
+        raise NotFound(f"this moment cannot be explained: {why}")
+
+
+def _unavailable(told: _Told, ruleset: Ruleset, token: DecisionToken) -> _Told | None:
+    decision = unavailable(ruleset, token.placement)
+    found = replace(told, story=replace(told.story, decision=decision, steps=(), fields=(), campaign_ids=()))
+    return found if found.gives(token) else None
+
+
+def _difference(token: DecisionToken, request: BannerRequest) -> str:
+    given = f"campaign {token.campaign_id}" if token.campaign_id else "the fallback"
+    given += f", variant {token.variant}" if token.variant else ""
+    given += f", banner {token.banner_id}" if token.banner_id else ", no banner"
+    cause = "a decision id does not hold the page: give the page it was decided for" if not request.page else "was it another page?"
+    return f"this is not what was given, which was {given}; {cause}"

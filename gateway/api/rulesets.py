@@ -1,0 +1,170 @@
+"""Rulesets and previews in the schema: read a version, publish one, preview decisions."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import strawberry
+from strawberry import ID, Info
+
+from gateway.api import types
+from gateway.api.answers import decision_answer
+from gateway.api.context import RequestContext
+from gateway.api.inputs import PageInput, plain
+from gateway.api.previews import optional_time_ms
+from gateway.api.scalars import JSON, DateTime
+from gateway.errors import BadUserInput
+from gateway.model.decide import Inputs
+from gateway.model.given_context import InvalidContext, complete_context
+from gateway.model.ruleset import Campaign, Problem
+from gateway.rules.service import InForce
+
+
+@strawberry.type(description="A campaign, in short.")
+class CampaignSummary:
+    """A campaign, in short."""
+
+    campaign_id: ID
+    placement: ID
+    priority: int
+    when: str = strawberry.field(description="Its condition, CEL.")
+    starts_at: DateTime | None
+    ends_at: DateTime | None
+
+
+@strawberry.type(description="A numbered, immutable version of all placements and campaigns.")
+class Ruleset:
+    """A version of all placements and campaigns."""
+
+    version: int
+    published_at: DateTime | None = strawberry.field(description="null: the seed of this gateway's settings, or a dry run.")
+    placements: list[ID]
+    campaigns: list[CampaignSummary] = strawberry.field(description="By placement, the strongest first.")
+    yaml: str
+
+
+@strawberry.type(description="A mistake in a ruleset. Line and column count from 1.")
+class RulesetProblem:
+    """A mistake in a ruleset."""
+
+    message: str
+    campaign_id: ID | None
+    line: int | None
+    column: int | None
+
+
+@strawberry.type(description="What became of a wish to publish: a ruleset, or all the mistakes that refuse it.")
+class PublishResult:
+    """Answer of `publishRuleset`."""
+
+    ruleset: Ruleset | None = strawberry.field(description="What is now in force; by a dry run what would be.")
+    problems: list[RulesetProblem]
+
+
+@strawberry.type(description="A token for `previewToken`.")
+class Preview:
+    """Answer of `createPreview`."""
+
+    token: str
+    expires_at: DateTime
+
+
+@strawberry.type
+class RulesetQuery:
+    """What can be asked about rulesets."""
+
+    @strawberry.field(description="A version of the ruleset; without `version` the one in force. (secret)")
+    async def ruleset(self, info: Info[RequestContext, None], version: int | None = None) -> Ruleset | None:
+        """A version of the ruleset."""
+        info.context.secret()
+        return _ruleset(await info.context.services.rulesets.version(version))
+
+    @strawberry.field(
+        description="The decision for a context that is given, in the form of docs/context.md; what is left out is empty. "
+        "Its reason is what a visitor would get, its BANNER_* events are rejected. (secret)"
+    )
+    async def preview(
+        self,
+        info: Info[RequestContext, None],
+        placement: ID,
+        context: JSON,
+        page: PageInput | None = None,
+        at: DateTime | None = None,
+        ruleset_version: int | None = None,
+    ) -> types.BannerDecision | None:
+        """Decide for a context that is given."""
+        info.context.secret()
+        services = info.context.services
+        try:
+            given = complete_context(cast(object, context))
+        except InvalidContext as problem:
+            raise BadUserInput(str(problem), field="context") from problem
+        at_ms = optional_time_ms(at, "at")
+        in_force = await services.rulesets.version(ruleset_version)
+        inputs = Inputs(given, plain(page), services.now_ms() if at_ms is None else at_ms, given["user_id"] or None)
+        return decision_answer(services.banners.previewed(in_force.ruleset, placement, inputs))
+
+
+@strawberry.type
+class RulesetMutation:
+    """What can be done with rulesets."""
+
+    @strawberry.mutation(
+        description="Publish a ruleset: in force on every gateway within a second. With `expectedVersion` only after that one, else "
+        "CONFLICT. `dryRun` checks and stores nothing. (secret)"
+    )
+    async def publish_ruleset(
+        self, info: Info[RequestContext, None], yaml: str, expected_version: int | None = None, dry_run: bool = False
+    ) -> PublishResult | None:
+        """Publish a ruleset."""
+        info.context.secret()
+        outcome = await info.context.services.rulesets.publish(yaml, expected_version, dry_run=dry_run)
+        return PublishResult(
+            ruleset=None if outcome.in_force is None else _ruleset(outcome.in_force),
+            problems=[_problem(problem) for problem in outcome.problems],
+        )
+
+    @strawberry.mutation(
+        description="A token for a link with which a page shows a version, a moment or a campaign (whatever its condition, schedule, caps "
+        "and holdout say), with reason PREVIEW and without counting. (secret)"
+    )
+    async def create_preview(
+        self,
+        info: Info[RequestContext, None],
+        ruleset_version: int | None = None,
+        campaign_id: ID | None = None,
+        at: DateTime | None = None,
+        expires_in_minutes: int = 60,
+    ) -> Preview | None:
+        """Make a preview token."""
+        info.context.secret()
+        token, expires_at_ms = await info.context.services.previews.create(ruleset_version, campaign_id, at, expires_in_minutes)
+        return Preview(token=token, expires_at=DateTime(expires_at_ms))
+
+
+def _ruleset(in_force: InForce) -> Ruleset:
+    ruleset = in_force.ruleset
+    return Ruleset(
+        version=ruleset.version,
+        published_at=None if in_force.published_at_ms is None else DateTime(in_force.published_at_ms),
+        placements=[ID(placement_id) for placement_id in ruleset.placements],
+        campaigns=[_campaign(campaign) for placement in ruleset.placements.values() for campaign in placement.campaigns],
+        yaml=ruleset.yaml,
+    )
+
+
+def _campaign(campaign: Campaign) -> CampaignSummary:
+    schedule = campaign.schedule
+    return CampaignSummary(
+        campaign_id=ID(campaign.campaign_id),
+        placement=ID(campaign.placement),
+        priority=campaign.priority,
+        when=campaign.when.text,
+        starts_at=None if schedule.from_ms is None else DateTime(schedule.from_ms),
+        ends_at=None if schedule.until_ms is None else DateTime(schedule.until_ms),
+    )
+
+
+def _problem(problem: Problem) -> RulesetProblem:
+    campaign_id = None if problem.campaign_id is None else ID(problem.campaign_id)
+    return RulesetProblem(message=problem.message, campaign_id=campaign_id, line=problem.line, column=problem.column)

@@ -1,0 +1,1 @@
+"""The ruleset in force: followed in Kafka, copied to Redis, seeded from a file."""
