@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.api.schema import export_schema
-from gateway.model.ruleset import InvalidRuleset
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.commands import rules
 from gateway.server import CannotStart, serve
 from gateway.settings import InvalidSettings, describe_settings, load_settings
 
@@ -42,10 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "settings", _settings, "list every setting with its default and meaning", "gateway settings")
     one = _command(commands, "schema", _schema, "print the GraphQL schema", "gateway schema > schema.graphql")
 
-    rules = _command(commands, "rules", None, "work with rulesets", "gateway rules check campaigns.yaml")
-    rules_commands = rules.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    one = _command(rules_commands, "check", _check, "check a ruleset, naming every mistake", "gateway rules check campaigns.yaml")
-    one.add_argument("file", type=Path, metavar="FILE")
+    one = _command(commands, "rules", None, "work with rulesets", "gateway rules check campaigns.yaml")
+    rules_commands = one.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _rules(rules_commands)
 
     one = _command(
         commands, "replay", _replay, "send recorded events through track, their times moved to end now",
@@ -54,6 +52,17 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("file", type=Path, metavar="FILE", help="CSV in the form of the REES46 data, also gzipped")
     one.add_argument("--rate", type=float, default=0, help="events a second; 0: as fast as possible (default)")
     one.add_argument("--limit", type=int, default=0, help="send only the first N events; 0: all (default)")
+    _connection(one)
+
+    one = _command(
+        commands, "explain", _explain, "say why a visitor sees what is seen",
+        "gateway explain --user 12345 --placement homepage-hero --page type=home --at 2026-01-31T12:00:00Z",
+    )  # fmt: skip
+    one.add_argument("--placement", required=True)
+    one.add_argument("--user", default=None, help="visitor id; without it: nobody in particular")
+    one.add_argument("--at", default=None, metavar="TIME", help="as it stood then, by what had been received (RFC 3339)")
+    one.add_argument("--decision", default=None, metavar="ID", help="exactly this decision; name its visitor and page as well")
+    one.add_argument("--page", action="append", default=[], metavar="NAME=VALUE", help="a field of the page, such as type=home; repeatable")
     _connection(one)
 
     events = _command(commands, "events", None, "look at events", "gateway events tail contexts --visitor 12345")
@@ -77,6 +86,31 @@ def _command(
     return parser
 
 
+def _rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = _command(commands, "check", rules.check, "check a ruleset, naming every mistake", "gateway rules check campaigns.yaml")
+    one.add_argument("file", type=Path, metavar="FILE")
+    one = _command(commands, "test", rules.test, "run the examples written beside the campaigns", "gateway rules test campaigns.yaml")
+    one.add_argument("file", type=Path, metavar="FILE")
+    one = _command(
+        commands, "diff", rules.diff, "say what a file changes, against the ruleset in force or OTHER", "gateway rules diff campaigns.yaml"
+    )
+    one.add_argument("file", type=Path, metavar="FILE")
+    one.add_argument("other", type=Path, metavar="OTHER", nargs="?", default=None, help="the old file; default: the ruleset in force")
+    _connection(one)
+    one = _command(commands, "publish", rules.publish, "publish a ruleset", "gateway rules publish campaigns.yaml --expected 3")
+    one.add_argument("file", type=Path, metavar="FILE")
+    one.add_argument("--expected", type=int, default=None, metavar="N", help="only if version N is current (default: whatever is)")
+    one.add_argument("--dry-run", action="store_true", help="check it against the gateway; store nothing")
+    _connection(one)
+    one = _command(commands, "history", rules.history, "list the latest versions and what each changed", "gateway rules history --limit 5")
+    one.add_argument("--limit", type=int, default=20, help="how many versions (default %(default)s)")
+    _connection(one)
+    one = _command(commands, "rollback", rules.rollback, "publish an old version again, as a new one", "gateway rules rollback 3")
+    one.add_argument("version", type=int, metavar="VERSION")
+    _connection(one)
+    _command(commands, "schema", rules.schema, "print the JSON Schema of campaigns.yaml, for editors", "gateway rules schema")
+
+
 def _connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="address of the gateway (default %(default)s)")
     parser.add_argument("--key", default=None, help="secret key; default: the first of GATEWAY_SECRET_KEYS")
@@ -96,25 +130,16 @@ def _schema(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace) -> int:
-    try:
-        ruleset = load_ruleset(options.file.read_text(encoding="utf-8"), 1)
-    except (OSError, UnicodeDecodeError) as problem:
-        print(f"gateway: {options.file} cannot be read: {problem}", file=sys.stderr)
-        return 2
-    except InvalidRuleset as problem:
-        for one in problem.problems:
-            print(one.text(str(options.file)), file=sys.stderr)
-        return 1
-    campaigns = sum(len(placement.campaigns) for placement in ruleset.placements.values())
-    print(f"{options.file}: good, {len(ruleset.placements)} placements, {campaigns} campaigns")
-    return 0
-
-
 def _replay(options: argparse.Namespace) -> int:
     from gateway.commands.replay import replay
 
     return replay(options.file, options.url, options.key, options.rate, options.limit)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from gateway.commands.explain import Question, explain
+
+    return explain(options.url, options.key, Question(options.placement, options.user, options.at, options.decision, options.page))
 
 
 def _tail(options: argparse.Namespace) -> int:

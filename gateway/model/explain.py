@@ -75,9 +75,7 @@ def explain(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Story:
     return Story(decision, tuple(steps), tuple(field for field in CONTEXT_FIELDS if field in used), tuple(asked))
 
 
-def _step(
-    ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, values: Mapping[str, Any]
-) -> tuple[Step, Judgment | None]:
+def _step(ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, values: Mapping[str, Any]) -> tuple[Step, Judgment | None]:
     answer = campaign.when.evaluate(prepared)
     if answer is False:
         return Step(campaign.campaign_id, Outcome.CONDITION_FALSE, _why_false(campaign.when, prepared, values)), None

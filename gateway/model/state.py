@@ -117,8 +117,10 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
             if update.visitor_id == state.visitor_id and (link := _link_of(update)) is not None:
                 links.append(link)
     links = [link for link in links if cutoff_ms is None or link.received_at_ms > cutoff_ms]
-    state = replace(state, positions=positions, log_epoch=log_epoch, link=min(links, default=None))
-    state = _cut(state, cutoff_ms, part_cutoffs)
+    state = _cut(replace(state, positions=positions, log_epoch=log_epoch), cutoff_ms, part_cutoffs)
+    if state.link is not None and state.link not in links and (second := _first_link(state)) is not None:
+        links.append(second)
+    state = replace(state, link=min(links, default=None))
     parts = dict(state.parts)
     for visitor_id, contributions in arrived.items():
         part = _join(visitor_id, parts.get(visitor_id, Part()), contributions, state.cutoff_of(visitor_id), outcome)
@@ -158,21 +160,29 @@ def unite(state: State, other: State) -> State:
 
 def erase(state: State, cutoff_ms: int) -> State:
     """Apply an erasure: what was received or dated up to `cutoff_ms` is gone, an alias made before it included."""
-    cutoff_ms = max(cutoff_ms, state.cutoff_ms or 0)
-    link = state.link if state.link and state.link.received_at_ms > cutoff_ms else None
-    return replace(_cut(state, cutoff_ms, state.part_cutoffs), link=link, alias_of=state.alias_of if link else None)
+    state = _cut(state, max(cutoff_ms, state.cutoff_ms or 0), state.part_cutoffs)
+    link = state.link if state.link and state.link.received_at_ms > (state.cutoff_ms or 0) else _first_link(state)
+    return replace(state, link=link, alias_of=link.user_id if link and state.alias_of else None)
 
 
-def without_released(state: State) -> tuple[State, list[State]]:
-    """Split off the parts whose identify was erased: those anonymous ids are nobody's again, and keep what came later."""
-    released = [
-        State(visitor_id, {visitor_id: part})
-        for visitor_id, part in state.parts.items()
-        if visitor_id != state.visitor_id
-        and part.base is None
-        and state.cutoff_of(visitor_id) is not None
-        and not any(c.kind == Kind.IDENTIFY for c in part.contributions.values())
-    ]
+def _first_link(state: State) -> Link | None:
+    """The first identify that is still held of an anonymous id."""
+    part = state.parts.get(state.visitor_id, Part())
+    identifies = (c for c in part.contributions.values() if c.kind == Kind.IDENTIFY and c.data[0] != state.visitor_id)
+    return min((Link(c.position, c.data[0], c.received_at_ms) for c in identifies), default=None)
+
+
+def without_released(state: State, joined: Iterable[str]) -> tuple[State, list[State]]:
+    """Split off the anonymous ids whose identify was erased: they are nobody's again, and keep what came later.
+
+    `joined` are the ids whose parts were here before the erasure; one of which nothing is left is released, too.
+    """
+    released = []
+    for visitor_id in sorted({*joined, *state.parts} - {state.visitor_id}):
+        part = state.parts.get(visitor_id, Part())
+        is_joined = part.base is not None or any(c.kind == Kind.IDENTIFY for c in part.contributions.values())
+        if not is_joined and state.cutoff_of(visitor_id) is not None:
+            released.append(State(visitor_id, {visitor_id: part} if part.contributions else {}))
     gone = {one.visitor_id for one in released}
     return replace(state, parts={name: part for name, part in state.parts.items() if name not in gone}), released
 

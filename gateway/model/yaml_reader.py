@@ -11,7 +11,8 @@ import yaml
 from gateway.model.ruleset import Problem
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_ID = re.compile(ID_PATTERN)
 _NULL = "tag:yaml.org,2002:null"
 
 

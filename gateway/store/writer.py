@@ -124,7 +124,7 @@ class ContextWriter:
                 continue
             todo = self._send_back(left, state, todo)
             write = _plan(visitor_id, write_id, state, todo)
-            kept, released = without_released(write.state)
+            kept, released = without_released(write.state, state.parts)
             if released:
                 # First the anonymous ids, then the visitor: after a crash between them the erasure comes again and still finds them.
                 await self._release(released, write.state, applied)

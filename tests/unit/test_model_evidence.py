@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.contributions import Kind
-from gateway.model.events import Event
+from gateway.model.events import Event, EventType
 from gateway.model.evidence import evidence_of
 from gateway.model.export import export_of
 from gateway.model.fold import Totals, fold
@@ -34,6 +35,7 @@ from tests.strategies import (
 WHOLE = ("interested_category", "last_search", "cart", "purchases")
 FIELDS = (*WHOLE, "interests", "recent_products", "banners", "traits", "consent")
 ANONYMOUS = "anon_1"
+UNJOINED = tuple(event_type for event_type in CONTRIBUTING if event_type is not EventType.IDENTIFY)
 
 
 def held(*found: Event) -> State:
@@ -63,7 +65,7 @@ def test_the_evidence_of_a_field_gives_its_value(log: list[Update], field: str) 
 
 
 @SETTINGS
-@given(logs(max_messages=12), logs(ANONYMOUS, max_messages=12, prefix="a"), st.sampled_from(WHOLE))
+@given(logs(max_messages=12), logs(ANONYMOUS, UNJOINED, 12, "a"), st.sampled_from(WHOLE))
 def test_also_across_parts(log: list[Update], other: list[Update], field: str) -> None:
     """With an anonymous visitor's part beside the known one's."""
     state = unite(absorb(State(VISITOR), log)[0], absorb(State(ANONYMOUS), other)[0])
@@ -94,7 +96,8 @@ def test_what_is_named() -> None:
     order = {"order": {"order_id": "o1", "products": [{"product_id": "p2"}]}}
     state = held(
         event_at(0, "PRODUCT_ADDED", product, message_id="gone"), event_at(1, "PRODUCT_REMOVED", product, message_id="undone"),
-        event_at(2, "PRODUCT_ADDED", product, message_id="kept"), event_at(3, "PRODUCT_ADDED", {"product": {"product_id": "p3"}}, message_id="p3"),
+        event_at(2, "PRODUCT_ADDED", product, message_id="kept"),
+        event_at(3, "PRODUCT_ADDED", {"product": {"product_id": "p3"}}, message_id="p3"),
         event_at(4, "ORDER_COMPLETED", order, message_id="first"), event_at(5, "ORDER_COMPLETED", order, message_id="again"),
         event_at(6, "PRODUCTS_SEARCHED", {"search": "usb"}, message_id="search"),
         event_at(7, "BANNER_VIEWED", {"decision": {"placement": "t", "campaign_id": "sale"}}, message_id="seen"),
@@ -134,14 +137,16 @@ def test_many_contributions_are_bounded() -> None:
 
 
 @st.composite
-def histories(draw: st.DrawFn, visitor_id: str = VISITOR, prefix: str = "m") -> list[Update]:
+def histories(draw: st.DrawFn, visitor_id: str = VISITOR, prefix: str = "m", types: Sequence[EventType] = CONTRIBUTING) -> list[Update]:
     """A log without changed copies: a message that comes again was received again, later."""
     found = []
     for index in range(draw(st.integers(1, 14))):
-        event = draw(events(f"{prefix}{index}", visitor_id))
+        event = draw(events(f"{prefix}{index}", visitor_id, types))
         found.append(event)
         if event.received_at_ms >= event.event_time_ms:
-            found += [replace(event, received_at_ms=event.received_at_ms + ms) for ms in draw(st.lists(st.integers(0, HOUR_MS), max_size=2))]
+            found += [
+                replace(event, received_at_ms=event.received_at_ms + ms) for ms in draw(st.lists(st.integers(0, HOUR_MS), max_size=2))
+            ]
     return logged(draw(st.permutations(found)), visitor_id)
 
 
@@ -174,10 +179,9 @@ def test_the_past_of_a_decision_is_what_its_cursor_covers(log: list[Update], off
 
 
 @SETTINGS
-@given(histories(), histories(ANONYMOUS, "a"), st.integers(0, 20), moments)
+@given(histories(), histories(ANONYMOUS, "a", UNJOINED), st.integers(0, 20), moments)
 def test_an_anonymous_visitor_is_its_own_until_it_joined(log: list[Update], other: list[Update], minute: int, at_ms: int) -> None:
     """Before the identify was received neither knows of the other; after it both show the same."""
-    other = [u for u in other if u.event is not None and u.event.type.value not in ("IDENTIFY", "DELETE")]
     joining = event_at(minute * 60, "IDENTIFY", {"user_id": VISITOR}, visitor_id=ANONYMOUS, message_id="join")
     anonymous, _ = absorb(State(ANONYMOUS), [*other, *logged([joining], ANONYMOUS, first_offset=900)])
     alias = replace(anonymous, alias_of=VISITOR)

@@ -70,7 +70,8 @@ def test_parts(condition: str, parts: list[str]) -> None:
 
 def test_paths() -> None:
     """Variables with their fields; fields of the same name, functions and texts are none."""
-    text = "page.type == 'cart' && size(cart) > 1 && cart.exists(line, line.cart.page == 'x') && banners['spring-sale'].views < purchases.count"
+    text = "page.type == 'cart' && size(cart) > 1 && cart.exists(line, line.cart.page == 'x') && "
+    text += "banners['spring-sale'].views < purchases.count"
     assert paths_of(text) == [("page", "type"), ("cart",), ("banners", "spring-sale", "views"), ("purchases", "count")]
     assert variables_of(text) == ["page", "cart", "banners", "purchases"]
     assert paths_of("interest_ranks[0] == traits.plan.startsWith('x')") == [("interest_ranks",), ("traits", "plan")]
@@ -127,7 +128,7 @@ def test_the_fields_looked_at() -> None:
     rules = ruleset(
         when("interest_ranks.exists(c, c == 'tv') && page.type == 'home'"),
         "when: 'size(cart) == 0', caps: {views: [{max: 9}]}, banner: {headline: 'Hi {last_search|you}', "
-        "products: {source: same_category, count: 2, exclude_cart: false, exclude_bought: true}}",
+        "products: {rule: same_category, count: 2, exclude: [bought]}}",
         when("traits.plan == 'a'"),
     )
     story = explain(rules, "top", Inputs({}, None, START_MS))
@@ -139,9 +140,7 @@ contexts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "interested_category": st.sampled_from(["tv", "phones", None]),
-        "cart": st.lists(
-            st.fixed_dictionaries({"product_id": st.just("p"), "quantity": st.just(1), "category": st.sampled_from(["tv", None])}), max_size=3
-        ),
+        "cart": st.lists(st.sampled_from([{"product_id": "p", "quantity": 1, "category": "tv"}, {"product_id": "q", "quantity": 2}])),
         "last_search": st.sampled_from(["", "usb"]),
         "purchases": st.fixed_dictionaries({"count": st.integers(0, 2)}),
         "traits": st.dictionaries(st.sampled_from(["plan", "city"]), st.sampled_from(["a", 3]), max_size=2),

@@ -1,0 +1,360 @@
+"""Rulesets on the real stack: published, in force on every process, pushed where they change something, and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from gateway.cli import main
+from gateway.model.names import RULESET_KEY
+from local_stack.api import Api, event, product_added
+from local_stack.processes import PROJECT_ROOT
+from tests.second_gateway import SecondGateway, at, second_gateway
+from tests.stack_site import Site, codes_of, until
+
+pytestmark = pytest.mark.integration
+
+PUBLISH: Final = """mutation($yaml: String!, $expected: Int, $dryRun: Boolean!) {
+  publishRuleset(yaml: $yaml, expectedVersion: $expected, dryRun: $dryRun) {
+    ruleset { version publishedAt placements campaigns { campaignId placement priority when startsAt endsAt } yaml }
+    problems { message campaignId line column } } }"""
+RULESET: Final = "query($version: Int) { ruleset(version: $version) { version publishedAt yaml } }"
+DECISION: Final = """query($user: ID, $token: String) { banner(placement: "homepage-hero", userId: $user, previewToken: $token) {
+  id reason campaignId rulesetVersion validUntil banner { headline } } }"""
+SHIPPED: Final = (PROJECT_ROOT / "examples" / "storefront" / "campaigns.yaml").read_text(encoding="utf-8")
+IN_FORCE_S: Final = 1.0
+READERS: Final = 8
+
+
+def rules(fallback: str = "Hello", *, extra: str = "", **headlines: str) -> str:
+    """A ruleset with a campaign for each category of interest."""
+    campaigns = "".join(
+        f"  - {{id: for-{name}, placement: homepage-hero, when: 'interested_category == \"{name}\"', banner: {{headline: '{headline}'}}}}\n"
+        for name, headline in headlines.items()
+    )
+    return f"version: 1\nplacements: {{homepage-hero: {{fallback: {{headline: '{fallback}'}}}}}}\ncampaigns:\n{campaigns}{extra}"
+
+
+async def publish(api: Api, text: str, expected: int | None = None, *, dry_run: bool = False) -> dict[str, Any]:
+    result: dict[str, Any] = (await api.run(PUBLISH, yaml=text, expected=expected, dryRun=dry_run))["publishRuleset"]
+    return result
+
+
+async def published(api: Api, text: str) -> int:
+    result = await publish(api, text)
+    assert result["problems"] == []
+    return int(result["ruleset"]["version"])
+
+
+async def in_force(api: Api) -> int:
+    return int((await api.run(RULESET))["ruleset"]["version"])
+
+
+async def decision(api: Api, **variables: Any) -> dict[str, Any]:
+    found: dict[str, Any] = (await api.run(DECISION, **variables))["banner"]
+    return found
+
+
+@pytest.fixture(autouse=True)
+async def shipped_again(site: Site) -> AsyncIterator[None]:
+    """Other tests rely on the shipped campaigns."""
+    yield
+    await published(site.secret, SHIPPED)
+
+
+@pytest.fixture
+async def second(site: Site, tmp_path: Path) -> AsyncIterator[SecondGateway]:
+    async with second_gateway(site.stack, site.http, str(tmp_path / "second.log")) as gateway:
+        yield gateway
+
+
+async def interested(site: Site, category: str) -> Api:
+    _, visitor = await site.visit()
+    await visitor.track(product_added("p", category), ask=True)
+    return visitor
+
+
+async def test_the_file_is_the_first_version(site: Site) -> None:
+    """Published once, when the topic was empty."""
+    found = (await site.secret.run(RULESET, version=1))["ruleset"]
+    assert (found["version"], found["yaml"]) == (1, SHIPPED)
+    assert found["publishedAt"] is not None
+
+
+async def test_a_published_ruleset_is_in_force_everywhere_within_a_second(site: Site, second: SecondGateway) -> None:
+    """Whoever took it; each version can be read everywhere."""
+    gateways = [site.secret, at(second, site.secret)]
+    for n in range(6):
+        version = await published(gateways[n % 2], rules(f"Round {n}"))
+        at_s = time.monotonic()
+        for api in gateways:
+            await until(lambda api=api: _answers_by(api, version), lambda: "not in force", within_s=IN_FORCE_S)  # type: ignore[misc]
+            assert (await decision(api))["banner"]["headline"] == f"Round {n}"
+        print(f"in force everywhere {1000 * (time.monotonic() - at_s):.0f} ms after the answer")
+    for api in gateways:
+        assert (await api.run(RULESET, version=version - 3))["ruleset"]["yaml"] == rules("Round 2")
+
+
+async def _answers_by(api: Api, version: int) -> bool:
+    return bool((await decision(api))["rulesetVersion"] == version)
+
+
+async def test_subscribers_get_exactly_the_pushes_whose_decision_changed(site: Site, second: SecondGateway) -> None:
+    """100 pages over two processes, queries meanwhile: no request fails, and each page is sent its changes and nothing else."""
+    await published(site.secret, rules(tv="TV 1", radio="Radio 1"))
+    visitors = {category: await interested(site, category) for category in ("tv", "radio")}
+    pages: dict[str, list[Any]] = {"tv": [], "radio": []}
+    stop = asyncio.Event()
+    async with AsyncExitStack() as open_pages:
+        for n in range(100):
+            category = ("tv", "radio")[n % 2]
+            api = visitors[category] if n % 4 < 2 else at(second, visitors[category])
+            pages[category].append(await open_pages.enter_async_context(api.frames("websocket" if n % 8 < 4 else "sse", [])))
+        for frames in pages["tv"] + pages["radio"]:
+            await frames.until("TV 1" if frames in pages["tv"] else "Radio 1")
+        readers = [asyncio.create_task(_read(visitors["tv"] if n % 2 else at(second, visitors["tv"]), stop)) for n in range(READERS)]
+        await asyncio.sleep(0.5)
+        await published(site.secret, rules(tv="TV 2", radio="Radio 1"))
+        for frames in pages["tv"]:
+            await frames.until("TV 2", IN_FORCE_S)
+        # What is sent in order and comes after shows that nothing else came before.
+        await published(at(second, site.secret), rules(tv="TV 2", radio="Radio 3"))
+        for frames in pages["radio"]:
+            await frames.until("Radio 3", IN_FORCE_S)
+        stop.set()
+        answers = [one for answered in await asyncio.gather(*readers) for one in answered]
+        assert [[h for h, _, _ in frames.seen] for frames in pages["tv"]] == [["TV 1", "TV 2"]] * 50
+        assert [[h for h, _, _ in frames.seen] for frames in pages["radio"]] == [["Radio 1", "Radio 3"]] * 50
+    assert {headline for headline, _ in answers} == {"TV 1", "TV 2"}
+    print(f"{len(answers)} answers meanwhile")
+
+
+async def _read(api: Api, stop: asyncio.Event) -> list[tuple[str, int]]:
+    """Ask for the banner again and again; a failing request fails the test."""
+    answers = []
+    while not stop.is_set():
+        found = await decision(api)
+        answers.append((found["banner"]["headline"], found["rulesetVersion"]))
+        assert [version for _, version in answers[-2:]] == sorted(version for _, version in answers[-2:])
+        await asyncio.sleep(0.03)
+    return answers
+
+
+async def test_a_page_rendered_by_a_newer_ruleset_is_not_sent_back(site: Site, second: SecondGateway) -> None:
+    """The process that the page subscribes to loads that ruleset first."""
+    visitor = await interested(site, "tv")
+    for n in range(5):
+        await published(site.secret, rules(tv=f"TV {n}"))
+        shown = (await decision(visitor))["id"]
+        async with at(second, visitor).frames("websocket", [shown]) as frames:
+            await published(site.secret, rules(tv=f"TV {n} again"))
+            await frames.until(f"TV {n} again")
+            assert [headline for headline, _, _ in frames.seen] == [f"TV {n} again"]
+
+
+async def test_an_unexpected_version_is_a_conflict(site: Site, second: SecondGateway) -> None:
+    """Of several that expect the same version, one wins, whichever processes they ask."""
+    version = await in_force(site.secret)
+    asked = [
+        codes_of((site.secret, at(second, site.secret))[n % 2], PUBLISH, yaml=rules(f"{n}"), expected=version, dryRun=False)
+        for n in range(8)
+    ]
+    answers = await asyncio.gather(*asked)
+    assert sorted(answers) == [[]] + [["CONFLICT"]] * 7
+    assert await in_force(site.secret) == version + 1
+    assert await codes_of(site.secret, PUBLISH, yaml=rules(), expected=version, dryRun=True) == ["CONFLICT"]
+    assert (await publish(site.secret, rules("New"), version + 1))["ruleset"]["version"] == version + 2
+
+
+async def test_mistakes_are_data_and_change_nothing(site: Site) -> None:
+    """Each with its line and column; a dry run stores nothing either."""
+    version = await in_force(site.secret)
+    wrong = rules(tv="{nobody}", radio="ok").replace("interested_category", "interest", 1)
+    result = await publish(site.secret, wrong)
+    assert result["ruleset"] is None
+    assert [(p["campaignId"], p["line"]) for p in result["problems"]] == [("for-tv", 4), ("for-tv", 4)]
+    assert all(problem["column"] > 1 for problem in result["problems"])
+    dry = await publish(site.secret, rules(tv="TV"), version, dry_run=True)
+    assert (dry["problems"], dry["ruleset"]["version"], dry["ruleset"]["publishedAt"]) == ([], version + 1, None)
+    assert [campaign["campaignId"] for campaign in dry["ruleset"]["campaigns"]] == ["for-tv"]
+    assert await in_force(site.secret) == version
+
+
+async def test_rulesets_need_a_secret_key(site: Site) -> None:
+    """Reading, publishing and previewing."""
+    _, visitor = await site.visit()
+    for api in (visitor, site.publishable):
+        assert await codes_of(api, RULESET) == ["FORBIDDEN"]
+        assert await codes_of(api, PUBLISH, yaml=rules(), dryRun=True) == ["FORBIDDEN"]
+        assert await codes_of(api, "mutation { createPreview { token } }") == ["FORBIDDEN"]
+        assert await codes_of(api, '{ preview(placement: "homepage-hero", context: {}) { id } }') == ["FORBIDDEN"]
+    assert await codes_of(site.secret, RULESET, version=10_000) == ["NOT_FOUND"]
+    assert await codes_of(site.secret, RULESET, version=-1) == ["NOT_FOUND"]
+
+
+async def test_a_large_ruleset_is_taken_from_a_secret_key_only(site: Site) -> None:
+    """Nearly a megabyte of YAML."""
+    large = rules() + "# " + "x" * 980_000 + "\n"
+    version = await published(site.secret, large)
+    assert len((await site.secret.run(RULESET, version=version))["ruleset"]["yaml"]) == len(large)
+    assert await codes_of(site.publishable, PUBLISH, yaml=large, dryRun=True) == ["PAYLOAD_TOO_LARGE"]
+
+
+async def test_a_schedule_changes_an_open_page_at_its_time(site: Site) -> None:
+    """Nothing happens but that time passes."""
+    visitor = await interested(site, "tv")
+    begins = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
+    times = [(begins + timedelta(seconds=after)).isoformat().replace("+00:00", "Z") for after in (0, 2)]
+    campaign = f"  - {{id: sale, placement: homepage-hero, when: 'true', banner: {{headline: Sale}}, schedule: {{from: {times[0]}, until: {times[1]}}}}}\n"
+    await published(site.secret, rules(extra=campaign))
+    first = await decision(visitor)
+    assert (first["banner"]["headline"], first["validUntil"]) == ("Hello", times[0].replace("Z", ".000Z"))
+    async with visitor.frames("websocket", [first["id"]]) as frames:
+        await frames.until("Sale")
+        began = time.time()
+        await frames.until("Hello")
+        assert [headline for headline, _, _ in frames.seen] == ["Sale", "Hello"]
+    assert abs(began - begins.timestamp()) < 1
+    assert abs(time.time() - begins.timestamp() - 2) < 1
+
+
+async def test_what_cannot_be_loaded_never_comes_into_force(site: Site, second: SecondGateway) -> None:
+    """Written past the gateway: a broken ruleset counts as a version, is logged and void; garbage counts as nothing."""
+    version = await published(site.secret, rules("Good"))
+
+    def record(text: str, expected: int | None) -> bytes:
+        fields = {"version_expected": expected, "yaml": text, "published_at_ms": 1, "message_id": str(uuid.uuid4())}
+        return json.dumps(fields).encode()
+
+    values = [b"garbage", b"{}", record(rules("Void"), version - 1), record("broken: [", version), record(rules("Later"), version)]
+    await site.write([("rulesets", None, value) for value in values])
+    assert await published(site.secret, rules("After")) == version + 2
+    for api in (site.secret, at(second, site.secret)):
+        await until(lambda api=api: _answers_by(api, version + 2), lambda: "not in force")  # type: ignore[misc]
+        assert await codes_of(api, RULESET, version=version + 1) == ["NOT_FOUND"]
+    assert f"version {version + 1} of the ruleset is void here" in second.log()
+
+
+async def test_the_commands_publish_compare_and_roll_back(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a shop's pipeline would call them."""
+    file, connection = tmp_path / "campaigns.yaml", ["--url", site.stack.wiring.gateway_url, "--key", site.stack.wiring.keys.secret]
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        code = await asyncio.to_thread(main, ["rules", *arguments, *connection])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    version = await published(site.secret, rules(tv="TV 1"))
+    file.write_text(rules(tv="TV 2", radio="Radio"), encoding="utf-8")
+    assert await run("diff", str(file)) == (0, "+ campaign for-radio\n~ campaign for-tv: banner\n")
+    assert await run("publish", str(file), "--dry-run") == (0, f"{file}: good, would be version {version + 1}\n")
+    assert await run("publish", str(file), "--expected", str(version)) == (0, f"{file}: version {version + 1} is in force\n")
+    code, text = await run("publish", str(file), "--expected", str(version))
+    assert (code, "CONFLICT" in text) == (1, True)
+    assert await run("rollback", str(version)) == (0, f"version {version}: version {version + 2} is in force\n")
+    assert (await site.secret.run(RULESET))["ruleset"]["yaml"] == rules(tv="TV 1")
+    code, text = await run("history", "--limit", "2")
+    assert [line.split("  ")[-1] for line in text.splitlines()] == [
+        "- campaign for-radio; ~ campaign for-tv: banner",
+        "+ campaign for-radio; ~ campaign for-tv: banner",
+    ]
+    file.write_text("version: 1\nplacements: {a: {}}\nwrong: 1\n", encoding="utf-8")
+    code, text = await run("publish", str(file))
+    assert (code, text.startswith(f"{file}:3:1: ")) == (1, True)
+
+
+async def test_without_kafka_a_new_process_starts_from_the_copy(site: Site, tmp_path: Path) -> None:
+    """And a publish says that it cannot; when Kafka is back, everything goes on."""
+    version = await published(site.secret, rules("From the copy"))
+    await until(lambda: _copied(site, version), lambda: "no copy in Redis")
+    async with AsyncExitStack() as running:
+        async with site.without("kafka"):
+            log = str(tmp_path / "lonely.log")
+            lonely = await running.enter_async_context(second_gateway(site.stack, site.http, log, path="/healthz"))
+            found = await decision(at(lonely, site.publishable))
+            assert (found["rulesetVersion"], found["banner"]["headline"]) == (version, "From the copy")
+            assert await codes_of(at(lonely, site.secret), PUBLISH, yaml=rules(), dryRun=False) == ["UNAVAILABLE"]
+            assert f"version {version} of the copy in Redis is in force" in lonely.log()
+        await until(lambda: _publishes(at(lonely, site.secret)), lambda: f"nothing is published: {lonely.log()}")
+        version = await in_force(at(lonely, site.secret))
+        await until(lambda: _answers_by(site.secret, version), lambda: "not in force")
+
+
+async def _copied(site: Site, version: int) -> bool:
+    stored = await site.redis.get(RULESET_KEY)
+    return stored is not None and json.loads(stored)["version"] == version
+
+
+async def _publishes(api: Api) -> bool:
+    return await codes_of(api, PUBLISH, yaml=rules("Again"), dryRun=False) == []
+
+
+async def test_a_preview_shows_a_campaign_and_counts_nothing(site: Site) -> None:
+    """A campaign whatever its condition says, another version, another time; the events of such a page are rejected."""
+    old = await published(site.secret, rules(tv="TV old"))
+    late = "  - {id: late, placement: homepage-hero, when: 'true', banner: {headline: Late}, schedule: {from: 2099-01-01T00:00:00Z}}\n"
+    await published(site.secret, rules(tv="TV new", extra=late))
+    visitor = await interested(site, "tv")
+
+    async def shown(arguments: str) -> dict[str, Any]:
+        token = (await site.secret.run(f"mutation {{ createPreview({arguments}) {{ token expiresAt }} }}"))["createPreview"]["token"]
+        return await decision(visitor, token=token)
+
+    for arguments, headline in (
+        ('campaignId: "late"', "Late"),
+        ('at: "2099-01-02T00:00:00Z"', "TV new"),
+        (f"rulesetVersion: {old}", "TV old"),
+        ("expiresInMinutes: 5", "TV new"),
+    ):
+        found = await shown(arguments)
+        assert (found["banner"]["headline"], found["reason"]) == (headline, "PREVIEW")
+    result = await visitor.track(event("BANNER_VIEWED", decisionId=found["id"]))
+    assert (result["results"][0]["status"], result["results"][0]["error"]["code"]) == ("REJECTED", "PREVIEW")
+    real = await decision(visitor)
+    assert (real["reason"], real["banner"]["headline"]) == ("TARGETING_MATCH", "TV new")
+    assert await codes_of(visitor, DECISION, token="pv_forged") == ["BAD_USER_INPUT"]
+    assert await codes_of(site.secret, 'mutation { createPreview(campaignId: "nobody") { token } }') == ["NOT_FOUND"]
+    assert await codes_of(site.secret, "mutation { createPreview(expiresInMinutes: 0) { token } }") == ["BAD_USER_INPUT"]
+
+
+async def test_preview_decides_for_a_context_that_is_given(site: Site) -> None:
+    """By any version, at any time; a context that nobody could have is bad user input."""
+    version = await published(site.secret, rules(tv="TV {last_search|}"))
+    query = """query($context: JSON!, $version: Int) { preview(placement: "homepage-hero", context: $context, rulesetVersion: $version) {
+      id reason campaignId rulesetVersion banner { headline } } }"""
+    found = (await site.secret.run(query, context={"interested_category": "tv", "last_search": "oled"}))["preview"]
+    assert (found["banner"]["headline"], found["reason"], found["rulesetVersion"]) == ("TV oled", "TARGETING_MATCH", version)
+    found = (await site.secret.run(query, context={"interested_category": "smartphones"}, version=1))["preview"]
+    assert (found["campaignId"], found["rulesetVersion"]) == ("interest-deals", 1)
+    for wrong in (
+        5,
+        [],
+        {"interest": 1},
+        {"cart": 1},
+        {"cart": [{}]},
+        {"interests": {"tv": "x"}},
+        {"interests": {"tv": -1}},
+        {"consent": {"personalization": 1}},
+    ):
+        assert await codes_of(site.secret, query, context=wrong) == ["BAD_USER_INPUT"]
+    _, visitor = await site.visit()
+    result = await visitor.track(event("BANNER_VIEWED", decisionId=found["id"]))
+    assert result["results"][0]["error"]["code"] == "PREVIEW"
+
+
+async def test_a_ruleset_names_public_traits(site: Site) -> None:
+    """What a visitor token may set by identify, beside those of the settings."""
+    identify = 'mutation($id: ID!) { identify(messageId: $id, traits: {plan: "gold"}) { results { status } } }'
+    _, visitor = site.known()
+    assert await codes_of(visitor, identify, id=str(uuid.uuid4())) == ["FORBIDDEN"]
+    await published(site.secret, rules().replace("version: 1", "version: 1\npublic_traits: [plan]"))
+    assert await codes_of(visitor, identify, id=str(uuid.uuid4())) == []
