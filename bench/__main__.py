@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from bench import freshness
+from bench import decide, freshness
 
 _USAGE: Final = """\
 usage: scripts/bench NAME [OPTIONS]
 
+  decide       a decision among 10, 100 and 1,000 campaigns (scripts/bench decide --help)
   freshness    event sent to frame received, beside Kafka alone and micro-batches (scripts/bench freshness --help)
 """
 
 
 def main() -> int:
     """Run the measurement that is named; gives its exit code."""
-    names = {"freshness": freshness.main}
+    names = {"decide": decide.main, "freshness": freshness.main}
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in names:
         print(_USAGE, end="", file=sys.stdout if name in {"-h", "--help"} else sys.stderr)

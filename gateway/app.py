@@ -35,7 +35,7 @@ from gateway.store.reader import ContextReader
 from gateway.store.rulesets import RulesetStore
 from gateway.store.states import StateReader
 from gateway.store.writer import ContextWriter
-from gateway.telemetry import Metrics
+from gateway.telemetry import Metrics, settle_memory
 
 READY_SECONDS = 2.0
 KAFKA_START_SECONDS = 5.0
@@ -113,6 +113,7 @@ class Gateway:
         await self._rulesets.start()
         # Better a first request that works; without Kafka the gateway serves banners all the same.
         await asyncio.gather(self._publisher.wait_ready(KAFKA_START_SECONDS), self._rulesets.wait_ready(KAFKA_START_SECONDS))
+        settle_memory()
         try:
             yield
         finally:

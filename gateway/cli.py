@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument("what", choices=("events", "contexts", "dead-letters"))
     one.add_argument("--visitor", default=None, help="only this visitor id")
+    bootstrap = os.environ.get("GATEWAY_KAFKA_BOOTSTRAP", "127.0.0.1:9092")
+    one.add_argument("--bootstrap", default=bootstrap, help="Kafka; default: GATEWAY_KAFKA_BOOTSTRAP, or 127.0.0.1:9092")
     one.add_argument("--from-start", action="store_true", help="from the beginning of the log instead of from now")
     return parser
 
@@ -145,4 +148,4 @@ def _explain(options: argparse.Namespace) -> int:
 def _tail(options: argparse.Namespace) -> int:
     from gateway.commands.tail import tail
 
-    return tail(load_settings(), options.what, options.visitor, from_start=options.from_start)
+    return tail(options.bootstrap, options.what, options.visitor, from_start=options.from_start)

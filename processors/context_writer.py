@@ -32,7 +32,7 @@ from gateway.model.state import Update
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.writer import Applied, ContextWriter
-from gateway.telemetry import Metrics, configure_logging
+from gateway.telemetry import Metrics, configure_logging, settle_memory
 from processors.erasure_follower import ErasureFollower
 
 GROUP: Final = "context-writer"
@@ -123,6 +123,7 @@ class ContextWriterProcess:
             await self._follower.start()
             self._consumer.subscribe([Topic.CONTEXT_UPDATES.value], listener=_CommitOnRevoke(self))
             await self._consumer.start()
+            settle_memory()
             stopping = asyncio.create_task(self._stop.wait())
             while not self._stop.is_set():
                 polling = asyncio.create_task(self._consumer.getmany(timeout_ms=500))

@@ -23,7 +23,6 @@ from aiokafka.errors import KafkaError
 
 from gateway.model.events import format_time_ms
 from gateway.model.names import SOURCE_TOPICS, Topic
-from gateway.settings import Settings
 
 PAYLOAD_CHARACTERS: Final = 160
 MESSAGE_CHARACTERS: Final = 300
@@ -42,11 +41,11 @@ class _NoBroker(Exception):
     """Nothing can be read, with the cause and the remedy."""
 
 
-def tail(settings: Settings, what: str, visitor: str | None, *, from_start: bool) -> int:
+def tail(bootstrap: str, what: str, visitor: str | None, *, from_start: bool) -> int:
     """Print records as they come until Ctrl-C; gives the exit code. `what`: events, contexts or dead-letters."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it means is said here, once
     try:
-        asyncio.run(_follow(settings.kafka_bootstrap, what, visitor, from_start=from_start))
+        asyncio.run(_follow(bootstrap, what, visitor, from_start=from_start))
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:

@@ -1,0 +1,96 @@
+"""How long a decision takes, and how that grows with the campaigns of a placement. Beside it: reading the context's JSON.
+
+Every campaign has a condition of its own. "last wins" is the slowest case: all conditions are asked. "third wins" is what a
+shop is more like: evaluation stops with the group of conditions in which the first true one stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from gateway.model.decide import Inputs, decide
+from gateway.model.ruleset import Ruleset
+from gateway.model.ruleset_yaml import load_ruleset
+
+NOW_MS: Final = 1_790_000_000_000
+SIZES: Final = (10, 100, 1000)
+CONTEXT: Final[dict[str, Any]] = {
+    "user_id": "12345",
+    "interested_category": "smartphones",
+    "interests": {f"category-{n}": 1.0 / (n + 1) for n in range(20)},
+    "cart": [{"product_id": f"p{n}", "category": "smartphones", "quantity": 1, "price": "99.00", "currency": "EUR"} for n in range(5)],
+    "recent_products": [f"p{n}" for n in range(50)],
+    "last_search": "usb-c",
+    "purchases": {"count": 2, "totals": {"EUR": "198.00"}, "last_at": None, "products": []},
+    "banners": {},
+    "traits": {"tier": "gold"},
+    "consent": {"personalization": True, "measurement": None},
+    "stable_id": "12345",
+    "version": 60,
+    "positions": {"user_actions/0": 41},
+}
+
+
+def ruleset(size: int, winner: int) -> Ruleset:
+    """A placement with `size` campaigns of which only the one at `winner` applies."""
+    lines = ["version: 1", "placements: {hero: {}}", "campaigns:"]
+    for number in range(size):
+        wanted = "smartphones" if number == winner else f"other-{number}"
+        when = f'interested_category == "{wanted}" && size(cart) >= {number % 5} && purchases.count >= 1'
+        lines.append(f"  - {{id: c{number}, placement: hero, priority: {size - number}, when: '{when}', banner: {{headline: h}}}}")
+    return load_ruleset("\n".join(lines), 1)
+
+
+def timed_us(work: Callable[[], object], seconds: float) -> list[float]:
+    """Microseconds of CPU time of each call, for about `seconds`."""
+    for _ in range(20):
+        work()
+    found: list[float] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        started = time.process_time_ns()
+        work()
+        found.append((time.process_time_ns() - started) / 1000)
+    return sorted(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/bench decide", description=__doc__, epilog="example: scripts/bench decide --seconds 5")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each case (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("bench/results/decide.json"), help="where the JSON goes (%(default)s)")
+    options = parser.parse_args(arguments)
+    stored = orjson.dumps(CONTEXT)
+    peer = timed_us(lambda: orjson.loads(stored), options.seconds)
+    rows: dict[str, dict[str, float]] = {"read the context's JSON": _row(peer, peer)}
+    for size in SIZES:
+        for name, winner in (("third wins", 2), ("last wins", size - 1)):
+            rules = ruleset(size, winner)
+            inputs = Inputs(CONTEXT, None, NOW_MS, "12345")
+            if decide(rules, "hero", inputs).campaign_id != f"c{winner}":
+                raise AssertionError("the wrong campaign won: nothing was measured")
+            rows[f"{size} campaigns, {name}"] = _row(
+                timed_us(lambda rules=rules, inputs=inputs: decide(rules, "hero", inputs), options.seconds),  # type: ignore[misc]
+                peer,
+            )
+    print(f"{'CPU microseconds':<32}{'p50':>10}{'p99':>10}{'times the JSON':>16}")
+    for name, row in rows.items():
+        print(f"{name:<32}{row['p50_us']:>10.1f}{row['p99_us']:>10.1f}{row['ratio']:>16.1f}")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+def _row(times_us: list[float], peer_us: list[float]) -> dict[str, float]:
+    def rank(ordered: list[float], share: float) -> float:
+        return ordered[int(share * (len(ordered) - 1))]
+
+    p50 = rank(times_us, 0.5)
+    return {"p50_us": p50, "p99_us": rank(times_us, 0.99), "ratio": p50 / rank(peer_us, 0.5)}
