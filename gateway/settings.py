@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     )
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="addresses of Kafka brokers, comma-separated")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="address of Redis 7+ or Valkey 8+")
-    ruleset_file: Path = Field(Path("campaigns.yaml"), description="placements and campaigns; checked at start")
+    ruleset_file: Path = Field(Path("campaigns.yaml"), description="the first ruleset: published once, where none is yet; checked at start")
     log_epoch: int = Field(1, ge=0, description="raise it when the Kafka topics are made anew: positions begin at 0 again")
     secret_keys: list[SecretStr] = Field(default_factory=list, description='JSON list of keys "sk_…" for servers: any visitor')
     publishable_keys: list[SecretStr] = Field(default_factory=list, description='JSON list of keys "pk_…" for pages: startVisit')

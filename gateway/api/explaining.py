@@ -114,7 +114,7 @@ class ExplainService:
         told = next((way for way in ways if way.gives(token)), None)
         notes = [] if told is None or told.note is None else [told.note]
         if told is None and (fallback := _unavailable(ways[0], ruleset, token)) is not None:
-            told, notes = fallback, ["it was decided while the context store could not be read: the fallback"]
+            told, notes = fallback, ["it was decided while the context store could not be read: the fallback without a language"]
         if told is None:
             told = ways[0]
             notes.append(_difference(token, request))
@@ -143,33 +143,22 @@ class ExplainService:
 
     def _ways(self, ruleset: Ruleset, request: BannerRequest, held: Held, token: DecisionToken, cursor: Cursor) -> list[_Told]:
         """The ways in which the decision may have come about, the likeliest first."""
-        if request.visitor_id is None or not cursor.offsets:
-            # Where no position was seen, nothing was known of the visitor but what consent said at once.
-            keeps: list[tuple[Keep, str | None]] = [(covered_by({}, token.decided_at_ms), None), (covered_by({}), None)]
+        states: list[tuple[State | None, str | None]]
+        if request.visitor_id is None:
+            states = [(None, None)]
+        elif not cursor.log_epoch and not cursor.offsets:
+            states = [(None, _why_unknown(held, token.decided_at_ms))]
         else:
-            keeps = [
-                (covered_by(cursor.offsets, token.decided_at_ms), None),
-                (covered_by(cursor.offsets), "it was decided before the latest answer on consent took effect"),
+            states = [
+                (_seen(held, cursor, token, token.decided_at_ms), None),
+                (_seen(held, cursor, token, None), "it was decided before the latest answer on consent took effect"),
             ]
         ways = []
-        shown: list[frozenset[str]] = [frozenset()]
-        if token.campaign_id is not None:
-            shown.append(frozenset({token.campaign_id}))
-        for keep, note in keeps:
-            state = _as_of(held, keep)
-            if request.visitor_id is not None and cursor.offsets:
-                if state is None:
-                    raise NotFound("nothing is held of this visitor any more: the context expired")
-                if state.log_epoch != cursor.log_epoch:
-                    raise NotFound("the topics were made anew since that decision: its positions name other events now")
-                state = replace(state, positions=dict(cursor.offsets))
-            elif state is not None and not state.parts and state.cutoff_ms is None:
-                state = None
-            if state is not None:
-                _check_reach(state, token.decided_at_ms)
-            for campaigns in shown:
-                told = self._told(ruleset, request, state, token.decided_at_ms, campaigns)
-                ways.append(replace(told, note="the page showed this campaign already, so its caps did not count" if campaigns else note))
+        for state, note in states:
+            ways.append(replace(self._told(ruleset, request, state, token.decided_at_ms), note=note))
+            if token.campaign_id is not None:
+                told = self._told(ruleset, request, state, token.decided_at_ms, frozenset({token.campaign_id}))
+                ways.append(replace(told, note="the page showed this campaign already, so its caps did not count"))
         return ways
 
     def _told(
@@ -234,6 +223,28 @@ def _as_of(held: Held, keep: Keep) -> State | None:
     if had_joined(own, held.owner, keep):
         return None if held.owner is None else restricted(held.owner, keep)
     return restricted(before_joining(own, held.owner), keep)
+
+
+def _seen(held: Held, cursor: Cursor, token: DecisionToken, consent_by_ms: int | None) -> State:
+    """The state that the decision of a token saw."""
+    state = _as_of(held, covered_by(cursor.offsets, consent_by_ms))
+    if state is None:
+        raise NotFound("nothing is held of this visitor any more: the context expired")
+    if state.log_epoch != cursor.log_epoch:
+        raise NotFound("the topics were made anew since that decision: its positions name other events now")
+    _check_reach(state, token.decided_at_ms)
+    return replace(state, positions=dict(cursor.offsets))
+
+
+def _why_unknown(held: Held, decided_at_ms: int) -> str | None:
+    """What to say of a decision that knew nothing of its visitor."""
+    then = _as_of(held, received_by(decided_at_ms))
+    if then is None or not then.parts:
+        return None
+    return (
+        "nothing was known of the visitor: what had been received was not processed yet, or the context store could not be read "
+        "(then the reason was UNAVAILABLE)"
+    )
 
 
 def _check_reach(state: State, at_ms: int) -> None:

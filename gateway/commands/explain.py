@@ -19,11 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
+from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
+from gateway.commands.secret_key import NoSecretKey
 
-from gateway.commands.secret_key import NoSecretKey, secret_key
-
-TIMEOUT_S: Final = 15.0
 _SHOWING: Final = ("MATCHED", "HELD_OUT")
 _QUERY: Final = """query Explain($placement: ID!, $user: ID, $at: DateTime, $decision: ID, $page: PageInput) {
   explain(placement: $placement, userId: $user, at: $at, decisionId: $decision, page: $page) {
@@ -32,8 +30,8 @@ _QUERY: Final = """query Explain($placement: ID!, $user: ID, $at: DateTime, $dec
     evidence { field topic partition offset messageId occurredAt } } }"""
 
 
-class _Refused(Exception):
-    """The gateway cannot be asked, or refuses; the text says why."""
+class _NoPage(Exception):
+    """A field of the page that is not written as NAME=VALUE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Question:
     page: Sequence[str]
 
     def variables(self) -> dict[str, Any]:
-        """The variables of the query. Raises `_Refused`."""
+        """The variables of the query. Raises `_NoPage`."""
         return {"placement": self.placement, "user": self.user, "at": self.at, "decision": self.decision, "page": _page(self.page)}
 
 
@@ -55,10 +53,11 @@ def explain(url: str, key: str | None, question: Question) -> int:
     """Ask a gateway and print the answer; gives the exit code."""
     try:
         variables = question.variables()
-        print(text_of(_ask(url, secret_key(key, url), variables), question.user))
-    except (NoSecretKey, _Refused) as problem:
+        found = GatewayClient(url, key).run(_QUERY, **variables)["explain"]
+    except (NoSecretKey, GatewayRefuses, _NoPage) as problem:
         print(f"gateway: {problem}", file=sys.stderr)
         return 1
+    print(text_of(found, question.user))
     return 0
 
 
@@ -67,30 +66,9 @@ def _page(given: Sequence[str]) -> dict[str, str] | None:
     for one in given:
         name, sign, value = one.partition("=")
         if not sign or not name:
-            raise _Refused(f"--page takes NAME=VALUE, such as type=home, not {one!r}")
+            raise _NoPage(f"--page takes NAME=VALUE, such as type=home, not {one!r}")
         found[name] = value
     return found or None
-
-
-def _ask(url: str, key: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        response = httpx.post(
-            url.rstrip("/") + "/graphql",
-            json={"query": _QUERY, "variables": variables},
-            headers={"authorization": f"Bearer {key}"},
-            timeout=TIMEOUT_S,
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as problem:
-        raise _Refused(f"no gateway answers at {url} ({problem}); name another by --url") from problem
-    try:
-        answer = response.json()
-    except ValueError as problem:
-        raise _Refused(f"{url} answers HTTP {response.status_code}, but no GraphQL: is it the gateway?") from problem
-    if answer.get("errors"):
-        first = answer["errors"][0]
-        raise _Refused(f"{(first.get('extensions') or {}).get('code', 'refused')}: {first.get('message')}")
-    found: Mapping[str, Any] = answer["data"]["explain"]
-    return found
 
 
 def text_of(found: Mapping[str, Any], user: str | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from gateway.model.conditions import VARIABLES
@@ -85,12 +86,13 @@ def values_text(paths: Iterable[Path], values: Mapping[str, Any]) -> str:
     return ", ".join(f"{_written(path)} = {_value_text(_lookup(values, path))}" for path in paths)
 
 
-def _tokens(text: str) -> list[_Token]:
+@lru_cache(maxsize=4096)
+def _tokens(text: str) -> tuple[_Token, ...]:
     found = (_Token(match.lastgroup or "", match[0], match.start()) for match in _TOKEN.finditer(text))
-    return [token for token in found if token.kind != "space"]
+    return tuple(token for token in found if token.kind != "space")
 
 
-def _inside(text: str, tokens: list[_Token]) -> str | None:
+def _inside(text: str, tokens: tuple[_Token, ...]) -> str | None:
     """What stands within the brackets around a whole text, or None when there are none."""
     if len(tokens) < 3 or tokens[0].text != "(" or tokens[-1].text != ")":
         return None
@@ -105,11 +107,11 @@ def _inside(text: str, tokens: list[_Token]) -> str | None:
     return text[tokens[0].start + 1 : tokens[-1].start]
 
 
-def _is(tokens: list[_Token], index: int, text: str) -> bool:
+def _is(tokens: tuple[_Token, ...], index: int, text: str) -> bool:
     return 0 <= index < len(tokens) and tokens[index].kind == "sign" and tokens[index].text == text
 
 
-def _is_field(tokens: list[_Token], index: int) -> bool:
+def _is_field(tokens: tuple[_Token, ...], index: int) -> bool:
     """Whether the name is a field of what stands before it. A dot at the beginning names the variable itself."""
     if not _is(tokens, index - 1, ".") and not _is(tokens, index - 1, ".?"):
         return False
@@ -117,7 +119,7 @@ def _is_field(tokens: list[_Token], index: int) -> bool:
     return before is not None and (before.kind != "sign" or before.text in _OPENING.values())
 
 
-def _path(tokens: list[_Token], index: int) -> Path:
+def _path(tokens: tuple[_Token, ...], index: int) -> Path:
     path = [tokens[index].text]
     index += 1
     while True:

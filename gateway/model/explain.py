@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from gateway.model.condition_text import parts_of, paths_of, values_text, variables_of
@@ -21,6 +22,8 @@ CONTEXT_FIELDS: Final = (
 )  # fmt: skip
 """The fields of a context that shape a decision, in their order."""
 
+KEPT_PARTS: Final = 4096
+"""Parts of conditions that stay compiled, for the next explanation."""
 _FIELD_OF: Final = {"interest_shares": "interests", "interest_ranks": "interests"}
 """Variables of conditions that are named otherwise than the field they come from."""
 
@@ -108,11 +111,17 @@ def _why_false(condition: Condition, prepared: Any, values: Mapping[str, Any]) -
 
 
 def _is_false(part: str, prepared: Any) -> bool:
+    condition = _compiled(part)
+    return condition is not None and condition.evaluate(prepared) is False
+
+
+@lru_cache(maxsize=KEPT_PARTS)
+def _compiled(part: str) -> Condition | None:
     try:
-        return Condition(part).evaluate(prepared) is False
+        return Condition(part)
     except InvalidCondition:
-        # Where it was taken apart in the wrong place the whole is named instead.
-        return False
+        # Taken apart in the wrong place: then the whole is named instead.
+        return None
 
 
 def _one_line(text: str) -> str:

@@ -52,6 +52,7 @@ def _state(state: State) -> dict[str, Any]:
         "erased_until": None if state.cutoff_ms is None else format_time_ms(state.cutoff_ms),
         "positions": {f"{topic}/{partition}": offset for (topic, partition), offset in sorted(state.positions.items())},
         "log_epoch": state.log_epoch,
+        "parts_erased_until": {visitor_id: format_time_ms(ms) for visitor_id, ms in sorted(state.part_cutoffs.items())},
         "parts": {visitor_id: _part(part) for visitor_id, part in sorted(state.parts.items())},
     }
 

@@ -81,8 +81,9 @@ def before_joining(alias: State, owner: State | None) -> State:
 
 def unreachable(state: State, at_ms: int) -> str | None:
     """Why the state does not reach back to a moment, in words; None when it does."""
-    if state.cutoff_ms is not None and at_ms <= state.cutoff_ms:
-        return f"the visitor was erased at {format_time_ms(state.cutoff_ms)}: what was held before is gone"
+    erased_ms = max((ms for ms in (state.cutoff_ms, *state.part_cutoffs.values()) if ms is not None), default=None)
+    if erased_ms is not None and at_ms <= erased_ms:
+        return f"the visitor, or a device, was erased at {format_time_ms(erased_ms)}: what was held before is gone"
     sealed_ms = max((part.seal[0] for part in state.parts.values() if part.base is not None and part.seal), default=None)
     if sealed_ms is not None and at_ms < sealed_ms:
         return f"the state no longer reaches back: events up to {format_time_ms(sealed_ms)} are sealed into totals"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -49,15 +50,37 @@ class Schedule:
         """Every moment within the next days at which something could change, in order."""
         edges = [edge for edge in (self.from_ms, self.until_ms) if edge is not None]
         if self._is_daily:
-            zone = ZoneInfo(self.zone)
             start_ms = max(now_ms, self.from_ms or now_ms)
-            today = datetime.fromtimestamp(start_ms / 1000, zone).replace(hour=0, minute=0, second=0, microsecond=0)
-            for day in range(-1, 9):
-                for minute in (self.from_minute, self.until_minute):
-                    # Wall-clock time: a day with a clock change has its edges where its clocks show them.
-                    wall = (today.replace(tzinfo=None) + timedelta(days=day, minutes=minute)).replace(tzinfo=zone)
-                    edges.append(int(wall.timestamp() * 1000))
+            today = datetime.fromtimestamp(start_ms / 1000, ZoneInfo(self.zone)).toordinal()
+            for day in range(today - 1, today + 16):
+                edges += _edges_of_day(self.zone, day, self.from_minute, self.until_minute)
         return sorted(edges)
+
+
+@lru_cache(maxsize=4096)
+def _edges_of_day(zone_name: str, day: int, from_minute: int, until_minute: int) -> tuple[int, ...]:
+    """When a span begins and ends on a day, by its wall clock, and when the clock itself is changed on that day."""
+    zone = ZoneInfo(zone_name)
+    midnight = datetime.fromordinal(day)
+    walls = [midnight + timedelta(minutes=minute) for minute in (from_minute, until_minute)]
+    # A wall-clock time comes twice (or is skipped) where clocks go back (or forward): each reading of it is an edge.
+    edges = {_ms(wall.replace(tzinfo=zone, fold=fold)) for wall in walls for fold in (0, 1)}
+    before, after = _ms(midnight.replace(tzinfo=zone)), _ms((midnight + timedelta(days=1)).replace(tzinfo=zone))
+    offset = _offset(zone, before)
+    if offset != _offset(zone, after):
+        while after - before > 1:
+            middle = (before + after) // 2
+            before, after = (middle, after) if _offset(zone, middle) == offset else (before, middle)
+        edges.add(after)
+    return tuple(edges)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _offset(zone: ZoneInfo, moment_ms: int) -> timedelta | None:
+    return datetime.fromtimestamp(moment_ms / 1000, zone).utcoffset()
 
 
 ALWAYS: Final = Schedule()

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from gateway.model.names import Topic
+from gateway.model.names import SOURCE_TOPICS, Topic
 from local_stack.data import DATA_ID_KEY
 from local_stack.errors import DataMismatch, PortInUse
 from local_stack.processes import DATA_MARK, PROJECT_ROOT
@@ -123,7 +123,7 @@ def test_stack_starts_restarts_and_leaves_nothing(folder: Path) -> None:
 
 
 async def test_topics_are_there_with_their_settings(folder: Path) -> None:
-    """Every topic exists with two partitions, its retention, and arrival time as the time that counts."""
+    """Events come in two partitions, kept by the time of arrival; rulesets and erasures have one and are kept for good."""
     with LocalStack(folder, free_port_base(), PARTS) as stack:
         admin = AIOKafkaAdminClient(bootstrap_servers=stack.info().kafka.bootstrap)
         await admin.start()
@@ -137,7 +137,10 @@ async def test_topics_are_there_with_their_settings(folder: Path) -> None:
             }
         finally:
             await admin.close()
-    for topic in Topic:
+    for topic, cleanup in ((Topic.RULESETS, "delete"), (Topic.ERASURES, "compact")):
+        assert len(described[topic.value]["partitions"]) == 1
+        assert (settings[topic.value]["retention.ms"], settings[topic.value]["cleanup.policy"]) == ("-1", cleanup)
+    for topic in (*SOURCE_TOPICS, Topic.CONTEXT_UPDATES, Topic.DEAD_LETTERS):
         assert len(described[topic.value]["partitions"]) == 2
         assert settings[topic.value]["message.timestamp.type"] == "LogAppendTime"
         days = 1 if topic is Topic.CONTEXT_UPDATES else 30

@@ -19,7 +19,7 @@ from gateway.model.names import RULESET_KEY
 from local_stack.api import Api, event, product_added
 from local_stack.processes import PROJECT_ROOT
 from tests.second_gateway import SecondGateway, at, second_gateway
-from tests.stack_site import Site, codes_of, until
+from tests.stack_site import DEADLINE_S, Site, codes_of, subscription_refusal, until
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ DECISION: Final = """query($user: ID, $token: String) { banner(placement: "homep
   id reason campaignId rulesetVersion validUntil banner { headline } } }"""
 SHIPPED: Final = (PROJECT_ROOT / "examples" / "storefront" / "campaigns.yaml").read_text(encoding="utf-8")
 IN_FORCE_S: Final = 1.0
-READERS: Final = 8
+QUERIES_PER_S: Final = 200
 
 
 def rules(fallback: str = "Hello", *, extra: str = "", **headlines: str) -> str:
@@ -41,7 +41,8 @@ def rules(fallback: str = "Hello", *, extra: str = "", **headlines: str) -> str:
         f"  - {{id: for-{name}, placement: homepage-hero, when: 'interested_category == \"{name}\"', banner: {{headline: '{headline}'}}}}\n"
         for name, headline in headlines.items()
     )
-    return f"version: 1\nplacements: {{homepage-hero: {{fallback: {{headline: '{fallback}'}}}}}}\ncampaigns:\n{campaigns}{extra}"
+    head = f"version: 1\nplacements: {{homepage-hero: {{fallback: {{headline: '{fallback}'}}}}}}\n"
+    return f"{head}campaigns:\n{campaigns}{extra}" if campaigns or extra else head
 
 
 async def publish(api: Api, text: str, expected: int | None = None, *, dry_run: bool = False) -> dict[str, Any]:
@@ -93,23 +94,27 @@ async def test_the_file_is_the_first_version(site: Site) -> None:
 async def test_a_published_ruleset_is_in_force_everywhere_within_a_second(site: Site, second: SecondGateway) -> None:
     """Whoever took it; each version can be read everywhere."""
     gateways = [site.secret, at(second, site.secret)]
+    version = 0
     for n in range(6):
         version = await published(gateways[n % 2], rules(f"Round {n}"))
         at_s = time.monotonic()
         for api in gateways:
-            await until(lambda api=api: _answers_by(api, version), lambda: "not in force", within_s=IN_FORCE_S)  # type: ignore[misc]
+            await _until_answers_by(api, version, IN_FORCE_S)
             assert (await decision(api))["banner"]["headline"] == f"Round {n}"
         print(f"in force everywhere {1000 * (time.monotonic() - at_s):.0f} ms after the answer")
     for api in gateways:
         assert (await api.run(RULESET, version=version - 3))["ruleset"]["yaml"] == rules("Round 2")
 
 
-async def _answers_by(api: Api, version: int) -> bool:
-    return bool((await decision(api))["rulesetVersion"] == version)
+async def _until_answers_by(api: Api, version: int, within_s: float = DEADLINE_S) -> None:
+    async def answers() -> bool:
+        return bool((await decision(api))["rulesetVersion"] == version)
+
+    await until(answers, lambda: f"version {version} is not in force", within_s)
 
 
 async def test_subscribers_get_exactly_the_pushes_whose_decision_changed(site: Site, second: SecondGateway) -> None:
-    """100 pages over two processes, queries meanwhile: no request fails, and each page is sent its changes and nothing else."""
+    """100 pages over two processes, 200 queries a second: no request fails, each page is sent its changes and nothing else."""
     await published(site.secret, rules(tv="TV 1", radio="Radio 1"))
     visitors = {category: await interested(site, category) for category in ("tv", "radio")}
     pages: dict[str, list[Any]] = {"tv": [], "radio": []}
@@ -121,7 +126,7 @@ async def test_subscribers_get_exactly_the_pushes_whose_decision_changed(site: S
             pages[category].append(await open_pages.enter_async_context(api.frames("websocket" if n % 8 < 4 else "sse", [])))
         for frames in pages["tv"] + pages["radio"]:
             await frames.until("TV 1" if frames in pages["tv"] else "Radio 1")
-        readers = [asyncio.create_task(_read(visitors["tv"] if n % 2 else at(second, visitors["tv"]), stop)) for n in range(READERS)]
+        asking = asyncio.create_task(_ask([visitors["tv"], at(second, visitors["tv"])], stop))
         await asyncio.sleep(0.5)
         await published(site.secret, rules(tv="TV 2", radio="Radio 1"))
         for frames in pages["tv"]:
@@ -131,22 +136,21 @@ async def test_subscribers_get_exactly_the_pushes_whose_decision_changed(site: S
         for frames in pages["radio"]:
             await frames.until("Radio 3", IN_FORCE_S)
         stop.set()
-        answers = [one for answered in await asyncio.gather(*readers) for one in answered]
+        answers = await asking
         assert [[h for h, _, _ in frames.seen] for frames in pages["tv"]] == [["TV 1", "TV 2"]] * 50
         assert [[h for h, _, _ in frames.seen] for frames in pages["radio"]] == [["Radio 1", "Radio 3"]] * 50
-    assert {headline for headline, _ in answers} == {"TV 1", "TV 2"}
-    print(f"{len(answers)} answers meanwhile")
+    assert set(answers) == {"TV 1", "TV 2"}
 
 
-async def _read(api: Api, stop: asyncio.Event) -> list[tuple[str, int]]:
-    """Ask for the banner again and again; a failing request fails the test."""
-    answers = []
+async def _ask(gateways: list[Api], stop: asyncio.Event) -> list[str]:
+    """Ask for the banner `QUERIES_PER_S` times a second, in turn; a failing request fails the test."""
+    asked: list[asyncio.Task[dict[str, Any]]] = []
+    began_s = time.monotonic()
     while not stop.is_set():
-        found = await decision(api)
-        answers.append((found["banner"]["headline"], found["rulesetVersion"]))
-        assert [version for _, version in answers[-2:]] == sorted(version for _, version in answers[-2:])
-        await asyncio.sleep(0.03)
-    return answers
+        while len(asked) < (time.monotonic() - began_s) * QUERIES_PER_S:
+            asked.append(asyncio.create_task(decision(gateways[len(asked) % len(gateways)])))
+        await asyncio.sleep(0.005)
+    return [found["banner"]["headline"] for found in await asyncio.gather(*asked)]
 
 
 async def test_a_page_rendered_by_a_newer_ruleset_is_not_sent_back(site: Site, second: SecondGateway) -> None:
@@ -214,7 +218,8 @@ async def test_a_schedule_changes_an_open_page_at_its_time(site: Site) -> None:
     visitor = await interested(site, "tv")
     begins = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
     times = [(begins + timedelta(seconds=after)).isoformat().replace("+00:00", "Z") for after in (0, 2)]
-    campaign = f"  - {{id: sale, placement: homepage-hero, when: 'true', banner: {{headline: Sale}}, schedule: {{from: {times[0]}, until: {times[1]}}}}}\n"
+    schedule = f"{{from: {times[0]}, until: {times[1]}}}"
+    campaign = f"  - {{id: sale, placement: homepage-hero, when: 'true', banner: {{headline: Sale}}, schedule: {schedule}}}\n"
     await published(site.secret, rules(extra=campaign))
     first = await decision(visitor)
     assert (first["banner"]["headline"], first["validUntil"]) == ("Hello", times[0].replace("Z", ".000Z"))
@@ -239,7 +244,7 @@ async def test_what_cannot_be_loaded_never_comes_into_force(site: Site, second: 
     await site.write([("rulesets", None, value) for value in values])
     assert await published(site.secret, rules("After")) == version + 2
     for api in (site.secret, at(second, site.secret)):
-        await until(lambda api=api: _answers_by(api, version + 2), lambda: "not in force")  # type: ignore[misc]
+        await _until_answers_by(api, version + 2)
         assert await codes_of(api, RULESET, version=version + 1) == ["NOT_FOUND"]
     assert f"version {version + 1} of the ruleset is void here" in second.log()
 
@@ -286,7 +291,7 @@ async def test_without_kafka_a_new_process_starts_from_the_copy(site: Site, tmp_
             assert f"version {version} of the copy in Redis is in force" in lonely.log()
         await until(lambda: _publishes(at(lonely, site.secret)), lambda: f"nothing is published: {lonely.log()}")
         version = await in_force(at(lonely, site.secret))
-        await until(lambda: _answers_by(site.secret, version), lambda: "not in force")
+        await _until_answers_by(site.secret, version)
 
 
 async def _copied(site: Site, version: int) -> bool:
@@ -317,13 +322,35 @@ async def test_a_preview_shows_a_campaign_and_counts_nothing(site: Site) -> None
     ):
         found = await shown(arguments)
         assert (found["banner"]["headline"], found["reason"]) == (headline, "PREVIEW")
-    result = await visitor.track(event("BANNER_VIEWED", decisionId=found["id"]))
+    result = await visitor.track(event("BANNER_VIEWED", decisionId=(await shown("expiresInMinutes: 5"))["id"]))
     assert (result["results"][0]["status"], result["results"][0]["error"]["code"]) == ("REJECTED", "PREVIEW")
     real = await decision(visitor)
     assert (real["reason"], real["banner"]["headline"]) == ("TARGETING_MATCH", "TV new")
     assert await codes_of(visitor, DECISION, token="pv_forged") == ["BAD_USER_INPUT"]
     assert await codes_of(site.secret, 'mutation { createPreview(campaignId: "nobody") { token } }') == ["NOT_FOUND"]
     assert await codes_of(site.secret, "mutation { createPreview(expiresInMinutes: 0) { token } }") == ["BAD_USER_INPUT"]
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_an_open_page_follows_a_preview(site: Site, transport: str) -> None:
+    """Of the ruleset in force, as it changes; a forged token is refused."""
+    follow = """subscription($token: String) { bannerChanged(placements: ["homepage-hero"], previewToken: $token) {
+      reason banner { headline } } }"""
+    await published(site.secret, rules(tv="TV 1"))
+    visitor = await interested(site, "tv")
+    token = (await site.secret.run('mutation { createPreview(campaignId: "for-tv") { token } }'))["createPreview"]["token"]
+    assert await subscription_refusal(visitor, transport, follow, token=f"{token}x") == "BAD_USER_INPUT"
+    if transport == "websocket":
+        return
+    body = {"query": follow, "variables": {"token": token}}
+    async with asyncio.timeout(DEADLINE_S):
+        headers = {**visitor.headers, "accept": "text/event-stream"}
+        async with visitor.http.stream("POST", visitor.url, json=body, headers=headers) as response:
+            found = (json.loads(line[5:]) async for line in response.aiter_lines() if line.startswith("data:"))
+            for headline in ("TV 1", "TV 2"):
+                pushed = (await anext(found))["data"]["bannerChanged"]
+                assert (pushed["banner"]["headline"], pushed["reason"]) == (headline, "PREVIEW")
+                await published(site.secret, rules(tv="TV 2"))
 
 
 async def test_preview_decides_for_a_context_that_is_given(site: Site) -> None:
@@ -335,7 +362,7 @@ async def test_preview_decides_for_a_context_that_is_given(site: Site) -> None:
     assert (found["banner"]["headline"], found["reason"], found["rulesetVersion"]) == ("TV oled", "TARGETING_MATCH", version)
     found = (await site.secret.run(query, context={"interested_category": "smartphones"}, version=1))["preview"]
     assert (found["campaignId"], found["rulesetVersion"]) == ("interest-deals", 1)
-    for wrong in (
+    wrongs: list[Any] = [
         5,
         [],
         {"interest": 1},
@@ -344,7 +371,8 @@ async def test_preview_decides_for_a_context_that_is_given(site: Site) -> None:
         {"interests": {"tv": "x"}},
         {"interests": {"tv": -1}},
         {"consent": {"personalization": 1}},
-    ):
+    ]
+    for wrong in wrongs:
         assert await codes_of(site.secret, query, context=wrong) == ["BAD_USER_INPUT"]
     _, visitor = await site.visit()
     result = await visitor.track(event("BANNER_VIEWED", decisionId=found["id"]))

@@ -56,9 +56,7 @@ def test_a_purchase_becomes_an_order_of_one_product() -> None:
         "orderId": "order-2",
         "value": "99.50",
         "currency": "USD",
-        "products": [
-            {"productId": "p1", "category": "smartphone", "brand": "samsung", "price": "99.50", "currency": "USD", "quantity": 1}
-        ],
+        "products": [{"productId": "p1", "category": "smartphone", "brand": "samsung", "price": "99.50", "currency": "USD", "quantity": 1}],
     }
 
 

@@ -122,9 +122,7 @@ async def test_malformed_body(content: bytes) -> None:
     """60AA 2163 D477 7267: a body that is not a JSON object is 400, or 200 with errors for application/json."""
     async with opened() as client:
         for accept, status in ((RESPONSE_JSON, 400), ("application/json", 200)):
-            response = await client.post(
-                "/graphql", content=content, headers={"content-type": "application/json", "accept": accept}
-            )
+            response = await client.post("/graphql", content=content, headers={"content-type": "application/json", "accept": accept})
             assert response.status_code == status
             assert code(response) == "BAD_REQUEST"
 
@@ -135,9 +133,7 @@ async def test_batches_are_refused() -> None:
         assert (await post([{"query": "{ hello }"}], accept)).status_code == 400
 
 
-@pytest.mark.parametrize(
-    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
-)
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
 async def test_content_types_of_simple_requests_are_refused(content_type: str | None) -> None:
     """9ABE and CSRF: a POST that a page could send without a preflight is 415."""
     async with opened() as client:
@@ -154,9 +150,7 @@ async def test_get_queries() -> None:
         response = await client.get("/graphql", params=parameters, headers=PREFLIGHT)
         assert response.json() == {"data": {"hello": "hello ä&b"}}
         assert response.headers["content-type"].startswith("application/json")
-        bad = await client.get(
-            "/graphql", params={"query": "{ hello }", "variables": "{"}, headers={**PREFLIGHT, "accept": RESPONSE_JSON}
-        )
+        bad = await client.get("/graphql", params={"query": "{ hello }", "variables": "{"}, headers={**PREFLIGHT, "accept": RESPONSE_JSON})
         assert bad.status_code == 400
 
 
