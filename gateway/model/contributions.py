@@ -18,9 +18,10 @@ A contribution keeps the fields that the view needs and nothing else of the even
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import IntEnum
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from gateway.model.events import Event, EventType
@@ -85,6 +86,10 @@ class Contribution(NamedTuple):
     def lasts_until_ms(self) -> int:
         """An erasure up to this moment, or a later one, takes the contribution away: it was dated or received up to it."""
         return min(self.event_time_ms, self.received_at_ms)
+
+
+by_order: Callable[[Contribution], tuple[int, int, str]] = itemgetter(1, 2, 0)
+"""`Contribution.order` as a sort key: many times faster than the property."""
 
 
 _KINDS = {

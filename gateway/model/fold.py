@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, Inexact
+from heapq import nlargest
 from typing import Any, Final
 
-from gateway.model.contributions import Contribution, Kind
+from gateway.model.contributions import Contribution, Kind, by_order
 
 HALF_LIFE_MS: Final = 24 * 3600 * 1000
 CONSENT_GRACE_MS: Final = 10 * 60 * 1000
@@ -130,13 +131,15 @@ def fold(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
     """Apply (part, contribution) pairs in order to `totals`, which is changed and returned."""
     for part, contribution in history:
         totals.messages += 1
-        totals.updated_ms = max(totals.updated_ms, contribution.event_time_ms)
+        if contribution.event_time_ms > totals.updated_ms:
+            totals.updated_ms = contribution.event_time_ms
         if totals.first is None:
             totals.first = contribution.order
-        if contribution.kind == Kind.CONSENT:
-            _consent(totals, part, contribution)
-        elif (apply := _APPLY.get(contribution.kind)) is not None:
+        apply = _APPLY[contribution.kind]
+        if apply is not None:
             apply(totals, contribution)
+        elif contribution.kind == Kind.CONSENT:
+            _consent(totals, part, contribution)
     return totals
 
 
@@ -148,19 +151,28 @@ def interest_at(score: float, from_ms: int, to_ms: int) -> float:
 def _interest(totals: Totals, c: Contribution, category: str | None, weight: float) -> None:
     if category is None:
         return
-    totals.intent = (c.order, category)
-    score, at_ms = totals.interests.pop(category, (0.0, c.event_time_ms))
-    # Always forward, never back: the sealed totals of another part may be years ahead of this event.
-    to_ms = max(at_ms, c.event_time_ms)
-    totals.interests[category] = (interest_at(score, at_ms, to_ms) + interest_at(weight, c.event_time_ms, to_ms), to_ms)
-    if len(totals.interests) > MAX_INTERESTS:
-        weakest = min(totals.interests, key=lambda name: (interest_at(*totals.interests[name], totals.updated_ms), name))
-        del totals.interests[weakest]
+    now_ms = c.event_time_ms
+    totals.intent = (by_order(c), category)
+    known = totals.interests.pop(category, None)
+    if known is None:
+        totals.interests[category] = (weight, now_ms)
+    elif known[1] <= now_ms:
+        totals.interests[category] = (interest_at(*known, now_ms) + weight, now_ms)
+    else:
+        # Always forward, never back: the sealed totals of another part may be years ahead of this event.
+        totals.interests[category] = (known[0] + interest_at(weight, now_ms, known[1]), known[1])
+    if len(totals.interests) > 2 * MAX_INTERESTS:
+        # Seldom and many at once: to look for the weakest at every event would let one visitor keep the writer busy.
+        strongest = nlargest(
+            MAX_INTERESTS, totals.interests, key=lambda name: (interest_at(*totals.interests[name], totals.updated_ms), name)
+        )
+        kept = set(strongest)
+        totals.interests = {name: found for name, found in totals.interests.items() if name in kept}
 
 
 def _seen(totals: Totals, c: Contribution, product_id: str) -> None:
     totals.recent.pop(product_id, None)
-    totals.recent[product_id] = c.order
+    totals.recent[product_id] = by_order(c)
     if len(totals.recent) > MAX_RECENT:
         del totals.recent[next(iter(totals.recent))]
 
@@ -313,7 +325,7 @@ def _same(bought: Bought, product_id: str, variant_id: str | None) -> bool:
     return bought.product_id == product_id and (bought.variant_id is None or bought.variant_id == variant_id)
 
 
-_APPLY: Final[dict[int, Callable[[Totals, Contribution], None]]] = {
+_BY_KIND: Final[dict[Kind, Callable[[Totals, Contribution], None]]] = {
     Kind.VIEW: _view,
     Kind.CLICK: _view,
     Kind.LIST: _list,
@@ -328,6 +340,8 @@ _APPLY: Final[dict[int, Callable[[Totals, Contribution], None]]] = {
     Kind.BANNER_DISMISS: _banner,
     Kind.IDENTIFY: _identify,
 }
+_APPLY: Final = [_BY_KIND.get(kind) for kind in sorted(Kind)]
+"""By number of the kind."""
 
 
 def merge(bases: list[Totals]) -> Totals:

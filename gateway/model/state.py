@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from gateway.model.contributions import Contribution, Kind, Position, contribution_of
+from gateway.model.contributions import Contribution, Kind, Position, by_order, contribution_of
 from gateway.model.events import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
 from gateway.model.fold import CONSENT_GRACE_MS, Totals, fold
 
@@ -264,7 +264,7 @@ def _sealed(visitor_id: str, part: Part) -> Part:
     surplus = len(held) - MAX_CONTRIBUTIONS
     if surplus <= 0 and all(c.event_time_ms >= horizon_ms for c in held.values()):
         return part
-    history = sorted(held.values(), key=lambda c: c.order)
+    history = sorted(held.values(), key=by_order)
     count = sum(1 for index, c in enumerate(history) if index < surplus or c.event_time_ms < horizon_ms)
     old = history[:count]
     base = part.base.copy() if part.base else Totals()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.model.contributions import Contribution
+from gateway.model.contributions import Contribution, by_order
 from gateway.model.events import format_time_ms
 from gateway.model.fold import EXACT, Totals, fold, interest_at, merge
 from gateway.model.state import State
@@ -39,13 +39,16 @@ def sealed_of(state: State) -> Totals:
 
 def history_of(state: State) -> list[tuple[str, Contribution]]:
     """What is not sealed, each with its part: every message once across parts, in order."""
+    if len(state.parts) == 1:
+        ((visitor_id, part),) = state.parts.items()
+        return [(visitor_id, contribution) for contribution in sorted(part.contributions.values(), key=by_order)]
     chosen: dict[str, tuple[str, Contribution]] = {}
     for visitor_id, part in state.parts.items():
         for contribution in part.contributions.values():
             other = chosen.get(contribution.message_id)
             if other is None or contribution.beats(other[1]):
                 chosen[contribution.message_id] = (visitor_id, contribution)
-    return sorted(chosen.values(), key=lambda pair: pair[1].order)
+    return sorted(chosen.values(), key=lambda pair: by_order(pair[1]))
 
 
 def view(state: State) -> Context:
@@ -90,7 +93,7 @@ def _stable_id(state: State) -> str:
     """The visitor id with the earliest event: it keeps its place when an anonymous visitor becomes a known one."""
     firsts = []
     for visitor_id, part in state.parts.items():
-        first = part.base.first if part.base and part.base.first else min((c.order for c in part.contributions.values()), default=None)
+        first = part.base.first if part.base and part.base.first else min(map(by_order, part.contributions.values()), default=None)
         if first is not None:
             firsts.append((first, visitor_id))
     return min(firsts)[1] if firsts else state.visitor_id
