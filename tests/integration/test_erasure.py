@@ -68,9 +68,14 @@ async def test_a_replay_of_the_whole_log_brings_no_erased_visitor_back(site: Sit
         group.create_task(watch(site, [user_id for user_id, _ in shoppers[1:ERASED]], seen, stop))
         await asyncio.to_thread(replay_the_log, stack, tmp_path / "checkpoint")
         for user_id, _ in shoppers:
-            await site.context_when(user_id, lambda context, wanted=before[user_id]: context == wanted)  # type: ignore[misc]
+            await site.context_when(user_id, lambda context, wanted=before[user_id]: told(context) == told(wanted))  # type: ignore[misc]
         stop.set()
     assert seen == []
+
+
+def told(context: dict[str, Any]) -> dict[str, Any]:
+    """A context without its positions: those of an anonymous id that is nobody's again went with it."""
+    return {name: value for name, value in context.items() if name != "positions"}
 
 
 async def watch(site: Site, erased: list[str], seen: list[str], stop: asyncio.Event) -> None:
