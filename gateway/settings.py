@@ -92,7 +92,7 @@ def load_settings() -> Settings:
         # Its text names the field, never the value.
         named = re.search(r'field "(\w+)"', str(problem))
         name = named[1].upper() if named else "?"
-        raise InvalidSettings(f"settings that cannot be used:\n  GATEWAY_{name}: a list is JSON, such as [\"one\", \"two\"]") from None
+        raise InvalidSettings(f'settings that cannot be used:\n  GATEWAY_{name}: a list is JSON, such as ["one", "two"]') from None
 
 
 def describe_settings() -> str:

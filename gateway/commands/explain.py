@@ -1,15 +1,15 @@
 """`gateway explain`: why a visitor sees what is seen, printed to be read.
 
-    homepage-hero for 12345: interest-deals
-      "Exclusive deals on smartphones and accessories!"
-      TARGETING_MATCH, ruleset 3, context 17, decided at 2026-01-31T12:00:00.000Z
+homepage-hero for 12345: interest-deals
+  "Exclusive deals on smartphones and accessories!"
+  TARGETING_MATCH, ruleset 3, context 17, decided at 2026-01-31T12:00:00.000Z
 
-    campaigns, strongest first
-      - cart-abundance   CONDITION_FALSE   `size(cart) >= 3` is false; cart = [] (0 items)
-      * interest-deals   MATCHED           `interested_category != ""` is true; interested_category = "smartphones"
+campaigns, strongest first
+  - cart-abundance   CONDITION_FALSE   `size(cart) >= 3` is false; cart = [] (0 items)
+  * interest-deals   MATCHED           `interested_category != ""` is true; interested_category = "smartphones"
 
-    evidence
-      interested_category  user_actions/1@41  2026-01-31T11:59:58.120Z  b7c1…
+evidence
+  interested_category  user_actions/1@41  2026-01-31T11:59:58.120Z  b7c1…
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ def text_of(found: Mapping[str, Any], user: str | None) -> str:
         *(f"  ! {note}" for note in found["notes"]),
         "",
         "campaigns, strongest first" if found["steps"] else "no campaign was considered",
-        *_table(
-            [("* " if s["outcome"] in _SHOWING else "- ") + s["campaignId"], s["outcome"], s["detail"]] for s in found["steps"]
-        ),
+        *_table([("* " if s["outcome"] in _SHOWING else "- ") + s["campaignId"], s["outcome"], s["detail"]] for s in found["steps"]),
         "",
         "evidence" if found["evidence"] else "no evidence: no event of this visitor was looked at",
         *_table(

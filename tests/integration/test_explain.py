@@ -319,7 +319,7 @@ async def test_the_export_holds_everything(site: Site) -> None:
     anonymous_id, anonymous = await site.visit()
     visitor_id, visitor = site.known("export")
     await anonymous.track(event("PRODUCTS_SEARCHED", search="usb-c"))
-    join = "mutation($u: ID, $a: ID, $m: ID!) { identify(userId: $u, anonymousId: $a, traits: {plan: \"gold\"}, messageId: $m) { cursor } }"
+    join = 'mutation($u: ID, $a: ID, $m: ID!) { identify(userId: $u, anonymousId: $a, traits: {plan: "gold"}, messageId: $m) { cursor } }'
     cursor = (await site.secret.run(join, u=visitor_id, a=anonymous_id, m=uuid.uuid4().hex))["identify"]["cursor"]
     await site.secret.banner(user_id=anonymous_id, after=cursor)
     cursor = (await site.secret.track(product_added("p1", "tv", userId=visitor_id)))["cursor"]
