@@ -19,7 +19,7 @@ from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Throttled
 from gateway.model.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
 from gateway.model.decide import Decision, Inputs, decide, unavailable
-from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
+from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.preview import decide_preview
 from gateway.model.ruleset import Ruleset
 from gateway.rules.service import RulesetService
@@ -212,16 +212,8 @@ class BannerService:
         """`now_ms`: when it was decided, to the millisecond, so that it can be explained by its id."""
         now_ms = self._now_ms() if now_ms is None else now_ms
         cursor = cursor_of_context(found.context, now_ms).encode()
-        token = DecisionToken(
-            placement=decision.placement,
-            campaign_id=decision.campaign_id,
-            variant=decision.variant,
-            ruleset_version=decision.ruleset_version,
-            banner_id=decision.banner.banner_id if decision.banner else "",
-            cursor=cursor,
-            decided_at_ms=now_ms,
-            visitor_hash=visitor_hash(self._key, request.visitor_id),
-            preview=preview or request.preview is not None,
+        token = token_of(
+            decision, cursor, now_ms, visitor_hash(self._key, request.visitor_id), preview=preview or request.preview is not None
         )
         return Given(sign(self._key, token), decision, cursor, fresh, now_ms)
 

@@ -16,7 +16,7 @@ from gateway.clock import NowMs
 from gateway.errors import BadUserInput, NotFound, Unavailable
 from gateway.model.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
 from gateway.model.decide import Inputs, unavailable
-from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
+from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.evidence import Item, evidence_of
 from gateway.model.explain import Step, Story, explain
 from gateway.model.past import Keep, before_joining, covered_by, doubts, had_joined, received_by, restricted, unreachable
@@ -178,16 +178,7 @@ class ExplainService:
     def _explained(self, told: _Told, request: BannerRequest, decided_at_ms: int, notes: list[str]) -> Explained:
         decision = told.story.decision
         cursor = cursor_of_context(told.context, decided_at_ms).encode()
-        token = DecisionToken(
-            placement=decision.placement,
-            campaign_id=decision.campaign_id,
-            variant=decision.variant,
-            ruleset_version=decision.ruleset_version,
-            banner_id=decision.banner.banner_id if decision.banner else "",
-            cursor=cursor,
-            decided_at_ms=decided_at_ms,
-            visitor_hash=visitor_hash(self._key, request.visitor_id),
-        )
+        token = token_of(decision, cursor, decided_at_ms, visitor_hash(self._key, request.visitor_id))
         given = Given(sign(self._key, token), decision, cursor, True, decided_at_ms)
         evidence = [] if told.state is None else evidence_of(told.state, told.story.fields, told.story.campaign_ids)
         return Explained(given, told.context or {}, told.story.steps, evidence, notes)

@@ -16,6 +16,8 @@ from typing import Final
 
 import msgpack
 
+from gateway.model.decide import Decision
+
 _MAC_BYTES: Final = 12
 _FORM: Final = 1
 MAX_CHARACTERS: Final = 2048
@@ -39,6 +41,21 @@ class DecisionToken:
     visitor_hash: bytes
     preview: bool = False
     """Given for a preview: its BANNER_* events are rejected."""
+
+
+def token_of(decision: Decision, cursor: str, decided_at_ms: int, visitor: bytes, *, preview: bool = False) -> DecisionToken:
+    """What the id of a decision says; `visitor` is its `visitor_hash`."""
+    return DecisionToken(
+        placement=decision.placement,
+        campaign_id=decision.campaign_id,
+        variant=decision.variant,
+        ruleset_version=decision.ruleset_version,
+        banner_id=decision.banner.banner_id if decision.banner else "",
+        cursor=cursor,
+        decided_at_ms=decided_at_ms,
+        visitor_hash=visitor,
+        preview=preview,
+    )
 
 
 def visitor_hash(key: bytes, visitor_id: str | None) -> bytes:
