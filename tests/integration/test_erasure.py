@@ -17,8 +17,8 @@ from tests.stack_site import Site
 
 pytestmark = pytest.mark.integration
 
-VISITORS = 12
-ERASED = 6
+VISITORS = 70
+ERASED = 50
 DELETE = "mutation($id: ID!, $message: ID!) { deleteUser(userId: $id, messageId: $message) { cursor results { status } } }"
 IDENTIFY = """mutation($id: ID!, $anonymous: ID!, $message: ID!) {
   identify(userId: $id, anonymousId: $anonymous, messageId: $message) { cursor } }"""
