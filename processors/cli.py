@@ -34,11 +34,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="processors", description="Stream processors: from events in Kafka to contexts in Redis.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_context_stream(commands)
-    commands.add_parser(
+    writer = commands.add_parser(
         "context-writer",
         help="context_updates in Kafka to contexts in Redis",
         description="Write contexts from context_updates to Redis. Settings come from the environment: see 'gateway settings'.",
+        epilog="example: processors context-writer --metrics-port 9100",
     )
+    writer.add_argument("--metrics-port", type=int, default=0, help="serve /metrics on 127.0.0.1 at this port; 0: do not (default)")
     return parser
 
 

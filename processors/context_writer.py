@@ -21,6 +21,7 @@ from typing import Any, Final
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
+from prometheus_client import start_http_server
 
 from gateway.clock import system_now_ms
 from gateway.model.contributions import Position
@@ -236,8 +237,8 @@ def _is_of(record: ConsumerRecord, update: Update) -> bool:
         return False
 
 
-async def _run(settings: Settings) -> int:
-    process = ContextWriterProcess(settings, Metrics())
+async def _run(settings: Settings, metrics: Metrics) -> int:
+    process = ContextWriterProcess(settings, metrics)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, process.stop)
@@ -253,7 +254,7 @@ async def _run(settings: Settings) -> int:
     return 0
 
 
-def main(_arguments: argparse.Namespace) -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Run the context writer until SIGTERM; gives the exit code."""
     try:
         settings = load_settings()
@@ -261,4 +262,11 @@ def main(_arguments: argparse.Namespace) -> int:
         print(f"processors: {problem}", file=sys.stderr)
         return 2
     configure_logging(settings.log_level)
-    return asyncio.run(_run(settings))
+    metrics = Metrics()
+    if arguments.metrics_port:
+        try:
+            start_http_server(arguments.metrics_port, addr="127.0.0.1", registry=metrics.registry)
+        except OSError as problem:
+            print(f"processors: --metrics-port {arguments.metrics_port}: {problem.strerror}; choose another", file=sys.stderr)
+            return 2
+    return asyncio.run(_run(settings, metrics))

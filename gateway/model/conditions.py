@@ -37,9 +37,6 @@ CHUNK: Final = 64
 PAGE_FIELDS: Final = ("url", "title", "referrer", "locale", "type", "product_id", "category", "currency")
 
 _ENV: Final = cel.NewEnv(variables=VARIABLES)
-_GROUP_CHARACTERS: Final = 50_000
-"""CEL takes expressions of up to 100 000 characters."""
-_WRAPPING_CHARACTERS: Final = 8
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
 
 
@@ -95,7 +92,7 @@ class ConditionSet:
 
 
 def _compile_all(conditions: Sequence[Condition]) -> Any:
-    """One list expression, or None where a condition is at the limit of depth and only alone not beyond it."""
+    """One list expression, or None where they are too deep or too long together: then each is evaluated singly."""
     try:
         return _compile("[" + ",\n".join(f"dyn({condition.text}\n)" for condition in conditions) + "]")
     except InvalidCondition:
