@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,16 +22,18 @@ def under_spark_submit() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
-def start_spark(*, name: str, master: str | None, driver_memory: str, connector_jars: Sequence[Path]) -> SparkSession:
+def start_spark(
+    *, name: str, master: str | None, driver_memory: str, connector_jars: Sequence[Path], settings: Mapping[str, _Value] | None = None
+) -> SparkSession:
     """Start a quiet Spark session in UTC, without the web UI. Blocks for some seconds.
 
     `master` None leaves the choice to `spark-submit`. The JVM is a child of this process and ends with it, also when
-    this process is killed. Raises SparkCannotStart.
+    this process is killed. `settings` come on top of those of streams. Raises SparkCannotStart.
     """
     missing = [str(jar) for jar in connector_jars if not jar.is_file()]
     if missing:
         raise SparkCannotStart(f"connector jars that are not there: {', '.join(missing)}")
-    builder = SparkSession.builder.appName(name).config(map=_settings())
+    builder = SparkSession.builder.appName(name).config(map={**_settings(), **(settings or {})})
     if master is not None:
         builder = builder.master(master)
     if not under_spark_submit():

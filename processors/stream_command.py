@@ -7,6 +7,7 @@ import logging
 
 from pyspark.sql import SparkSession
 
+from processors.batch import end_spark
 from processors.cli import DEFAULT_MASTER
 from processors.context_stream import KafkaSink, KafkaSource, Trigger, run_context_stream
 from processors.spark_session import SparkCannotStart, start_spark, under_spark_submit
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             return _run_query(spark, arguments, trigger, stop)
         finally:
-            _end(spark)
+            end_spark(spark)
 
 
 def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trigger, stop: StopSignal) -> int:
@@ -63,12 +64,3 @@ def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trig
             return 1
     _LOG.info("context stream stopped" if stop.is_set() else "context stream finished")
     return 0
-
-
-def _end(spark: SparkSession) -> None:
-    try:
-        # A query that still runs is interrupted, and each of its tasks would log that as an error.
-        spark.sparkContext.setLogLevel("OFF")
-        spark.stop()
-    except JVM_ERRORS:
-        _LOG.info("the JVM had ended before")
