@@ -13,6 +13,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
+from gateway.api.documents import check_documents
+from gateway.api.manifest import InvalidManifest, read_manifests
+from gateway.api.schema import build_schema
 from gateway.app import Gateway
 from gateway.model.ruleset import InvalidRuleset, Ruleset
 from gateway.model.ruleset_yaml import load_ruleset
@@ -40,9 +43,20 @@ def read_ruleset(path: Path) -> Ruleset:
         raise CannotStart("\n".join(one.text(str(path)) for one in problem.problems)) from problem
 
 
+def _check_manifests(settings: Settings) -> None:
+    """Raise `CannotStart` when a trusted document, or the file it is in, is no good."""
+    try:
+        documents = read_manifests(settings.documents_file)
+        if documents:
+            check_documents(build_schema(), documents.values(), production=settings.environment == "production")
+    except InvalidManifest as problem:
+        raise CannotStart(f"GATEWAY_DOCUMENTS_FILE:\n{problem}") from problem
+
+
 def serve(settings: Settings, host: str, port: int, workers: int) -> int:
     """Serve until stopped; gives the exit code. Raises `CannotStart`."""
     read_ruleset(settings.ruleset_file)
+    _check_manifests(settings)
     listener = _listen(host, port)
     config = uvicorn.Config(
         "gateway.server:create_app",

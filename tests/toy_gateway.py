@@ -49,6 +49,11 @@ class Board:
     closed: int = 0
     written: list[str] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    news: int = 0
+    """The number of the latest news; `publish` counts it up."""
+    heard: asyncio.Condition = field(default_factory=asyncio.Condition)
+    restarts: asyncio.Event = field(default_factory=asyncio.Event)
+    """Somebody asked for a restart."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,19 @@ class Mutation:
         info.context.board.written.append(text)
         return text
 
+    @strawberry.mutation
+    async def publish(self, info: Info) -> int:
+        board = info.context.board
+        async with board.heard:
+            board.news += 1
+            board.heard.notify_all()
+        return board.news
+
+    @strawberry.mutation
+    async def restart(self, info: Info) -> bool:
+        info.context.board.restarts.set()
+        return True
+
 
 @strawberry.type
 class Subscription:
@@ -131,6 +149,16 @@ class Subscription:
                 await board.gate.wait()
         finally:
             board.closed += 1
+
+    @strawberry.subscription
+    async def news(self, info: Info, shown: list[int] = []) -> AsyncGenerator[int, None]:  # noqa: B006 - read only
+        board = info.context.board
+        seen = max([*shown, int(info.context.info.last_event_id or 0)])
+        while True:
+            async with board.heard:
+                await board.heard.wait_for(lambda: board.news > seen)  # noqa: B023 - awaited at once
+            seen += 1
+            yield seen
 
     @strawberry.subscription
     async def fail(self, why: str, after: int = 0) -> AsyncGenerator[int, None]:

@@ -38,12 +38,17 @@ _MAX_VALIDATION_ERRORS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """The parameters of a request (GraphQL over HTTP, section 5.1), of the right types."""
+    """The parameters of a request (GraphQL over HTTP, section 5.1 and appendix A), of the right types.
 
-    query: str
+    At least one of `query` and `document_sha256` is given; `gateway.api.documents` finds the text.
+    """
+
+    query: str | None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+    document_sha256: str | None = None
+    """The hash, 64 lower-case hexadecimal digits, by which the request names its document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +146,14 @@ class Execution:
         if found is not None:
             self._cache.move_to_end(query)
             return found
-        found = self._prepare(query)
+        found = self.check(query)
         self._cache[query] = found
         if len(self._cache) > self._cache_entries:
             self._cache.popitem(last=False)
         return found
 
-    def _prepare(self, query: str) -> PreparedDocument:
+    def check(self, query: str) -> PreparedDocument:
+        """Parse, measure and validate, and leave it to the caller to keep it. Raises RequestRefused."""
         try:
             check_text(query, self._limits)
             document = parse(query)
@@ -193,6 +199,10 @@ class Execution:
             errors = source.errors or [GraphQLError("The subscription gave no stream.")]
             raise StreamFailed(errors[0], started=False)
         return ResponseStream(executor, aiter(source))
+
+    def check_variables(self, prepared: PreparedDocument, request: GraphQLRequest) -> None:
+        """Raise RequestRefused when the variables do not fit the operation."""
+        self._build(prepared, request, None)
 
     def _build(self, prepared: PreparedDocument, request: GraphQLRequest, context: object) -> Executor[Any]:
         built = self._executor_class.build(

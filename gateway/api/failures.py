@@ -30,6 +30,11 @@ class RequestRefused(Exception):
         self.errors = errors
         self.status = status
 
+    @property
+    def is_malformed(self) -> bool:
+        """Whether it was no GraphQL request at all: then the status says so, whatever the media type."""
+        return bool(self.errors[0]["extensions"]["code"] == ErrorCode.BAD_REQUEST)
+
 
 def refuse(message: str, code: ErrorCode, status: int = 400) -> RequestRefused:
     """A refusal of one sentence."""

@@ -18,7 +18,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.api.execution import GraphQLRequest
-from gateway.api.failures import ErrorEntry
+from gateway.api.failures import ErrorEntry, RequestRefused
+from gateway.api.requests import request_from_parameters
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 _MAX_REASON_BYTES: Final = 123
@@ -278,14 +279,10 @@ def _optional_object(holder: dict[str, Any], name: str) -> dict[str, Any] | None
 
 
 def _request(payload: dict[str, Any]) -> GraphQLRequest:
-    query = payload.get("query")
-    if not isinstance(query, str):
-        raise _Malformed("subscribe: payload.query must be a string")
-    name = payload.get("operationName")
-    if name is not None and not isinstance(name, str):
-        raise _Malformed("subscribe: payload.operationName must be a string")
-    variables, extensions = _optional_object(payload, "variables"), _optional_object(payload, "extensions")
-    return GraphQLRequest(query, name or None, variables, extensions)
+    try:
+        return request_from_parameters(payload)
+    except RequestRefused as refusal:
+        raise _Malformed(f"subscribe: {refusal}") from refusal
 
 
 def _send(message: dict[str, Any]) -> Send:

@@ -12,12 +12,16 @@ from urllib.parse import urlsplit
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+STREAM_TOKEN: Final = "x-graphql-event-stream-token"  # noqa: S105  # the name of a header
+"""graphql-sse, single connection mode: the token of a reserved stream."""
+
 PREFLIGHT_HEADERS: Final = (
     "authorization",
     "graphql-require-preflight",
     "apollo-require-preflight",
     "x-apollo-operation-name",
     "x-requested-with",
+    STREAM_TOKEN,
 )
 """A page can set these only after the browser has asked us by a preflight. `Accept` and `Last-Event-ID` are not among them."""
 
@@ -51,7 +55,7 @@ def proves_no_forgery(headers: Mapping[str, str]) -> bool:
 
 def cors_headers(origin: str | None, allowed: frozenset[str]) -> RawHeaders:
     """Headers for any answer: the origin echoed only when allowed, and `Vary` always."""
-    found: RawHeaders = [(b"vary", b"Origin, Accept")]
+    found: RawHeaders = [(b"vary", b"Origin, Accept, Authorization")]
     if origin is not None and origin in allowed:
         found.append((b"access-control-allow-origin", origin.encode("latin-1")))
         found.append((b"access-control-expose-headers", b"retry-after"))

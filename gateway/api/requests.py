@@ -16,6 +16,8 @@ JSON: Final = "application/json"
 RESPONSE_JSON: Final = "application/graphql-response+json"
 EVENT_STREAM: Final = "text/event-stream"
 
+_DOCUMENT_ID: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+"""A SHA256 hex document identifier (GraphQL over HTTP, appendix A); Apollo's has no prefix."""
 _TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -33,8 +35,8 @@ def request_from_body(body: bytes) -> GraphQLRequest:
     if isinstance(parameters, list):
         raise refuse("Batches are not served: send one operation a request.", ErrorCode.BAD_REQUEST)
     if not isinstance(parameters, dict):
-        raise refuse("The body must be a JSON object with the member query.", ErrorCode.BAD_REQUEST)
-    return _request(parameters)
+        raise refuse("The body must be a JSON object with the member query or documentId.", ErrorCode.BAD_REQUEST)
+    return request_from_parameters(parameters)
 
 
 def request_from_query(query_string: bytes) -> GraphQLRequest:
@@ -50,20 +52,46 @@ def request_from_query(query_string: bytes) -> GraphQLRequest:
                 parameters[name] = orjson.loads(parameters[name] or "null")
             except ValueError as error:
                 raise refuse(f"The parameter {name} is not JSON.", ErrorCode.BAD_REQUEST) from error
-    return _request(parameters)
+    return request_from_parameters(parameters)
 
 
-def _request(parameters: dict[str, Any]) -> GraphQLRequest:
-    query = parameters.get("query")
-    if not isinstance(query, str) or not query:
-        raise refuse("The parameter query must be a string that is not empty.", ErrorCode.BAD_REQUEST)
-    name = parameters.get("operationName")
-    if name is not None and not isinstance(name, str):
-        raise refuse("The parameter operationName must be a string.", ErrorCode.BAD_REQUEST)
+def request_from_parameters(parameters: dict[str, Any]) -> GraphQLRequest:
+    """Check the parameters of a request, whatever carried them. Raises RequestRefused."""
     for member in ("variables", "extensions"):
         if not isinstance(parameters.get(member), dict | None):
             raise refuse(f"The parameter {member} must be an object.", ErrorCode.BAD_REQUEST)
-    return GraphQLRequest(query, name or None, parameters.get("variables"), parameters.get("extensions"))
+    document = _document_hash(parameters)
+    query = parameters.get("query")
+    if document is not None and (query is None or query == ""):
+        query = None
+    elif not isinstance(query, str):
+        raise refuse("The parameter query must be a string, or documentId must name a document.", ErrorCode.BAD_REQUEST)
+    name = parameters.get("operationName")
+    if name is not None and not isinstance(name, str):
+        raise refuse("The parameter operationName must be a string.", ErrorCode.BAD_REQUEST)
+    return GraphQLRequest(query, name or None, parameters.get("variables"), parameters.get("extensions"), document)
+
+
+def _document_hash(parameters: dict[str, Any]) -> str | None:
+    """The hash that documentId or Apollo's `extensions.persistedQuery` names; both may be given, when they agree."""
+    found = parameters.get("documentId")
+    named = None if found is None else _sha256(found, "documentId")
+    persisted = (parameters.get("extensions") or {}).get("persistedQuery")
+    if persisted is None:
+        return named
+    if not isinstance(persisted, dict) or persisted.get("version") != 1:
+        raise refuse("extensions.persistedQuery must be an object of version 1.", ErrorCode.BAD_REQUEST)
+    apollo = _sha256(persisted.get("sha256Hash"), "extensions.persistedQuery.sha256Hash")
+    if named is not None and named != apollo:
+        raise refuse("documentId and extensions.persistedQuery name two documents.", ErrorCode.BAD_REQUEST)
+    return apollo
+
+
+def _sha256(found: object, name: str) -> str:
+    match = _DOCUMENT_ID.fullmatch(found) if isinstance(found, str) else None
+    if match is None:
+        raise refuse(f"{name} must be the SHA-256 of the document, sha256: and 64 lower-case hexadecimal digits.", ErrorCode.BAD_REQUEST)
+    return match[1]
 
 
 def negotiate(accept: str | None) -> list[str]:

@@ -1,16 +1,17 @@
-"""Server-sent events: graphql-sse, distinct connections mode (graphql-sse, PROTOCOL.md).
+"""Server-sent events: what all streams do, and graphql-sse's distinct connections mode (graphql-sse, PROTOCOL.md).
 
     `:`  at once, then `:` as heartbeat     event: next / id: … / data: {…}      event: complete
 
 `complete` means: there is nothing more to come. A stream that ends without it was cut (restart, expired credential, a
 defect of ours, a failing part), and clients open it again. A refusal that opening it again does not heal is sent as
-`next` with errors, then `complete`.
+`next` with errors, then `complete`. The single connection mode is in `single_connection`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
 from typing import Any, Final, TypeVar
@@ -39,15 +40,20 @@ HEADERS: Final = [
 _RETRIED_CODES: Final = {ErrorCode.UNAVAILABLE.value, ErrorCode.THROTTLED.value}
 
 
-def next_event(payload: Mapping[str, Any], event_id: str | None = None) -> bytes:
-    """One `next` event. JSON has no line ends outside of strings, where they are escaped: one data line is enough."""
-    head = b"event: next\n"
+def event(name: str, data: Mapping[str, Any], event_id: str | None = None) -> bytes:
+    """One event. JSON has no line ends outside of strings, where they are escaped: one data line is enough."""
+    head = b"event: " + name.encode() + b"\n"
     if event_id is not None and not any(character in event_id for character in "\r\n\0"):
         head += b"id: " + event_id.encode() + b"\n"
-    return head + b"data: " + orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS) + b"\n\n"
+    return head + b"data: " + orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS) + b"\n\n"
 
 
-class _Cut(Enum):
+def next_event(payload: Mapping[str, Any], event_id: str | None = None) -> bytes:
+    """One `next` event of a stream of its own."""
+    return event("next", payload, event_id)
+
+
+class Cut(Enum):
     """Why a stream ends before its operation does."""
 
     GONE = auto()
@@ -58,7 +64,7 @@ class _Cut(Enum):
 
 
 class _StreamCut(Exception):
-    def __init__(self, why: _Cut) -> None:
+    def __init__(self, why: Cut) -> None:
         super().__init__(why.name)
         self.why = why
 
@@ -66,29 +72,36 @@ class _StreamCut(Exception):
 Start = Callable[[], Awaitable[Reply | ResponseStream]]
 
 
-class EventStream:
+class EventStream(ABC):
     """One answer of type text/event-stream. `restart` cuts it; `run` returns when nothing of it runs any more."""
 
-    def __init__(self, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None, make_event_id: MakeEventId) -> None:
+    def __init__(self, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
         loop = asyncio.get_running_loop()
         self._heartbeat_s = heartbeat_s
         self._send_deadline_s = send_deadline_s
-        self._make_event_id = make_event_id
-        self._cut: asyncio.Future[_Cut] = loop.create_future()
-        self._expiry = None if expires_in_s is None else loop.call_later(max(0.0, expires_in_s), self._cut_by, _Cut.EXPIRED)
+        self._cut: asyncio.Future[Cut] = loop.create_future()
+        self._expiry = None if expires_in_s is None else loop.call_later(max(0.0, expires_in_s), self._cut_by, Cut.EXPIRED)
+
+    @abstractmethod
+    async def _results(self) -> bool:
+        """Send all results; whether the client may believe that there are no more."""
+
+    @abstractmethod
+    def _farewell(self, error: ErrorEntry) -> bytes:
+        """The events that tell why the stream is cut."""
 
     def restart(self) -> None:
         """The gateway goes down: end without `complete`, so that the client opens the stream elsewhere."""
-        self._cut_by(_Cut.RESTART)
+        self._cut_by(Cut.RESTART)
 
-    async def run(self, start: Start, receive: Receive, send: SendMessage, extra_headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head and a first comment at once, then start the operation and send its results."""
+    async def run(self, receive: Receive, send: SendMessage, extra_headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head and a first comment at once, then the results."""
         self._send = send
         watcher = asyncio.create_task(self._watch(receive))
         try:
             await self._guard(send({"type": "http.response.start", "status": 200, "headers": HEADERS + extra_headers}))
             await self._write(COMMENT)
-            if await self._results(start):
+            if await self._results():
                 await self._write(COMPLETE)
             await self._end()
         except _StreamCut as cut:
@@ -98,50 +111,15 @@ class EventStream:
                 self._expiry.cancel()
             await _finish(watcher)
 
-    async def _after_cut(self, why: _Cut) -> None:
-        if why in {_Cut.GONE, _Cut.SLOW}:
+    async def _after_cut(self, why: Cut) -> None:
+        if why in {Cut.GONE, Cut.SLOW}:
             return  # nobody reads
         try:
-            if why is _Cut.EXPIRED:
-                await self._write(next_event({"errors": [gateway_entry(Unauthenticated("The token has expired: get another one."))]}))
+            if why is Cut.EXPIRED:
+                await self._write(self._farewell(gateway_entry(Unauthenticated("The token has expired: get another one."))))
             await self._end()
         except _StreamCut:
             return
-
-    async def _results(self, start: Start) -> bool:
-        """Send all results; whether the client may believe that there are no more."""
-        try:
-            outcome = await self._while_beating(start)
-            if isinstance(outcome, Reply):
-                await self._write_reply(outcome)
-                return True
-            return await self._stream(outcome)
-        except RequestRefused as refusal:
-            return await self._refuse(refusal.errors, over=not _RETRIED_CODES.intersection(_codes(refusal.errors)))
-        except StreamFailed as failure:
-            cut_short = failure.retry or (failure.started and failure.code == ErrorCode.UNAUTHENTICATED)
-            return await self._refuse([failure.entry], over=not cut_short)
-        except _StreamCut:
-            raise
-        except GatewayError as error:
-            return await self._refuse([entry_of(error)], over=not isinstance(error, Unavailable | Throttled))
-        except Exception as error:  # noqa: BLE001 - a defect of ours: logged, masked, and the stream ends without complete
-            return await self._refuse([entry_of(error)], over=False)
-
-    async def _stream(self, stream: ResponseStream) -> bool:
-        try:
-            while (reply := await self._while_beating(stream.next)) is not None:
-                await self._write_reply(reply)
-            return True
-        finally:
-            await stream.aclose()
-
-    async def _refuse(self, errors: list[ErrorEntry], *, over: bool) -> bool:
-        await self._write(next_event({"errors": errors}))
-        return over
-
-    async def _write_reply(self, reply: Reply) -> None:
-        await self._write(next_event(reply.payload, self._make_event_id(reply.payload)))
 
     async def _while_beating(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do `work`, sending heartbeats meanwhile. When the stream is cut, it is cancelled and awaited.
@@ -176,18 +154,66 @@ class EventStream:
             async with asyncio.timeout(self._send_deadline_s):
                 await sending
         except TimeoutError:
-            raise _StreamCut(_Cut.SLOW) from None
+            raise _StreamCut(Cut.SLOW) from None
         except OSError:
-            raise _StreamCut(_Cut.GONE) from None
+            raise _StreamCut(Cut.GONE) from None
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._cut_by(_Cut.GONE)
+        self._cut_by(Cut.GONE)
 
-    def _cut_by(self, why: _Cut) -> None:
+    def _cut_by(self, why: Cut) -> None:
         if not self._cut.done():
             self._cut.set_result(why)
+
+
+class DistinctStream(EventStream):
+    """The stream of one operation, which `start` begins."""
+
+    def __init__(
+        self, start: Start, *, make_event_id: MakeEventId, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None
+    ) -> None:
+        super().__init__(heartbeat_s=heartbeat_s, send_deadline_s=send_deadline_s, expires_in_s=expires_in_s)
+        self._start = start
+        self._make_event_id = make_event_id
+
+    def _farewell(self, error: ErrorEntry) -> bytes:
+        return next_event({"errors": [error]})
+
+    async def _results(self) -> bool:
+        try:
+            outcome = await self._while_beating(self._start)
+            if isinstance(outcome, Reply):
+                await self._write_reply(outcome)
+                return True
+            return await self._stream(outcome)
+        except RequestRefused as refusal:
+            return await self._refuse(refusal.errors, over=not _RETRIED_CODES.intersection(_codes(refusal.errors)))
+        except StreamFailed as failure:
+            cut_short = failure.retry or (failure.started and failure.code == ErrorCode.UNAUTHENTICATED)
+            return await self._refuse([failure.entry], over=not cut_short)
+        except _StreamCut:
+            raise
+        except GatewayError as error:
+            return await self._refuse([entry_of(error)], over=not isinstance(error, Unavailable | Throttled))
+        except Exception as error:  # noqa: BLE001 - a defect of ours: logged, masked, and the stream ends without complete
+            return await self._refuse([entry_of(error)], over=False)
+
+    async def _stream(self, stream: ResponseStream) -> bool:
+        try:
+            while (reply := await self._while_beating(stream.next)) is not None:
+                await self._write_reply(reply)
+            return True
+        finally:
+            await stream.aclose()
+
+    async def _refuse(self, errors: list[ErrorEntry], *, over: bool) -> bool:
+        await self._write(next_event({"errors": errors}))
+        return over
+
+    async def _write_reply(self, reply: Reply) -> None:
+        await self._write(next_event(reply.payload, self._make_event_id(reply.payload)))
 
 
 def _codes(errors: list[ErrorEntry]) -> set[str]:

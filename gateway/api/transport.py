@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from gateway.api.caching import PublicFields
+from gateway.api.documents import Documents
 from gateway.api.execution import Execution
 from gateway.api.limits import DocumentLimits
 from gateway.api.origins import check_origin_setting
@@ -54,7 +57,7 @@ def no_event_id(_payload: Mapping[str, Any]) -> str | None:
 
 
 def nobody_is_trusted(_credential: Credential) -> bool:
-    """The default of `is_trusted`."""
+    """The default of `is_trusted` and `is_public`."""
     return False
 
 
@@ -69,6 +72,12 @@ class TransportSettings:
     limits: DocumentLimits = field(default_factory=DocumentLimits)
     document_cache_entries: int = 1024
     """Parsed and validated documents that are kept; the least recently used goes first."""
+    manifest: Mapping[str, str] = field(default_factory=dict)
+    """Trusted documents by id."""
+    only_manifest: bool = False
+    """Other documents are refused."""
+    remembered_documents: int = 1024
+    """Documents that clients registered by their hash; the least recently used goes first."""
     max_body_bytes: int = 256 * 1024
     max_trusted_body_bytes: int = 256 * 1024
     """… of a caller whom `is_trusted` lets send more; the body's length must be announced."""
@@ -93,6 +102,15 @@ class TransportSettings:
     heartbeat_s: float = 12.0
     """SSE: a comment at least this often, so that proxies keep the stream open."""
     make_event_id: MakeEventId = no_event_id
+    reservation_s: float = 10.0
+    """SSE, single connection mode: a reserved stream must be opened within."""
+    same_caller: Callable[[Credential, Credential], bool] = operator.eq
+    """Whether two credentials are of the same caller: a reserved stream serves nobody else."""
+    is_public: Callable[[Credential], bool] = nobody_is_trusted
+    """Whether what this caller sees of `public_fields` everybody may see."""
+    public_fields: PublicFields = field(default_factory=dict)
+    public_cache_s: int = 60
+    """Shared caches may keep a public answer to a GET of a persisted document so long; 0: not at all."""
 
     def __post_init__(self) -> None:
         for origin in self.allowed_origins:
@@ -104,6 +122,7 @@ class Service:
     """What every transport needs to serve operations."""
 
     execution: Execution
+    documents: Documents
     settings: TransportSettings
     authenticate: Authenticate
     make_context: MakeContext

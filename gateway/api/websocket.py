@@ -157,7 +157,7 @@ class WebSocketSession:
 
     async def _run_operation(self, key: int, request: GraphQLRequest) -> None:
         try:
-            prepared = self._execution.prepare(request.query)
+            prepared = self._service.documents.prepare(request)
             kind = prepared.operation_type(request.operation_name)
             context = self._service.make_context(self._request_info(request))
             if kind is not OperationType.SUBSCRIPTION:

@@ -1,0 +1,159 @@
+"""The manifest: a JSON file of trusted documents, each under its id.
+
+    {"documents": {"sha256:<hash of the text>": "query …"}, "operations": {"<operation name>": "sha256:…"}}
+
+`operations` is for those who build clients; the gateway reads `documents` alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from graphql import DocumentNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLError, OperationDefinitionNode, Visitor, parse, visit
+
+_SUFFIX: Final = ".graphql"
+
+
+class InvalidManifest(Exception):
+    """Documents or a manifest that cannot be used; `problems` names each with its place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+def document_id(text: str) -> str:
+    """The id of a document: `sha256:` and the hash of its text in UTF-8, in lower-case hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_manifests(paths: Iterable[Path]) -> dict[str, str]:
+    """All documents of some manifests, by id. Raises InvalidManifest; the schema is not looked at."""
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    for path in paths:
+        try:
+            documents = _documents(orjson.loads(path.read_bytes()))
+        except (OSError, ValueError) as problem:
+            problems.append(f"{path}: {problem}")
+            continue
+        for named, text in documents.items():
+            if not isinstance(text, str) or named != document_id(text):
+                problems.append(f"{path}: {named} is not the id of its document; make the file by `gateway documents build`")
+            else:
+                found[named] = text
+    if problems:
+        raise InvalidManifest(problems)
+    return found
+
+
+def _documents(manifest: Any) -> dict[str, Any]:
+    documents = manifest.get("documents") if isinstance(manifest, Mapping) else None
+    if not isinstance(documents, dict):
+        raise ValueError('a manifest is a JSON object {"documents": {"sha256:…": "query …"}}')
+    return documents
+
+
+def write_manifest(documents: Iterable[str]) -> bytes:
+    """The manifest of some documents, in the order of their ids so that equal sources give equal files."""
+    by_id = {document_id(text): text for text in documents}
+    names = {name: named for named, text in by_id.items() for name in _operation_names(parse(text))}
+    manifest = {"documents": dict(sorted(by_id.items())), "operations": dict(sorted(names.items()))}
+    return orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def documents_of(sources: Iterable[Path]) -> list[str]:
+    """The documents of .graphql files and of those in folders: a file with operations is one document.
+
+    Fragments it spreads may stand in another file; their text is appended. Raises InvalidManifest.
+    """
+    files: dict[Path, tuple[str, DocumentNode]] = {}
+    problems: list[str] = []
+    for path in _files(sources, problems):
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+            files[path] = (text, parse(text))
+        except GraphQLError as problem:
+            at = problem.locations[0] if problem.locations else None
+            problems.append(f"{path}:{at.line}:{at.column}: {problem.message}" if at else f"{path}: {problem.message}")
+        except (OSError, UnicodeDecodeError) as problem:
+            problems.append(f"{path}: {problem}")
+    fragments = _fragments(files, problems)
+    found = [_complete(path, text, tree, fragments, problems) for path, (text, tree) in files.items() if _has_operation(tree)]
+    if not problems and not found:
+        problems.append("no operation was found: name files that end in .graphql, or folders with some")
+    if problems:
+        raise InvalidManifest(problems)
+    return found
+
+
+def _files(sources: Iterable[Path], problems: list[str]) -> list[Path]:
+    found: dict[Path, None] = {}
+    for source in sources:
+        if source.is_dir():
+            found.update(dict.fromkeys(sorted(source.rglob(f"*{_SUFFIX}"))))
+        elif source.is_file():
+            found[source] = None
+        else:
+            problems.append(f"{source}: there is no such file or folder")
+    return list(found)
+
+
+def _fragments(files: Mapping[Path, tuple[str, DocumentNode]], problems: list[str]) -> dict[str, tuple[str, DocumentNode]]:
+    """Fragments that other files may spread, with their own text."""
+    found: dict[str, tuple[str, DocumentNode]] = {}
+    for path, (text, tree) in files.items():
+        for node in tree.definitions:
+            if not isinstance(node, FragmentDefinitionNode) or node.loc is None:
+                continue
+            name = node.name.value
+            own = text[node.loc.start : node.loc.end]
+            if name in found and found[name][0] != own:
+                problems.append(f"{path}: another file has a fragment {name} that differs; give one of them another name")
+            found[name] = (own, DocumentNode(definitions=(node,)))
+    return found
+
+
+def _complete(path: Path, text: str, tree: DocumentNode, fragments: Mapping[str, tuple[str, DocumentNode]], problems: list[str]) -> str:
+    """The text with the fragments that it spreads and does not have."""
+    has = {node.name.value for node in tree.definitions if isinstance(node, FragmentDefinitionNode)}
+    wanted = _spreads(tree)
+    while wanted:
+        name = wanted.pop(0)
+        if name in has:
+            continue
+        has.add(name)
+        if name not in fragments:
+            problems.append(f"{path}: no file has the fragment {name}")
+            continue
+        own, fragment = fragments[name]
+        text += "\n\n" + own
+        wanted += _spreads(fragment)
+    return text
+
+
+class _Spreads(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def enter_fragment_spread(self, node: FragmentSpreadNode, *_: object) -> None:
+        self.names.append(node.name.value)
+
+
+def _spreads(tree: DocumentNode) -> list[str]:
+    visitor = _Spreads()
+    visit(tree, visitor)
+    return visitor.names
+
+
+def _has_operation(tree: DocumentNode) -> bool:
+    return any(isinstance(node, OperationDefinitionNode) for node in tree.definitions)
+
+
+def _operation_names(tree: DocumentNode) -> list[str]:
+    return [node.name.value for node in tree.definitions if isinstance(node, OperationDefinitionNode) and node.name]
