@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from gateway.telemetry import Metrics
 REQUEST_TIMEOUT_MS: Final = 10_000
 RESTART_SECONDS: Final = 0.5
 CLOSE_SECONDS: Final = 3.0
+ABANDON_SECONDS: Final = 60.0
+"""So long after its failure a producer may still bring its events through (a broker thaws); then nobody waits for them."""
 MAX_REQUEST_BYTES: Final = 1_048_576
 
 log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class EventPublisher:
         self._ready = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._sends: set[asyncio.Task[Outcome]] = set()
+        self._sends: dict[asyncio.Task[Outcome], AIOKafkaProducer] = {}
 
     @property
     def is_ready(self) -> bool:
@@ -100,8 +102,10 @@ class EventPublisher:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await _close(producer)
-        for task in tuple(self._closing):
-            await task
+        if self._closing:
+            _, late = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
 
     async def wait_ready(self, timeout_seconds: float) -> bool:
         """Wait for a connected producer."""
@@ -110,27 +114,37 @@ class EventPublisher:
                 await self._ready.wait()
         return self.is_ready
 
-    async def publish(self, records: Sequence[OutgoingRecord], deadline_ms: int) -> list[Outcome]:
-        """One outcome for each record, in order, within `deadline_ms`. Raises `LogUnavailable` when nothing was handed over."""
+    async def publish(self, records: Sequence[OutgoingRecord], deadline_ms: int, ended: Callable[[], None] = lambda: None) -> list[Outcome]:
+        """One outcome for each record, in order, within `deadline_ms`. Raises `LogUnavailable` when nothing was handed over.
+
+        `ended` is called when nothing of the records is on its way any more: at once, or long after the deadline.
+        """
         producer = self._producer
-        if producer is None:
-            raise LogUnavailable("the event log cannot be reached; nothing was written")
-        if not records:
+        if producer is None or not records:
+            ended()
+            if producer is None:
+                raise LogUnavailable("the event log cannot be reached; nothing was written")
             return []
         started = time.monotonic()
         self._metrics.in_flight.inc(len(records))
         # The sends go on after the deadline and after a caller that hung up: only their answers are no longer waited for.
         sends = [asyncio.create_task(self._send(producer, record)) for record in records]
+        left = len(sends)
+
+        def sent(send: asyncio.Task[Outcome]) -> None:
+            nonlocal left
+            left -= 1
+            del self._sends[send]
+            self._metrics.in_flight.dec()
+            if not left:
+                ended()
+
         for send in sends:
-            self._sends.add(send)
-            send.add_done_callback(self._sent)
+            self._sends[send] = producer
+            send.add_done_callback(sent)
         await asyncio.wait(sends, timeout=deadline_ms / 1000)
         self._metrics.publish_seconds.observe(time.monotonic() - started)
-        return [send.result() if send.done() else Unknown() for send in sends]
-
-    def _sent(self, send: asyncio.Task[Outcome]) -> None:
-        self._sends.discard(send)
-        self._metrics.in_flight.dec()
+        return [send.result() if send.done() and not send.cancelled() else Unknown() for send in sends]
 
     async def _send(self, producer: AIOKafkaProducer, record: OutgoingRecord) -> Outcome:
         try:
@@ -147,7 +161,7 @@ class EventPublisher:
             self._suspect(producer, error)
             return Unknown()
         try:
-            metadata: Any = await future
+            metadata: Any = await asyncio.shield(future)
         except (MessageSizeTooLargeError, RecordTooLargeError):
             return Refused("TOO_LARGE", "the event is larger than the event log takes")
         except Exception as error:  # noqa: BLE001  # see above
@@ -161,10 +175,18 @@ class EventPublisher:
             log.warning("the Kafka producer failed (%s); making a new one", type(error).__name__)
             self._producer = None
             self._ready.clear()
-            closing = asyncio.create_task(_close(producer))
+            closing = asyncio.create_task(self._retire(producer))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
             self._failed.set()
+
+    async def _retire(self, producer: AIOKafkaProducer) -> None:
+        await _close(producer)
+        sends = [send for send, through in self._sends.items() if through is producer]
+        if sends:
+            _, lost = await asyncio.wait(sends, timeout=ABANDON_SECONDS)
+            for send in lost:
+                send.cancel()
 
     async def _supervise(self) -> None:
         first = True
