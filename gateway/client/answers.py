@@ -1,0 +1,195 @@
+"""What the gateway answers, as frozen values. Enums may grow: a value that is not known is read as the most general one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class DecisionReason(StrEnum):
+    """Why this banner. What is not known here is DEFAULT."""
+
+    TARGETING_MATCH = "TARGETING_MATCH"
+    SPLIT = "SPLIT"
+    DEFAULT = "DEFAULT"
+    HOLDOUT = "HOLDOUT"
+    NO_CONSENT = "NO_CONSENT"
+    PREVIEW = "PREVIEW"
+    UNKNOWN_PLACEMENT = "UNKNOWN_PLACEMENT"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class EventStatus(StrEnum):
+    """What became of an event. What is not known here is UNKNOWN: sending it again is safe."""
+
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Size in CSS pixels, where known."""
+
+    url: str
+    alt: str
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A related product of a banner; the shop knows the rest of it by its id."""
+
+    product_id: str
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """What a banner says, as plain text. `id` is equal for equal content."""
+
+    id: str
+    headline: str
+    body: str | None = None
+    link_url: str | None = None
+    cta_label: str | None = None
+    image: Image | None = None
+    locale: str | None = None
+    products: tuple[Product, ...] = ()
+    data: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The banner for a placement. Without a banner the page keeps its own content, and still names the decision.
+
+    `is_personal`: made for a visitor (or a preview), so it belongs into pages of that visitor alone. `valid_until`: when it
+    may change without an event; `cursor`: how much of the log it has seen; `fresh` False: `after` was not covered in time.
+    """
+
+    id: str
+    placement: str
+    banner: Banner | None
+    reason: DecisionReason
+    campaign_id: str | None
+    variant: str | None
+    ruleset_version: int
+    context_version: int
+    cursor: str
+    fresh: bool
+    decided_at: datetime
+    valid_until: datetime | None
+    is_personal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartedVisit:
+    """A visitor's token. Times are the gateway's."""
+
+    anonymous_id: str
+    token: str = field(repr=False)
+    expires_at: datetime
+    server_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventError:
+    """Why an event was rejected; `field` is a path in the event."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    """The answer to one event."""
+
+    message_id: str
+    status: EventStatus
+    error: EventError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackResult:
+    """The answers to a batch. `decisions` are those of the placements that were asked for, after these events."""
+
+    results: tuple[EventResult, ...]
+    cursor: str | None
+    server_time: datetime
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def all_accepted(self) -> bool:
+        """Whether the event log has every event."""
+        return all(result.status is EventStatus.ACCEPTED for result in self.results)
+
+    @property
+    def to_send_again(self) -> frozenset[str]:
+        """Message ids of which nobody knows whether they arrived: send these events again, unchanged."""
+        return frozenset(result.message_id for result in self.results if result.status is EventStatus.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An exact amount."""
+
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """A category and how much it interests the visitor."""
+
+    category: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class CartItem:
+    """A line of the cart; `price` is of one piece."""
+
+    product_id: str
+    variant_id: str | None
+    category: str | None
+    quantity: int
+    price: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """What the visitor bought, refunds taken off."""
+
+    count: int
+    totals: tuple[Money, ...]
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """None: never asked."""
+
+    personalization: bool | None
+    measurement: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserContext:
+    """What is known of a visitor now. `traits` only with a secret key."""
+
+    user_id: str
+    interested_category: str | None
+    interests: tuple[Interest, ...]
+    cart: tuple[CartItem, ...]
+    recent_products: tuple[str, ...]
+    purchases: Purchases
+    consent: Consent
+    updated_at: datetime | None
+    version: int
+    cursor: str
+    traits: Mapping[str, object]
