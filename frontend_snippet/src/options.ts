@@ -1,0 +1,43 @@
+/** Options: what `configure` was given, else the page's `<meta name="live-banner">`; and messages about mistakes in them. */
+import type { Options, Page } from "./types.ts";
+
+declare const __DOCS__: string;
+
+export const given: Options = {};
+const told = new Set<unknown>();
+
+/** Say what is wrong, once, with the place in the docs. */
+export function complain(problem: unknown, anchor = "options"): void {
+  if (!told.has(problem)) console.error(`live-banner: ${problem}. See ${__DOCS__}#${anchor}`);
+  told.add(problem);
+}
+
+const meta = (): HTMLMetaElement | null => document.querySelector("meta[name=live-banner]");
+
+/** An option; from the page it is a text. */
+export const option = (name: Exclude<keyof Options, "token" | "page">): string | undefined => given[name] ?? fromPage(name);
+
+/** What the page's tag says. */
+export const fromPage = (name: string): string | undefined => meta()?.dataset[name];
+
+export const endpoint = (): string => given.endpoint || meta()?.content || "/graphql";
+
+/** Take over options; a mistake is named and left out. */
+export function setOptions(options: Options): void {
+  for (const name in options)
+    if ("endpoint,key,token,page,consent,transport,preview".includes(name)) given[name as "key"] = options[name as "key"]!;
+    else complain("No option " + name);
+}
+
+const cut = (text: string, length: number): string | undefined => text.slice(0, length) || undefined;
+
+/** The page as a PageInput. */
+export function currentPage(): Page {
+  let own = given.page;
+  try {
+    own ||= JSON.parse(fromPage("page") || "{}") as Page;
+  } catch (problem) {
+    complain("data-page: " + problem);
+  }
+  return { url: cut(location.href, 2048), title: cut(document.title, 512), referrer: cut(document.referrer, 2048), locale: cut(document.documentElement.lang, 35), ...own } as Page;
+}

@@ -1,0 +1,132 @@
+/** The queue of events: first in, first out, kept in storage until the gateway has answered for each. */
+import { run } from "./http.ts";
+import { complain, currentPage } from "./options.ts";
+import { backoffMs, BATCH, batchOf, bounded, isRetried, settle } from "./queue.ts";
+import type { Item, Refusal, Result } from "./queue.ts";
+import { credential, isGranted, learn, locked, newId, now, PREFIX, refuse, setCookie, stamp, storage, store, timeText, tokenAtHand } from "./visitor.ts";
+
+interface Answer {
+  results: Result[];
+  cursor: string | null;
+  serverTime: string;
+}
+
+const CURSOR_SECONDS = 60;
+/** Of UTF-16: at most 60,000 bytes of UTF-8, and a browser lets 64 KiB outlive their page. */
+const KEPT_ALIVE = 20_000;
+const QUEUES = "q.";
+const OWN = QUEUES + newId();
+
+let items: Item[] = [];
+let underWay: Item[] = [];
+let limit = BATCH;
+let failures = 0;
+let isDraining: unknown;
+let release: (() => void) | undefined;
+
+/** While there is a pause before the next try: ends it. */
+export let retryNow: (() => void) | undefined;
+
+/** Replace what waits. */
+function keep(left: Item[]): void {
+  items = bounded(left);
+  store(OWN, JSON.stringify(items));
+  if (!items[0]) delete storage[PREFIX + OWN];
+}
+
+const next = (): Item[] => (isGranted() ? batchOf(items.filter((item) => !underWay.includes(item)), limit) : []);
+
+/** Put a call into the queue and send it. */
+export function enqueue(item: object): void {
+  keep([...items, { messageId: newId(), timestamp: stamp(), ...item }]);
+  // Calls of the same moment go together.
+  queueMicrotask(drain);
+}
+
+/** Put an event into the queue. */
+export const enqueueEvent = (event: object): void => enqueue({ page: currentPage(), ...event });
+
+async function drain(): Promise<void> {
+  if (isDraining) return;
+  for (let batch; (isDraining = (batch = next())[0]); ) {
+    const delay = await send(batch).catch((problem: Refusal) => backoffMs(failures++, problem));
+    if (delay)
+      await new Promise<void>((resolve) => {
+        retryNow = resolve;
+        setTimeout(resolve, delay);
+      });
+    retryNow = undefined;
+  }
+}
+
+/** The page may go, or the visitor: what is not under way is sent without waiting for its turn, unless we shall wait. What is not sent stays stored. */
+export const sendLast = async (): Promise<unknown> => !retryNow && tokenAtHand() && next()[0] && send(next());
+
+/** One request; how long to wait before the next. */
+async function send(batch: Item[]): Promise<number> {
+  const [first] = batch as [Item];
+  const token = tokenAtHand() || (await credential());
+  const sent = Date.now();
+  underWay = [...underWay, ...batch];
+  try {
+    const answer = await run<Answer>(
+      first.operation || "Track",
+      { sentAt: timeText(now()), ...(first.operation ? first : { events: batch }) },
+      token,
+      JSON.stringify(batch).length < KEPT_ALIVE,
+    );
+    learn(answer.serverTime, sent);
+    if (answer.cursor) setCookie("visitor_cursor=" + answer.cursor, CURSOR_SECONDS);
+    for (const { error } of answer.results) if (error) complain(error.message, "events");
+    keep(settle(items, answer.results));
+    limit = BATCH;
+    failures = items.includes(first) ? failures + 1 : 0;
+    return failures && backoffMs(failures, {});
+  } catch (problem) {
+    const refusal = problem as Refusal;
+    refuse(refusal, token);
+    if (isRetried(refusal, failures)) return backoffMs(failures++, refusal);
+    limit = batch.length >> 1;
+    if (!limit) {
+      limit = 1;
+      complain(refusal.message, "events");
+      keep(items.filter((item) => item !== first));
+    }
+    return 0;
+  } finally {
+    underWay = underWay.filter((item) => !batch.includes(item));
+  }
+}
+
+/** Keep what waits in a place of this tab, and take over what closed tabs left behind. */
+export function claim(): void {
+  if (!isGranted()) return;
+  if (!release) {
+    const left = new Promise<void>((resolve) => (release = resolve));
+    void locked(PREFIX + OWN, {}, () => left);
+    for (const key in storage)
+      if (key.startsWith(PREFIX + QUEUES) && key !== PREFIX + OWN)
+        void locked(key, { ifAvailable: true }, (lock) => {
+          if (lock) adopt(key);
+        });
+  }
+  keep(items);
+  void drain();
+}
+
+/** The page goes: what it leaves behind may be taken over. */
+export function leave(): void {
+  release?.();
+  release = undefined;
+}
+
+function adopt(key: string): void {
+  try {
+    keep([...(JSON.parse(storage[key]!) as Item[]), ...items]);
+  } catch {}
+  delete storage[key];
+  void drain();
+}
+
+/** Drop what waits: it belongs to a visitor who has left. */
+export const clearQueue = (): void => keep([]);

@@ -1,0 +1,49 @@
+/** The queue's rules, without I/O: what is sent next, and what an answer means for it. */
+
+/** An event, or the variables of another operation of snippet.graphql. Kept as JSON, also for later versions of this script. */
+export interface Item {
+  operation?: "Identify" | "Consent";
+  messageId: string;
+  [variable: string]: unknown;
+}
+
+export interface Result {
+  messageId: string;
+  status: string;
+  error?: { message: string } | null;
+}
+
+/** A refusal of the gateway; what is thrown without a code means that there was no answer. */
+export interface Refusal {
+  code?: string;
+  message?: string;
+  retryAfterMs?: number;
+}
+
+/** Events that go together. */
+export const BATCH = 20;
+const MAX_ITEMS = 1_000;
+const MAX_DEFECTS = 8;
+
+/** The first items that may go together: events, or one call of another kind. */
+export const batchOf = (items: readonly Item[], limit: number): Item[] => {
+  const end = items.findIndex((item, index) => index && (index >= limit || item.operation || items[0]!.operation));
+  return items.slice(0, end < 0 ? MAX_ITEMS : end);
+};
+
+/** What is left of `items` after these results, in order. A status we do not know is taken as UNKNOWN: it is sent again. */
+export const settle = (items: readonly Item[], results: readonly Result[]): Item[] =>
+  items.filter((item) => !results.some(({ messageId, status }) => messageId === item.messageId && /^(ACC|REJ)/.test(status)));
+
+/** The newest of too many. */
+export const bounded = (items: Item[]): Item[] => items.slice(-MAX_ITEMS);
+
+/** Whether the same may succeed later: no answer at all, or THROTTLED, UNAVAILABLE, UNAUTHENTICATED, INTERNAL_SERVER_ERROR, PERSISTED_QUERY_NOT_FOUND. */
+export const passes = ({ code }: Refusal): boolean => /^(und|THR|UNA|INT|PER)/.test(code!);
+
+/** A batch was refused as a whole: whether to send it again as it is. A defect of the gateway may come from what is in it. */
+export const isRetried = (refusal: Refusal, failures: number): boolean => passes(refusal) && (failures < MAX_DEFECTS || refusal.code?.[0] !== "I");
+
+/** How long to wait before the next try: doubling, in the upper half at random, so that pages do not come all at once. */
+export const backoffMs = (failures: number, { retryAfterMs }: Refusal, random = Math.random()): number =>
+  (retryAfterMs || 0) + Math.min(3e4, 500 * 2 ** failures) * (0.5 + random / 2);

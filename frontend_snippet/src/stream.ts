@@ -1,0 +1,80 @@
+/** The one stream of a page: open while the page is visible and has banners, opened again after every cut. */
+import { placements, show, shownIds } from "./element.ts";
+import { bodyOf, refusalOf, run } from "./http.ts";
+import { complain, currentPage, endpoint, option } from "./options.ts";
+import { backoffMs, passes } from "./queue.ts";
+import type { Refusal } from "./queue.ts";
+import { overEventStream } from "./sse.ts";
+import type { Transport } from "./sse.ts";
+import type { Decision } from "./types.ts";
+import { credential, refuse } from "./visitor.ts";
+
+/** The gateway gives a sign of life every 15 s or more often. */
+const SILENCE_MS = 20_000;
+
+let connection: AbortController | undefined;
+let starting: ReturnType<typeof setTimeout> | undefined;
+let heardAt: number;
+let address: string;
+
+const here = (): string => location.href.replace(/#.*/, "");
+
+/** Open the stream anew, with what is shown now; or leave it closed while nobody looks. */
+export function restart(): void {
+  connection?.abort();
+  connection = undefined;
+  clearTimeout(starting);
+  // Elements that come and go in the same moment make one stream.
+  starting = setTimeout(() => {
+    address = here();
+    if (!document.hidden && placements()[0]) void keepOpen();
+  }, 20);
+}
+
+/** Timers sleep with the machine, the clock does not: silence and a new address are seen here. */
+export function check(): void {
+  if (here() !== address) restart();
+  if (Date.now() - heardAt > SILENCE_MS) connection?.abort();
+}
+
+async function keepOpen(): Promise<void> {
+  let failures = 0;
+  for (let own: AbortController | undefined; own === connection; ) {
+    let refusal: Refusal = {};
+    let shown: string | undefined;
+    let isAlive = false;
+    own = connection = new AbortController();
+    heardAt = Date.now();
+    try {
+      shown = await credential();
+      const transport: Transport = option("transport") === "websocket" ? ((await import("./live-banner.websocket.js" as string)) as { default: Transport }).default : overEventStream;
+      await transport(
+        bodyOf("Live", { shown: shownIds(), ...question() }),
+        shown,
+        own.signal,
+        ({ data, errors }) => {
+          if (errors) refusal = refusalOf(errors);
+          else if (own === connection) show(Object.values(data!)[0] as Decision);
+        },
+        () => {
+          heardAt = Date.now();
+          isAlive = true;
+          failures = 0;
+        },
+        endpoint(),
+      );
+    } catch (problem) {
+      refusal = problem as Refusal;
+    }
+    if (own !== connection) return;
+    if (!passes(refusal)) return complain(refusal.message);
+    refuse(refusal, shown);
+    // Something between us and the gateway may hold streams back: then plain answers tell what is new.
+    if (!isAlive) await ask().catch(String);
+    await new Promise((resolve) => setTimeout(resolve, backoffMs(failures++, refusal)));
+  }
+}
+
+const question = () => ({ placements: placements(), page: currentPage(), previewToken: option("preview") });
+
+const ask = async (): Promise<void> => (await run<Decision[]>("Ask", question(), await credential())).forEach(show);

@@ -1,0 +1,21 @@
+/** Starts the Chromium that the package @sparticuz/chromium carries, or the one that CHROMIUM names. */
+import { mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+const snippet = new URL("../../frontend_snippet/", import.meta.url);
+const require = createRequire(new URL("package.json", snippet));
+/** These switch off what the tests are about, or are for a machine without processes. */
+const UNWANTED = ["--disable-web-security", "--allow-running-insecure-content", "--single-process", "--headless='shell'"];
+
+export async function launch() {
+  const { chromium: playwright } = require("playwright-core");
+  if (process.env.CHROMIUM) return playwright.launch({ executablePath: process.env.CHROMIUM });
+  // By these the package knows that it shall unpack its libraries too, and where.
+  process.env.AWS_LAMBDA_JS_RUNTIME ??= `nodejs${process.versions.node.split(".")[0]}.x`;
+  process.env.TMPDIR = fileURLToPath(new URL("node_modules/.cache/chromium/", snippet));
+  mkdirSync(process.env.TMPDIR, { recursive: true });
+  const { default: chromium } = await import(require.resolve("@sparticuz/chromium"));
+  const args = chromium.args.filter((argument) => !UNWANTED.includes(argument));
+  return playwright.launch({ executablePath: await chromium.executablePath(), args });
+}

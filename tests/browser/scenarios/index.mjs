@@ -1,0 +1,3 @@
+export * from "./content.mjs";
+export * from "./essentials.mjs";
+export * from "./events.mjs";
