@@ -10,15 +10,19 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from gateway.api.banners import BannerService
+from gateway.api.campaign_stats import CampaignStatsService
 from gateway.api.context import RequestContext, Services
 from gateway.api.explaining import ExplainService
 from gateway.api.exporting import ExportService
 from gateway.api.http import GraphQLEndpoint
+from gateway.api.manifest import read_manifests
 from gateway.api.previews import PreviewService
 from gateway.api.schema import build_schema
 from gateway.api.tracking import TrackingService
@@ -28,12 +32,16 @@ from gateway.clock import NowMs, system_now_ms
 from gateway.ingest.publisher import EventPublisher
 from gateway.model.ruleset import Ruleset
 from gateway.rules.service import RulesetService
+from gateway.rules.trends import TrendsService
 from gateway.settings import Settings
 from gateway.store.connection import STORE_ERRORS, connect
+from gateway.store.drafts import DraftStore
 from gateway.store.notices import NoticeBus
 from gateway.store.reader import ContextReader
 from gateway.store.rulesets import RulesetStore
 from gateway.store.states import StateReader
+from gateway.store.stats import CampaignStatsStore
+from gateway.store.trends import TrendsStore
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics, settle_memory
 
@@ -41,6 +49,13 @@ READY_SECONDS = 2.0
 KAFKA_START_SECONDS = 5.0
 RULESET_BODY_BYTES = 2_500_000
 """A ruleset of the greatest size as a JSON string in a request."""
+COMPRESSED_FROM_BYTES = 1024
+PUBLIC_FIELDS = {
+    "banner": frozenset({"placement", "page"}),
+    "banners": frozenset({"placements", "page"}),
+    "trending": frozenset({"category", "first"}),
+}
+"""What everybody sees alike by a publishable key, with the arguments that leave it so."""
 
 
 class Gateway:
@@ -58,16 +73,19 @@ class Gateway:
         reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
         writer = ContextWriter(self._redis, now_ms, settings.context_retention_days * 86_400_000)
         self._rulesets = RulesetService(settings, ruleset, RulesetStore(self._redis), self._bus, self.metrics, now_ms)
+        self._trends = TrendsService(TrendsStore(self._redis), self._bus, self.metrics, now_ms)
         states = StateReader(self._redis)
         self._services = Services(
             authenticator=authenticator,
-            banners=BannerService(settings, self._rulesets, reader, self._bus, self.metrics, now_ms),
+            banners=BannerService(settings, self._rulesets, self._trends, reader, self._bus, self.metrics, now_ms),
             tracking=TrackingService(settings, authenticator, self._publisher, writer, self.metrics, now_ms),
             reader=reader,
             rulesets=self._rulesets,
-            previews=PreviewService(settings.signing_key, self._rulesets, now_ms),
-            explaining=ExplainService(settings, self._rulesets, states, now_ms),
+            trends=self._trends,
+            previews=PreviewService(settings.signing_key, self._rulesets, DraftStore(self._redis), now_ms),
+            explaining=ExplainService(settings, self._rulesets, self._trends, states, now_ms),
             exporting=ExportService(states, now_ms),
+            campaign_stats=CampaignStatsService(CampaignStatsStore(self._redis), self._rulesets),
             public_traits=frozenset(settings.public_traits),
             now_ms=now_ms,
         )
@@ -80,7 +98,13 @@ class Gateway:
                 allowed_origins=frozenset(settings.allowed_origins),
                 production=production,
                 make_event_id=_event_id,
+                manifest=read_manifests(settings.documents_file),
+                only_manifest=settings.documents_only,
                 max_connections=settings.max_subscriptions,
+                same_caller=_same_caller,
+                is_public=_has_publishable_key,
+                public_fields=PUBLIC_FIELDS,
+                public_cache_s=settings.public_cache_seconds,
                 max_trusted_body_bytes=RULESET_BODY_BYTES,
                 is_trusted=_has_secret_key,
             ),
@@ -93,6 +117,8 @@ class Gateway:
                 Route("/readyz", self._readiness),
                 Route("/metrics", self._metrics_page),
             ],
+            # It leaves event streams alone. No credential is a cookie, so lengths tell a foreign page nothing (BREACH).
+            middleware=[Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)],
             lifespan=self._lifespan,
         )
 
@@ -100,7 +126,7 @@ class Gateway:
         credential = info.credential
         if not isinstance(credential, Credential):
             raise TypeError("the credential was not made by our Authenticator")
-        return RequestContext(self._services, credential, info.traceparent)
+        return RequestContext(self._services, credential, info.traceparent, info.last_event_id)
 
     async def close_streams(self) -> None:
         """Close WebSockets with 1012 and end event streams, so that clients connect to another process."""
@@ -111,6 +137,7 @@ class Gateway:
         self._publisher.start()
         listening = asyncio.create_task(self._bus.run())
         await self._rulesets.start()
+        await self._trends.start()
         # Better a first request that works; without Kafka the gateway serves banners all the same.
         await asyncio.gather(self._publisher.wait_ready(KAFKA_START_SECONDS), self._rulesets.wait_ready(KAFKA_START_SECONDS))
         settle_memory()
@@ -120,6 +147,7 @@ class Gateway:
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
+            await self._trends.stop()
             await self._rulesets.stop()
             await self._publisher.stop()
             await self._notices.aclose()
@@ -146,6 +174,17 @@ class Gateway:
 
 def _has_secret_key(credential: object) -> bool:
     return isinstance(credential, Credential) and credential.kind is CredentialKind.SECRET
+
+
+def _has_publishable_key(credential: object) -> bool:
+    return isinstance(credential, Credential) and credential.kind is CredentialKind.PUBLISHABLE
+
+
+def _same_caller(one: object, other: object) -> bool:
+    """The same kind of credential for the same visitor; a renewed token is the same caller."""
+    if not isinstance(one, Credential) or not isinstance(other, Credential):
+        return False
+    return (one.kind, one.visitor_id) == (other.kind, other.visitor_id)
 
 
 def _event_id(payload: Mapping[str, Any]) -> str | None:

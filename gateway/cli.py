@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.api.schema import export_schema
-from gateway.commands import rules
+from gateway.commands import documents, preview, rules
 from gateway.server import CannotStart, serve
 from gateway.settings import InvalidSettings, describe_settings, load_settings
 
@@ -66,6 +66,26 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--page", action="append", default=[], metavar="NAME=VALUE", help="a field of the page, such as type=home; repeatable")
     _connection(one)
 
+    one = _command(
+        commands, "stats", _stats, "say what came of a campaign", "gateway stats summer-sale --from 2026-01-01T00:00:00Z"
+    )  # fmt: skip
+    one.add_argument("campaign", metavar="CAMPAIGN")
+    one.add_argument("--from", dest="from_time", metavar="TIME", default=None, help="from the hour of this moment on (RFC 3339)")
+    one.add_argument("--to", dest="to_time", metavar="TIME", default=None, help="up to the end of the hour of this moment (RFC 3339)")
+    _connection(one)
+
+    docs = _command(
+        commands, "documents", None, "make the manifest of trusted documents", "gateway documents build pages --out documents.json"
+    )
+    docs_commands = docs.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    one = _command(
+        docs_commands, "build", documents.build, "check .graphql files against the schema and write their manifest",
+        "gateway documents build pages checkout.graphql --out documents.json",
+    )  # fmt: skip
+    one.add_argument("sources", type=Path, nargs="*", metavar="SOURCE", help="a .graphql file, or a folder of them")
+    one.add_argument("--out", type=Path, required=True, metavar="FILE", help="the manifest; name it in GATEWAY_DOCUMENTS_FILE")
+    one.add_argument("--with-commands", action="store_true", help="also what this program's own commands send")
+
     events = _command(commands, "events", None, "look at events", "gateway events tail contexts --visitor 12345")
     events_commands = events.add_subparsers(title="commands", required=True, metavar="COMMAND")
     one = _command(
@@ -105,6 +125,30 @@ def _rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     one.add_argument("--expected", type=int, default=None, metavar="N", help="only if version N is current (default: whatever is)")
     one.add_argument("--dry-run", action="store_true", help="check it against the gateway; store nothing")
     _connection(one)
+    one = _command(
+        commands, "dry-run", _dry_run, "say what a file would change for all visitors, against the ruleset in force",
+        "gateway rules dry-run campaigns.yaml --page type=home --sample 10000",
+    )  # fmt: skip
+    one.add_argument("file", type=Path, metavar="NEW")
+    one.add_argument("--against", type=Path, metavar="OLD", default=None, help="compare with this file; default: the ruleset in force")
+    one.add_argument("--placement", action="append", default=[], help="only this one; repeatable (default: all)")
+    one.add_argument("--page", action="append", default=[], metavar="PAGE", help="JSON, or NAME=VALUE; repeatable (default: type=home)")
+    one.add_argument("--locale", default=None, help="the language of the page, such as de-CH")
+    one.add_argument("--at", default=None, metavar="TIME", help="for schedules and caps: as if it were then (RFC 3339; default: now)")
+    one.add_argument("--sample", type=int, default=0, metavar="N", help="the first N visitors that the store gives; 0: all (default)")
+    one.add_argument("--show-ids", action="store_true", help="name visitors in the examples, not their hashes; ids are personal data")
+    one.add_argument("--json", action="store_true", help="print JSON")
+    _connection(one)
+    one = _command(
+        commands, "preview", preview.preview, "make a link with which a page shows a ruleset that is not published",
+        "gateway rules preview campaigns.yaml --page-url http://127.0.0.1:8080/",
+    )  # fmt: skip
+    one.add_argument("file", type=Path, metavar="FILE")
+    one.add_argument("--campaign", default=None, metavar="ID", help="show this one, whatever its condition, schedule, caps and holdout say")
+    one.add_argument("--at", default=None, metavar="TIME", help="as if it were then (RFC 3339; default: now)")
+    one.add_argument("--minutes", type=int, default=60, help="how long it can be seen, up to 10080 (default %(default)s)")
+    one.add_argument("--page-url", default=None, metavar="URL", help="the page to show it on; without it only the token is printed")
+    _connection(one)
     one = _command(commands, "history", rules.history, "list the latest versions and what each changed", "gateway rules history --limit 5")
     one.add_argument("--limit", type=int, default=20, help="how many versions (default %(default)s)")
     _connection(one)
@@ -143,6 +187,18 @@ def _explain(options: argparse.Namespace) -> int:
     from gateway.commands.explain import Question, explain
 
     return explain(options.url, options.key, Question(options.placement, options.user, options.at, options.decision, options.page))
+
+
+def _stats(options: argparse.Namespace) -> int:
+    from gateway.commands.stats import stats
+
+    return stats(options.url, options.key, options.campaign, options.from_time, options.to_time)
+
+
+def _dry_run(options: argparse.Namespace) -> int:
+    from gateway.commands.dry_run import dry_run
+
+    return dry_run(options)
 
 
 def _tail(options: argparse.Namespace) -> int:

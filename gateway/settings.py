@@ -42,6 +42,13 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(500, ge=10, le=60_000, description="a context that takes longer is answered by the fallback")
     max_subscriptions: int = Field(20_000, ge=1, description="open subscriptions of one process; more are THROTTLED")
     poll_seconds: float = Field(20.0, ge=0.05, le=600, description="each open subscription is looked at again this often, as a backstop")
+    documents_file: list[Path] = Field(
+        default_factory=list, description="JSON list of manifests of trusted documents (gateway documents build); checked at start"
+    )
+    documents_only: bool = Field(False, description="run only the documents of documents_file; what clients send beside them is refused")
+    public_cache_seconds: int = Field(
+        60, ge=0, le=86_400, description="shared caches may keep a public answer to a GET of a persisted document so long; 0: not at all"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe log line shown")
 
     @field_validator("token_secret")
@@ -68,6 +75,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin; it looks like https://shop.example")
         return value
 
+    @field_validator("documents_only")
+    @classmethod
+    def _has_documents(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("documents_file"):
+            raise ValueError("needs GATEWAY_DOCUMENTS_FILE: without a manifest nothing could be run")
+        return value
+
     @property
     def signing_key(self) -> bytes:
         """The key that signs tokens and ids."""
@@ -78,10 +92,10 @@ class InvalidSettings(Exception):
     """Environment variables that cannot be used; the text lists each with its remedy."""
 
 
-def load_settings() -> Settings:
-    """Read the environment, or raise `InvalidSettings`."""
+def load_settings(**given: object) -> Settings:
+    """Read the environment, or raise `InvalidSettings`. `given` goes before what the environment says."""
     try:
-        return Settings()  # type: ignore[call-arg]  # the environment gives the fields
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them; the environment gives the others
     except ValidationError as problem:
         lines = [
             f"  GATEWAY_{'_'.join(str(part) for part in error['loc'][:1]).upper()}: {error['msg']}"

@@ -49,19 +49,24 @@ class StackInfo:
     kafka: KafkaPart
     redis: HttpPart
     context_stream: PlainPart
+    trends_stream: PlainPart
     context_writer: PlainPart
     keys: PublicKeys
     log_dir: str
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids of the parts that were started, by their names in `stack.json`."""
-        return {name: part["pid"] for name, part in self.to_json().items() if isinstance(part, dict) and "pid" in part}
+        """Process ids of the parts that were started, by their names in `stack.json`; of parts in one process the first."""
+        found: dict[int, str] = {}
+        for name, part in self.to_json().items():
+            if isinstance(part, dict) and "pid" in part:
+                found.setdefault(part["pid"], name)
+        return {name: pid for pid, name in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The value of `stack.json`: the parts that were started, the keys, the place of the logs."""
         value: dict[str, Any] = {}
-        for name in ("gateway", "storefront", "kafka", "redis", "context_stream", "context_writer"):
+        for name in ("gateway", "storefront", "kafka", "redis", "context_stream", "trends_stream", "context_writer"):
             part = getattr(self, name)
             if part.pid is not None:
                 value[name] = dict(vars(part))
@@ -85,6 +90,7 @@ class StackInfo:
             kafka=KafkaPart(field("kafka", "bootstrap"), field("kafka", "pid")),
             redis=http("redis"),
             context_stream=PlainPart(field("context_stream", "pid")),
+            trends_stream=PlainPart(field("trends_stream", "pid")),
             context_writer=PlainPart(field("context_writer", "pid")),
             keys=PublicKeys(value["keys"]["publishable"], value["keys"]["secret"]),
             log_dir=value["log_dir"],

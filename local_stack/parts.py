@@ -138,6 +138,7 @@ def _storefront_environment(wiring: Wiring) -> dict[str, str]:
 
 def _spark_environment(wiring: Wiring) -> dict[str, str]:
     return {
+        "GATEWAY_REDIS_URL": wiring.redis_url,
         "JAVA_HOME": str(spark_java_home(wiring.java, wiring.folder.java_home)),
         "SPARK_CONNECTOR_JARS": ",".join(str(path) for path in jar_paths(CONNECTOR_GROUP)),
         "SPARK_DRIVER_MEMORY": "1g",
@@ -189,6 +190,7 @@ PARTS: Final = (
             *("--checkpoint", str(w.folder.checkpoints / "context-stream")),
             *("--log-epoch", str(w.identity.log_epoch)),
             *("--master", "local[16]"),  # one slot for each source partition, held for good
+            "--trends",
         ),
         environment=_spark_environment,
         ready=Logged("context stream ready"),

@@ -182,6 +182,7 @@ class LocalStack:
             kafka=KafkaPart(wiring.bootstrap, pid("kafka")),
             redis=HttpPart(wiring.redis_url, pid("valkey")),
             context_stream=PlainPart(pid("context_stream")),
+            trends_stream=PlainPart(pid("context_stream")),  # both run in one Spark session
             context_writer=PlainPart(pid("context_writer")),
             keys=PublicKeys(wiring.keys.publishable, wiring.keys.secret),
             log_dir=_shown(self.folder.log),

@@ -13,7 +13,11 @@ from typing import Final
 
 CONNECTOR_JARS_VARIABLE: Final = "SPARK_CONNECTOR_JARS"
 DEFAULT_MASTER: Final = "local[16]"
+TRENDS_MASTER: Final = "local[1]"
 BATCH_MASTER: Final = "local[2]"
+REDIS_VARIABLE: Final = "GATEWAY_REDIS_URL"
+MAX_SNAPSHOT_SECONDS: Final = 3600
+MAX_DAYS: Final = 90
 _LOG = logging.getLogger("processors")
 
 Commands = argparse._SubParsersAction
@@ -42,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_context_stream(commands)
     _add_context_writer(commands)
+    _add_trends_stream(commands)
+    _add_bought_together(commands)
+    _add_explain(commands)
+    _add_dry_run(commands)
+    _add_campaign_stats(commands)
     return parser
 
 
@@ -68,8 +77,107 @@ def _add_context_stream(commands: Commands[argparse.ArgumentParser]) -> None:
     stream.add_argument("--log-epoch", required=True, type=epoch, metavar="N", help=_HELP["log-epoch"])
     stream.add_argument("--trigger", default="realtime", metavar="T", help=_HELP["trigger"])
     stream.add_argument("--checkpoint-interval", default="5 minutes", metavar="T", help=_HELP["checkpoint-interval"])
+    stream.add_argument("--trends", action=argparse.BooleanOptionalAction, default=False, help=_HELP["trends"])
+    _add_trends_arguments(stream, "--trends-trigger")
     add_spark_arguments(stream, DEFAULT_MASTER, "; real-time mode holds one task slot for every source partition")
     stream.set_defaults(run="processors.stream_command:run")
+
+
+def _add_trends_stream(commands: Commands[argparse.ArgumentParser]) -> None:
+    stream = commands.add_parser(
+        "trends-stream",
+        help="events in Kafka to trends in Redis (Spark)",
+        description="Count in time windows what visitors view, add and buy, and take numbered snapshots of what trends.",
+        epilog="example: processors trends-stream --bootstrap 127.0.0.1:9092 --checkpoint ./trends --log-epoch 1; "
+        "'processors context-stream --trends' runs it in the Spark session of the context stream",
+    )
+    stream.add_argument("--checkpoint", required=True, metavar="DIR", help="where progress is kept: a folder, or an address Spark knows")
+    stream.add_argument("--log-epoch", required=True, type=epoch, metavar="N", help=_HELP["log-epoch"])
+    _add_trends_arguments(stream, "--trigger")
+    add_spark_arguments(stream, TRENDS_MASTER)
+    stream.set_defaults(run="processors.trends_command:run")
+
+
+def _add_trends_arguments(parser: argparse.ArgumentParser, trigger: str) -> None:
+    parser.add_argument(trigger, dest="trends_trigger", default="5 seconds", metavar="T", help=_HELP["trends-trigger"])
+    parser.add_argument("--snapshot-seconds", type=snapshot_seconds, default=30, metavar="N", help=_HELP["snapshot-seconds"])
+    add_redis_argument(parser)
+
+
+def _add_bought_together(commands: Commands[argparse.ArgumentParser]) -> None:
+    batch = commands.add_parser(
+        "bought-together",
+        help="what is bought together, from the orders of the last days (Spark batch)",
+        description="Find for each product what the same visitors buy on the same day; the next snapshot of the trends takes it up.",
+        epilog="example: processors bought-together --bootstrap 127.0.0.1:9092; run it once a day, or once an hour",
+    )
+    batch.add_argument("--days", type=int, default=30, metavar="N", help="how far back orders count, by when Kafka took them (default: 30)")
+    batch.add_argument("--min-baskets", type=int, default=2, metavar="N", help="in so many baskets two products must meet (default: 2)")
+    add_redis_argument(batch)
+    add_spark_arguments(batch, BATCH_MASTER)
+    batch.set_defaults(run="processors.bought_together:run")
+
+
+def _add_explain(commands: Commands[argparse.ArgumentParser]) -> None:
+    batch = commands.add_parser(
+        "explain",
+        help="why a visitor saw what was seen at a past moment, from the log (Spark batch)",
+        description="Explain a past moment from the log, for which the state no longer reaches back. " + _SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXPLAIN_EXAMPLES,
+    )
+    batch.add_argument("--visitor", metavar="ID", help="visitor id, known or anonymous")
+    batch.add_argument("--placement", metavar="P")
+    batch.add_argument("--at", metavar="TIME", help="as it stood then, by what had been received (RFC 3339)")
+    batch.add_argument("--page", action="append", default=[], metavar="PAGE", help=_HELP["page"])
+    batch.add_argument("--pairs", metavar="FILE", help=_HELP["pairs"])
+    batch.add_argument("--json", action="store_true", help="print JSON in the shape of the API's Explanation, one a line")
+    add_spark_arguments(batch, BATCH_MASTER)
+    batch.set_defaults(run="processors.explain:run")
+
+
+def _add_dry_run(commands: Commands[argparse.ArgumentParser]) -> None:
+    batch = commands.add_parser(
+        "dry-run",
+        help="what a ruleset would have changed in the past, over the log (Spark batch)",
+        description="Decide again, by two rulesets, each time a visitor looked at a page or a banner. " + _SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_DRY_RUN_EXAMPLES,
+    )
+    batch.add_argument("file", type=Path, metavar="NEW")
+    which = batch.add_mutually_exclusive_group(required=True)
+    which.add_argument("--against", type=Path, metavar="OLD", help="compare with this file")
+    which.add_argument("--in-force", action="store_true", help="compare with the ruleset in force, from the topic rulesets")
+    batch.add_argument("--placement", action="append", default=[], help="only this one; repeatable (default: all)")
+    batch.add_argument("--from", dest="from_time", metavar="TIME", help="only what was received from then on (RFC 3339)")
+    batch.add_argument("--to", dest="to_time", metavar="TIME", help="only what was received before then (RFC 3339)")
+    batch.add_argument("--moments", choices=("both", "pages", "banners"), default="both", help=_HELP["moments"])
+    batch.add_argument("--page", action="append", default=[], metavar="PAGE", help=f"where an event names no page: {_HELP['page']}")
+    batch.add_argument("--show-ids", action="store_true", help="name visitors in the examples, not their hashes; ids are personal data")
+    batch.add_argument("--json", action="store_true", help="print JSON")
+    add_spark_arguments(batch, BATCH_MASTER)
+    batch.set_defaults(run="processors.dry_run:run")
+
+
+def _add_campaign_stats(commands: Commands[argparse.ArgumentParser]) -> None:
+    batch = commands.add_parser(
+        "campaign-stats",
+        help="views, clicks, conversions and revenue of campaigns, from the log to Redis (Spark batch)",
+        description="Count what every campaign brought, by hour, variant and version of the ruleset; docs/statistics.md says how. "
+        "Settings come from the environment as for the gateway: see 'gateway settings'.",
+        epilog="example: processors campaign-stats --bootstrap 127.0.0.1:9092; run it once an hour, it counts hours anew as a whole",
+    )
+    batch.add_argument("--attribution-days", type=days, default=7, metavar="N", help=_HELP["attribution-days"])
+    batch.add_argument("--return-days", type=days, default=14, metavar="N", help=_HELP["return-days"])
+    add_redis_argument(batch)
+    add_spark_arguments(batch, BATCH_MASTER)
+    batch.set_defaults(run="processors.campaign_stats:run")
+
+
+def add_redis_argument(parser: argparse.ArgumentParser) -> None:
+    """Where Redis is. A password is better given by the environment: other users of a machine see arguments."""
+    url = os.environ.get(REDIS_VARIABLE, "redis://127.0.0.1:6379/0")
+    parser.add_argument("--redis-url", default=url, metavar="URL", help=f"address of Redis (default: {REDIS_VARIABLE})")
 
 
 def add_spark_arguments(parser: argparse.ArgumentParser, master: str, note: str = "") -> None:
@@ -82,6 +190,14 @@ def add_spark_arguments(parser: argparse.ArgumentParser, master: str, note: str 
 
 
 _HELP: Final = {
+    "attribution-days": "an order counts for so many days after a campaign was last seen or clicked (default: 7)",
+    "return-days": "who did not see a campaign for so many days is a new visitor of it (default: 14)",
+    "page": 'JSON such as \'{"type": "home"}\', or NAME=VALUE; repeatable',
+    "pairs": "many at once, a JSON object a line: visitor, placement, at, page; - is standard input",
+    "moments": "what counts as a look: PAGE_VIEWED (all placements), BANNER_VIEWED (its placement), or both (default)",
+    "trends": "also run the trends stream, in the same Spark session; whatever happens to it, the context stream goes on",
+    "trends-trigger": "how often trends are counted, from '1 second' to '5 seconds' (default)",
+    "snapshot-seconds": "how often what trends is made known to the gateways (default: 30)",
     "log-epoch": "the same as GATEWAY_LOG_EPOCH: raised when the topics are made anew",
     "trigger": "realtime (default: each event at once), an interval such as '1 second' (micro-batches), or availableNow "
     "(what is there now, then exit)",
@@ -90,6 +206,18 @@ _HELP: Final = {
     "connector-jars": f"jars of Spark's Kafka connector, comma-separated (default: {CONNECTOR_JARS_VARIABLE}); "
     "under spark-submit give them by --jars",
 }
+
+_SETTINGS: Final = "Takes GATEWAY_TOKEN_SECRET (for erasures), GATEWAY_CONSENT_DEFAULT and GATEWAY_LOG_EPOCH from the environment."
+
+_EXPLAIN_EXAMPLES: Final = """examples:
+  processors explain --visitor 12345 --placement homepage-hero --at 2026-01-31T12:00:00Z --page type=home --bootstrap 127.0.0.1:9092
+  processors explain --pairs moments.jsonl --json --bootstrap 127.0.0.1:9092
+"""
+
+_DRY_RUN_EXAMPLES: Final = """examples:
+  processors dry-run new.yaml --in-force --from 2026-01-01T00:00:00Z --bootstrap 127.0.0.1:9092
+  processors dry-run new.yaml --against old.yaml --moments banners --json --bootstrap 127.0.0.1:9092
+"""
 
 _EXAMPLES: Final = """examples:
   processors context-stream --bootstrap 127.0.0.1:9092 --checkpoint ./checkpoint --log-epoch 1
@@ -113,6 +241,22 @@ def epoch(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be 0 or more, it is {number}")
+    return number
+
+
+def days(text: str) -> int:
+    """A whole number of days. Raises what argparse turns into a message."""
+    number = int(text)
+    if not 1 <= number <= MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MAX_DAYS}, it is {number}")
+    return number
+
+
+def snapshot_seconds(text: str) -> int:
+    """Seconds between two snapshots. Raises what argparse turns into a message."""
+    number = int(text)
+    if not 1 <= number <= MAX_SNAPSHOT_SECONDS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MAX_SNAPSHOT_SECONDS}, it is {number}")
     return number
 
 

@@ -3,7 +3,7 @@
 One poll at a time: the updates of a visitor in it are absorbed together, by one read and one write. Only offsets whose
 updates are stored are committed, once a second and when partitions are revoked: a commit costs a round trip that no visitor
 should wait for. After a crash, or where a poll under way is not finished when its partition moves on, updates come again,
-which absorb ignores.
+which absorb ignores. Beside that it purges what is due of visitors who withdrew consent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
-from gateway.clock import system_now_ms
+from gateway.clock import NowMs, system_now_ms
 from gateway.model.contributions import Position
 from gateway.model.erasure import Erasures
 from gateway.model.events import check_record
@@ -32,9 +32,11 @@ from gateway.model.payload import InvalidEvent
 from gateway.model.state import Update
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
+from gateway.store.purges import PurgeQueue
 from gateway.store.writer import Applied, ContextWriter
 from gateway.telemetry import Metrics, configure_logging, settle_memory
 from processors.erasure_follower import ErasureFollower
+from processors.purging import Purger
 
 GROUP: Final = "context-writer"
 MAX_POLL: Final = 1000
@@ -90,10 +92,11 @@ def parse_update(key: bytes | None, value: bytes | None) -> Update:
 class ContextWriterProcess:
     """Consumes until stopped."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, now_ms: NowMs = system_now_ms) -> None:
         redis = connect(settings.redis_url, STORE_TIMEOUT_MS)
         self._redis = redis
-        self._writer = ContextWriter(redis, system_now_ms, settings.context_retention_days * 86_400_000)
+        self._writer = ContextWriter(redis, now_ms, settings.context_retention_days * 86_400_000)
+        self._purger = Purger(PurgeQueue(redis), self._writer, metrics, now_ms)
         self._metrics = metrics
         self._stop = asyncio.Event()
         self._finished: dict[TopicPartition, int] = {}
@@ -124,6 +127,7 @@ class ContextWriterProcess:
             await self._follower.start()
             self._consumer.subscribe([Topic.CONTEXT_UPDATES.value], listener=_CommitOnRevoke(self))
             await self._consumer.start()
+            self._purger.start()
             settle_memory()
             stopping = asyncio.create_task(self._stop.wait())
             while not self._stop.is_set():
@@ -138,6 +142,7 @@ class ContextWriterProcess:
                     await self._process(records)
                     self._finished.update({partition: batch[-1].offset + 1 for partition, batch in batches.items()})
         finally:
+            await self._purger.stop()
             committing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await committing

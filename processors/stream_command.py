@@ -11,6 +11,8 @@ from processors.batch import end_spark
 from processors.cli import DEFAULT_MASTER
 from processors.context_stream import KafkaSink, KafkaSource, Trigger, run_context_stream
 from processors.spark_session import SparkCannotStart, start_spark, under_spark_submit
+from processors.trends_command import plan_of
+from processors.trends_runner import TrendsBeside, TrendsPlan
 from processors.watch import JVM_ERRORS, QueryFailed, StopRequested, StopSignal, explain, watch
 
 _LOG = logging.getLogger("processors")
@@ -20,6 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the context stream until it ends, fails or is stopped. Call in the main thread; returns the exit code."""
     try:
         trigger = Trigger.parse(arguments.trigger, arguments.checkpoint_interval)
+        trends = _trends(arguments, trigger)
     except ValueError as error:
         _LOG.error("context stream not started: %s", error)
         return 2
@@ -39,12 +42,28 @@ def run(arguments: argparse.Namespace) -> int:
             _LOG.error("context stream not started: %s", error)
             return 1
         try:
-            return _run_query(spark, arguments, trigger, stop)
+            return _run_query(spark, arguments, trigger, trends, stop)
         finally:
             end_spark(spark)
 
 
-def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trigger, stop: StopSignal) -> int:
+def _trends(arguments: argparse.Namespace, trigger: Trigger) -> TrendsPlan | None:
+    if not arguments.trends:
+        return None
+    if trigger.kind == "available-now":
+        raise ValueError("--trends runs beside a stream that goes on, not with --trigger availableNow")
+    return plan_of(arguments, f"{arguments.checkpoint.rstrip('/')}/trends")
+
+
+def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trigger, trends: TrendsPlan | None, stop: StopSignal) -> int:
+    beside = TrendsBeside(spark, trends) if trends is not None else None
+
+    def ready() -> None:
+        _LOG.info("context stream ready")
+        # Not before: until then the tasks of the session tell whether the context stream has the slots it needs.
+        if beside is not None:
+            beside.start()
+
     try:
         query = run_context_stream(
             spark,
@@ -54,7 +73,7 @@ def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trig
             trigger=trigger,
             log_epoch=arguments.log_epoch,
         )
-        watch(spark, query, stop, lambda: _LOG.info("context stream ready"), realtime=trigger.kind == "realtime")
+        watch(spark, query, stop, ready, realtime=trigger.kind == "realtime")
     except QueryFailed as error:
         _LOG.error("context stream failed: %s", error)
         return 1
@@ -62,5 +81,8 @@ def _run_query(spark: SparkSession, arguments: argparse.Namespace, trigger: Trig
         if not stop.is_set():
             _LOG.error("context stream not started: %s", explain(error))
             return 1
+    finally:
+        if beside is not None:
+            beside.stop()
     _LOG.info("context stream stopped" if stop.is_set() else "context stream finished")
     return 0

@@ -2,7 +2,8 @@
 
 A subscription is gap-free without comparing versions: a notice only marks it dirty; then the context is read by a read
 issued after the notice, decided upon, and pushed if it differs from what was last sent. One read at a time; what changed
-meanwhile is joined into the next, so the latest wins. A new ruleset marks all of them dirty, spread over a moment.
+meanwhile is joined into the next, so the latest wins. A new ruleset marks all of them dirty, spread over a moment; so does a
+new snapshot of the trends, where the ruleset in force depends on them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_dec
 from gateway.model.preview import decide_preview
 from gateway.model.ruleset import Ruleset
 from gateway.rules.service import RulesetService
+from gateway.rules.trends import TrendsService
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
 from gateway.store.notices import NoticeBus, Watch
@@ -34,10 +36,12 @@ BACKSTOP_SECONDS: Final = 0.25
 """While waiting for a cursor the context is read again this often, should a notice be lost."""
 RULESET_SPREAD_SECONDS: Final = 0.5
 """Over so long open subscriptions are decided anew after a change of the ruleset."""
+TRENDS_SPREAD_SECONDS: Final = 5.0
+"""The same after a new snapshot of the trends: nobody waits for one, and it may change every open page."""
 RULESET_WAIT_SECONDS: Final = 0.5
-"""So long a page waits for the ruleset that it was rendered by, should this process not have it yet …"""
+"""So long a page waits for the ruleset and the trends that it was rendered by, should this process not have them yet …"""
 RULESET_AGE_MS: Final = 60_000
-"""… if it was rendered so recently: within a second a ruleset is everywhere."""
+"""… if it was rendered so recently: within a second they are everywhere."""
 
 Page = Mapping[str, Any] | None
 _NOTHING: Final = Found(None, ())
@@ -74,17 +78,26 @@ class BannerService:
     """Decides banners. One instance a process."""
 
     def __init__(
-        self, settings: Settings, rulesets: RulesetService, reader: ContextReader, bus: NoticeBus, metrics: Metrics, now_ms: NowMs
+        self,
+        settings: Settings,
+        rulesets: RulesetService,
+        trends: TrendsService,
+        reader: ContextReader,
+        bus: NoticeBus,
+        metrics: Metrics,
+        now_ms: NowMs,
     ) -> None:
         self._settings = settings
         self._key = settings.signing_key
         self._rulesets = rulesets
+        self._trends = trends
         self._reader = reader
         self._bus = bus
         self._metrics = metrics
         self._now_ms = now_ms
         self._open: set[Watch] = set()
-        rulesets.on_change(self._decide_all_anew)
+        rulesets.on_change(lambda: self._decide_all_anew(RULESET_SPREAD_SECONDS))
+        trends.on_change(self._trends_changed)
 
     async def decisions(self, request: BannerRequest, after: str | None, max_wait_ms: int) -> list[Given]:
         """One decision for each placement, in order. Waits up to `max_wait_ms` until the context covers `after`."""
@@ -147,7 +160,8 @@ class BannerService:
     def previewed(self, ruleset: Ruleset, placement: str, inputs: Inputs) -> Given:
         """The decision for inputs that are given, as a preview: nothing of it is counted."""
         request = BannerRequest(None, (placement,), None)
-        decision = decide(ruleset, placement, replace(inputs, consent_default=self._settings.consent_default))
+        inputs = replace(inputs, trends=self._trends.current, consent_default=self._settings.consent_default)
+        decision = decide(ruleset, placement, inputs)
         return self._give(decision, Found(inputs.context, ()), request, fresh=True, preview=True)
 
     async def _read(self, visitor_id: str | None, after: Cursor | None, max_wait_ms: int) -> tuple[Found, bool]:
@@ -179,28 +193,38 @@ class BannerService:
             page=request.page,
             now_ms=now_ms,
             visitor_id=request.visitor_id,
+            trends=self._trends.current,
             shown=shown,
             consent_default=self._settings.consent_default,
         )
         if request.preview is not None:
             return decide_preview(self._ruleset(request), request.preview.preview, placement, inputs)
-        return decide(self._rulesets.current, placement, inputs)
+        decision = decide(self._rulesets.current, placement, inputs)
+        for campaign_id in decision.condition_errors:
+            self._metrics.condition_errors.labels(campaign_id).inc()
+        return decision
 
     def _ruleset(self, request: BannerRequest) -> Ruleset:
         fixed = request.preview.ruleset if request.preview is not None else None
         return fixed or self._rulesets.current
 
-    def _decide_all_anew(self) -> None:
+    def _trends_changed(self) -> None:
+        if self._rulesets.current.uses_trends:
+            self._decide_all_anew(TRENDS_SPREAD_SECONDS)
+
+    def _decide_all_anew(self, spread_seconds: float) -> None:
         loop = asyncio.get_running_loop()
         for watch in self._open:
-            loop.call_later(random.uniform(0, RULESET_SPREAD_SECONDS), watch.mark)
+            loop.call_later(random.uniform(0, spread_seconds), watch.mark)
 
     async def _have_ruleset_of(self, shown: Sequence[str]) -> None:
         """Server-rendered and live page agree: what this page was rendered by is loaded first."""
         tokens = self._tokens(shown)
-        recent = [token.ruleset_version for token in tokens if not token.preview and self._now_ms() - token.decided_at_ms < RULESET_AGE_MS]
+        recent = [token for token in tokens if not token.preview and self._now_ms() - token.decided_at_ms < RULESET_AGE_MS]
         if recent:
-            await self._rulesets.at_least(max(recent), RULESET_WAIT_SECONDS)
+            await self._rulesets.at_least(max(token.ruleset_version for token in recent), RULESET_WAIT_SECONDS)
+            if self._rulesets.current.uses_trends:
+                await self._trends.at_least(max(token.trends_snapshot for token in recent), RULESET_WAIT_SECONDS)
 
     def _decide(self, placement: str, found: Found, request: BannerRequest, *, fresh: bool) -> Given:
         now_ms = self._now_ms()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.api.banners import BannerService
+from gateway.api.campaign_stats import CampaignStatsService
 from gateway.api.explaining import ExplainService
 from gateway.api.exporting import ExportService
 from gateway.api.previews import PreviewService
@@ -13,6 +15,7 @@ from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated
 from gateway.rules.service import RulesetService
+from gateway.rules.trends import TrendsService
 from gateway.store.reader import ContextReader
 
 
@@ -25,9 +28,11 @@ class Services:
     tracking: TrackingService
     reader: ContextReader
     rulesets: RulesetService
+    trends: TrendsService
     previews: PreviewService
     explaining: ExplainService
     exporting: ExportService
+    campaign_stats: CampaignStatsService
     public_traits: frozenset[str]
     now_ms: NowMs
 
@@ -39,6 +44,12 @@ class RequestContext:
     services: Services
     credential: Credential
     traceparent: str | None
+    last_event_id: str | None = None
+    """Of a client that comes back to an event stream: the decision it saw last."""
+
+    def seen(self, shown: Sequence[str]) -> list[str]:
+        """What the page shows: what it says itself, and what it saw before its event stream broke off, which is newer."""
+        return [*shown, self.last_event_id] if self.last_event_id else list(shown)
 
     @property
     def public_traits(self) -> frozenset[str]:

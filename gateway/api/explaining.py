@@ -19,9 +19,10 @@ from gateway.model.decide import Inputs, unavailable
 from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.evidence import Item, evidence_of
 from gateway.model.explain import Step, Story, explain
-from gateway.model.past import Keep, before_joining, covered_by, doubts, had_joined, received_by, restricted, unreachable
+from gateway.model.past import Keep, as_of, covered_by, doubts, received_by, unreachable
 from gateway.model.ruleset import Ruleset
 from gateway.model.state import State
+from gateway.model.trends import NO_TRENDS, Trends
 from gateway.model.view import view
 from gateway.rules.service import InForce
 from gateway.settings import Settings
@@ -41,6 +42,20 @@ class Rulesets(Protocol):
 
     async def version(self, version: int | None) -> InForce:
         """A version, the one in force for None. Raises `NotFound` or `Unavailable`."""
+
+
+class Snapshots(Protocol):
+    """Where the trends come from (`gateway.rules.trends.TrendsService`)."""
+
+    @property
+    def current(self) -> Trends:
+        """The current snapshot."""
+
+    async def snapshot(self, number: int) -> Trends | None:
+        """The snapshot of a number; None: it is no longer kept. Raises `Unavailable`."""
+
+    async def number_at(self, at_ms: int) -> int:
+        """The number of the snapshot that was current at a moment; 0: none is known of then. Raises `Unavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +85,11 @@ class _Told:
 class ExplainService:
     """Explains decisions. One instance a process."""
 
-    def __init__(self, settings: Settings, rulesets: Rulesets, states: StateReader, now_ms: NowMs) -> None:
+    def __init__(self, settings: Settings, rulesets: Rulesets, trends: Snapshots, states: StateReader, now_ms: NowMs) -> None:
         self._key = settings.signing_key
         self._consent_default = settings.consent_default
         self._rulesets = rulesets
+        self._trends = trends
         self._states = states
         self._now_ms = now_ms
 
@@ -92,29 +108,37 @@ class ExplainService:
     async def _now(self, request: BannerRequest) -> Explained:
         held = await self._held(request.visitor_id)
         state = held.own if held.own is None or held.own.alias_of is None else held.owner
-        told = self._told(self._rulesets.current, request, state, self._now_ms())
+        told = self._told(self._rulesets.current, self._trends.current, request, state, self._now_ms())
         return self._explained(told, request, self._now_ms(), [])
 
     async def _past(self, request: BannerRequest, at_ms: int) -> Explained:
         held = await self._held(request.visitor_id)
         ruleset, notes = await self._ruleset_at(at_ms)
+        number = await self._trends.number_at(at_ms) if ruleset.uses_trends else 0
+        if number == 0 and ruleset.uses_trends:
+            notes.append("no trends snapshot of then is kept: this is decided without trends")
+        trends = await self._snapshot(ruleset, number, notes)
         state = _as_of(held, received_by(at_ms))
+        if held.own is None and request.visitor_id is not None:
+            notes.append("nothing is held of this visitor; had it a context that expired, the log may tell: processors explain")
         if state is not None:
             _check_reach(state, at_ms)
             notes += doubts(state, at_ms)
             if not state.parts and state.cutoff_ms is None:
                 state = None
-        return self._explained(self._told(ruleset, request, state, at_ms), request, at_ms, notes)
+        return self._explained(self._told(ruleset, trends, request, state, at_ms), request, at_ms, notes)
 
     async def _given(self, request: BannerRequest, decision_id: str) -> Explained:
         token, cursor = self._opened(request, decision_id)
         ruleset = (await self._rulesets.version(token.ruleset_version)).ruleset
         held = await self._held(request.visitor_id)
-        ways = self._ways(ruleset, request, held, token, cursor)
+        notes: list[str] = []
+        trends = await self._snapshot(ruleset, token.trends_snapshot, notes)
+        ways = self._ways(ruleset, trends, request, held, token, cursor)
         told = next((way for way in ways if way.gives(token)), None)
-        notes = [] if told is None or told.note is None else [told.note]
+        notes += [] if told is None or told.note is None else [told.note]
         if told is None and (fallback := _unavailable(ways[0], ruleset, token)) is not None:
-            told, notes = fallback, ["it was decided while the context store could not be read: the fallback without a language"]
+            told, notes = fallback, [*notes, "it was decided while the context store could not be read: the fallback without a language"]
         if told is None:
             told = ways[0]
             notes.append(_difference(token, request))
@@ -141,7 +165,9 @@ class ExplainService:
             raise BadUserInput("decisionId was given for a preview, which shows what no rule decided", field="decisionId")
         return token, cursor
 
-    def _ways(self, ruleset: Ruleset, request: BannerRequest, held: Held, token: DecisionToken, cursor: Cursor) -> list[_Told]:
+    def _ways(
+        self, ruleset: Ruleset, trends: Trends, request: BannerRequest, held: Held, token: DecisionToken, cursor: Cursor
+    ) -> list[_Told]:
         """The ways in which the decision may have come about, the likeliest first."""
         states: list[tuple[State | None, str | None]]
         if request.visitor_id is None:
@@ -155,14 +181,20 @@ class ExplainService:
             ]
         ways = []
         for state, note in states:
-            ways.append(replace(self._told(ruleset, request, state, token.decided_at_ms), note=note))
+            ways.append(replace(self._told(ruleset, trends, request, state, token.decided_at_ms), note=note))
             if token.campaign_id is not None:
-                told = self._told(ruleset, request, state, token.decided_at_ms, frozenset({token.campaign_id}))
+                told = self._told(ruleset, trends, request, state, token.decided_at_ms, frozenset({token.campaign_id}))
                 ways.append(replace(told, note="the page showed this campaign already, so its caps did not count"))
         return ways
 
     def _told(
-        self, ruleset: Ruleset, request: BannerRequest, state: State | None, now_ms: int, shown: frozenset[str] = frozenset()
+        self,
+        ruleset: Ruleset,
+        trends: Trends,
+        request: BannerRequest,
+        state: State | None,
+        now_ms: int,
+        shown: frozenset[str] = frozenset(),
     ) -> _Told:
         context = None if state is None else view(state)
         inputs = Inputs(
@@ -170,6 +202,7 @@ class ExplainService:
             page=request.page,
             now_ms=now_ms,
             visitor_id=request.visitor_id,
+            trends=trends,
             shown=shown,
             consent_default=self._consent_default,
         )
@@ -182,6 +215,19 @@ class ExplainService:
         given = Given(sign(self._key, token), decision, cursor, True, decided_at_ms)
         evidence = [] if told.state is None else evidence_of(told.state, told.story.fields, told.story.campaign_ids)
         return Explained(given, told.context or {}, told.story.steps, evidence, notes)
+
+    async def _snapshot(self, ruleset: Ruleset, number: int, notes: list[str]) -> Trends:
+        """The trends of a number; what is no longer kept is noted, where a decision can depend on it."""
+        if not ruleset.uses_trends:
+            # Nothing of it is seen, so it need not be read; the number stays part of the decision.
+            return replace(NO_TRENDS, snapshot=number)
+        found = await self._trends.snapshot(number)
+        if found is None:
+            notes.append(f"the trends snapshot {number} is no longer kept: this is decided without trends")
+            return replace(NO_TRENDS, snapshot=number)
+        if not found.is_complete:
+            notes.append(f"what was bought together at the trends snapshot {number} is no longer kept")
+        return found
 
     async def _held(self, visitor_id: str | None) -> Held:
         if visitor_id is None:
@@ -208,12 +254,7 @@ class ExplainService:
 
 def _as_of(held: Held, keep: Keep) -> State | None:
     """The state that answered for a visitor id, with what `keep` keeps."""
-    own = held.own
-    if own is None or own.alias_of is None:
-        return None if own is None else restricted(own, keep)
-    if had_joined(own, held.owner, keep):
-        return None if held.owner is None else restricted(held.owner, keep)
-    return restricted(before_joining(own, held.owner), keep)
+    return as_of(held.own, held.owner, keep)
 
 
 def _seen(held: Held, cursor: Cursor, token: DecisionToken, consent_by_ms: int | None) -> State:

@@ -11,7 +11,7 @@ from gateway.api import types
 from gateway.api.answers import decision_answer
 from gateway.api.context import RequestContext
 from gateway.api.inputs import PageInput, plain
-from gateway.api.previews import optional_time_ms
+from gateway.api.previews import Wish, optional_time_ms
 from gateway.api.scalars import JSON, DateTime
 from gateway.errors import BadUserInput
 from gateway.model.decide import Inputs
@@ -126,7 +126,8 @@ class RulesetMutation:
 
     @strawberry.mutation(
         description="A token for a link with which a page shows a version, a moment or a campaign (whatever its condition, schedule, caps "
-        "and holdout say), with reason PREVIEW and without counting. (secret)"
+        "and holdout say), with reason PREVIEW and without counting. `yaml` instead of a version: a ruleset that is not published; "
+        "mistakes in it are BAD_USER_INPUT, each on a line of the message with its line and column. (secret)"
     )
     async def create_preview(
         self,
@@ -135,10 +136,12 @@ class RulesetMutation:
         campaign_id: ID | None = None,
         at: DateTime | None = None,
         expires_in_minutes: int = 60,
+        yaml: str | None = None,
     ) -> Preview | None:
         """Make a preview token."""
         info.context.secret()
-        token, expires_at_ms = await info.context.services.previews.create(ruleset_version, campaign_id, at, expires_in_minutes)
+        wish = Wish(ruleset_version, campaign_id, at, expires_in_minutes, yaml)
+        token, expires_at_ms = await info.context.services.previews.create(wish)
         return Preview(token=token, expires_at=DateTime(expires_at_ms))
 
 

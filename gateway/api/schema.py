@@ -18,7 +18,9 @@ from gateway.api.explain_fields import ExplainQuery
 from gateway.api.inputs import EventInput, PageInput, plain
 from gateway.api.rulesets import RulesetMutation, RulesetQuery
 from gateway.api.scalars import JSON, SCALARS, Cursor, DateTime
+from gateway.api.stats_fields import StatsQuery
 from gateway.api.tracking import Tracked
+from gateway.api.trends import TrendsQuery
 from gateway.auth import CredentialKind
 from gateway.errors import BadUserInput, Forbidden, Unavailable
 from gateway.model.ids import is_anonymous
@@ -67,7 +69,7 @@ def _track_result(info: ContextInfo, tracked: Tracked) -> TrackResult:
 
 
 @strawberry.type
-class Query(RulesetQuery, ExplainQuery):
+class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     """What can be asked."""
 
     @strawberry.field(description="The banner for a placement: the visitor's of the token, or for a page alone by a publishable key.")
@@ -247,7 +249,7 @@ class Subscription:
     ) -> AsyncIterator[types.BannerDecision]:
         """Follow some placements."""
         request = await _request(info, placements, user_id, page, preview_token)
-        async for given in info.context.services.banners.changes(request, shown):
+        async for given in info.context.services.banners.changes(request, info.context.seen(shown)):
             yield decision_answer(given)
 
 

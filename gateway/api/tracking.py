@@ -168,12 +168,12 @@ class TrackingService:
     ) -> Tracked:
         """Publish the events, and `beside` records without which none of them counts as accepted."""
         events = [event for _, event in checked if isinstance(event, Event)]
-        with self._admission.admit(events):
-            try:
-                records = [*beside, *(record_of(event, traceparent) for event in events)]
-                outcomes = await self._publisher.publish(records, self._settings.publish_deadline_ms) if events else []
-            except LogUnavailable as problem:
-                raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        records = [*beside, *(record_of(event, traceparent) for event in events)] if events else []
+        places = self._admission.admit(events)
+        try:
+            outcomes = await self._publisher.publish(records, self._settings.publish_deadline_ms, places.give_back) if records else []
+        except LogUnavailable as problem:
+            raise Unavailable(str(problem), retry_after_ms=1000) from problem
         beside_outcomes, outcomes = outcomes[: len(beside)], outcomes[len(beside) :]
         if not all(isinstance(outcome, Published) for outcome in beside_outcomes):
             outcomes = [Unknown() for _ in outcomes]

@@ -111,7 +111,7 @@ class BannerDecision:
     reason: DecisionReason
     campaign_id: strawberry.ID | None
     variant: str | None
-    ruleset_version: int
+    ruleset_version: int = strawberry.field(description="0: a preview of a ruleset that is not published.")
     context_version: int
     cursor: Cursor = strawberry.field(description="How much of the log this decision has seen.")
     fresh: bool = strawberry.field(description="false: `after` was not reached within maxWaitMs, or the context store is unreachable.")

@@ -1,28 +1,16 @@
-"""`gateway explain`: why a visitor sees what is seen, printed to be read.
-
-homepage-hero for 12345: interest-deals
-  "Exclusive deals on smartphones and accessories!"
-  TARGETING_MATCH, ruleset 3, context 17, decided at 2026-01-31T12:00:00.000Z
-
-campaigns, strongest first
-  - cart-abundance   CONDITION_FALSE   `size(cart) >= 3` is false; cart = [] (0 items)
-  * interest-deals   MATCHED           `interested_category != ""` is true; interested_category = "smartphones"
-
-evidence
-  interested_category  user_actions/1@41  2026-01-31T11:59:58.120Z  b7c1…
-"""
+"""`gateway explain`: why a visitor sees what is seen, asked of a gateway and printed to be read."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
 from gateway.commands.secret_key import NoSecretKey
+from gateway.model.explanation import text_of
 
-_SHOWING: Final = ("MATCHED", "HELD_OUT")
 _QUERY: Final = """query Explain($placement: ID!, $user: ID, $at: DateTime, $decision: ID, $page: PageInput) {
   explain(placement: $placement, userId: $user, at: $at, decisionId: $decision, page: $page) {
     decision { placement reason campaignId variant rulesetVersion contextVersion decidedAt validUntil banner { headline } }
@@ -69,43 +57,3 @@ def _page(given: Sequence[str]) -> dict[str, str] | None:
             raise _NoPage(f"--page takes NAME=VALUE, such as type=home, not {one!r}")
         found[name] = value
     return found or None
-
-
-def text_of(found: Mapping[str, Any], user: str | None) -> str:
-    """An `Explanation` as lines of text."""
-    decision = found["decision"]
-    banner = decision["banner"]
-    shown = decision["campaignId"] or "the placement's fallback"
-    lines = [
-        f"{decision['placement']} for {user or 'nobody in particular'}: {shown}"
-        + (f", variant {decision['variant']}" if decision["variant"] else ""),
-        f'  "{banner["headline"]}"' if banner else "  no banner: the page keeps its own content",
-        f"  {decision['reason']}, ruleset {decision['rulesetVersion']}, context {decision['contextVersion']}, "
-        f"decided at {decision['decidedAt']}" + (f", valid until {decision['validUntil']}" if decision["validUntil"] else ""),
-        *(f"  ! {note}" for note in found["notes"]),
-        "",
-        "campaigns, strongest first" if found["steps"] else "no campaign was considered",
-        *_table([("* " if s["outcome"] in _SHOWING else "- ") + s["campaignId"], s["outcome"], s["detail"]] for s in found["steps"]),
-        "",
-        "evidence" if found["evidence"] else "no evidence: no event of this visitor was looked at",
-        *_table(
-            [e["field"], _place(e), e["occurredAt"] or "-", e["messageId"] or "older events, sealed into totals"] for e in found["evidence"]
-        ),
-    ]
-    return "\n".join(map(_printable, lines))
-
-
-def _place(evidence: Mapping[str, Any]) -> str:
-    return "sealed" if evidence["messageId"] is None else f"{evidence['topic']}/{evidence['partition']}@{evidence['offset']}"
-
-
-def _table(rows: Any) -> list[str]:
-    """Rows in columns; the last one is not padded."""
-    listed: list[list[str]] = list(rows)
-    widths = [max(map(len, column)) for column in zip(*listed, strict=True)][:-1]
-    return ["  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in listed]
-
-
-def _printable(text: str) -> str:
-    """Without what could move the cursor of a terminal: texts of events may hold anything."""
-    return "".join(character if character.isprintable() else "�" for character in text)

@@ -17,10 +17,13 @@ from gateway.clock import system_now_ms
 from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
 from gateway.commands.secret_key import NoSecretKey
 from gateway.model.examples import examples_of, run_examples
+from gateway.model.given_page import InvalidPage
+from gateway.model.payload import InvalidEvent
 from gateway.model.ruleset import InvalidRuleset, Problem, Ruleset
 from gateway.model.ruleset_diff import differences
 from gateway.model.ruleset_schema import json_schema
 from gateway.model.ruleset_yaml import load_ruleset
+from gateway.store.connection import StoreUnavailable
 
 _PUBLISH: Final = """mutation($yaml: String!, $expected: Int, $dryRun: Boolean!) {
   publishRuleset(yaml: $yaml, expectedVersion: $expected, dryRun: $dryRun) {
@@ -34,7 +37,9 @@ class _Unusable(Exception):
     """A file that cannot be read, or is no good ruleset: the text says why."""
 
 
-def _says_why(command: Command) -> Command:
+def says_why(command: Command) -> Command:
+    """A command that prints what went wrong and gives the exit code for it."""
+
     @functools.wraps(command)
     def run(options: argparse.Namespace) -> int:
         try:
@@ -45,26 +50,26 @@ def _says_why(command: Command) -> Command:
         except GatewayRefuses as problem:
             print(f"gateway: {problem}", file=sys.stderr)
             return 1 if problem.code is not None else 2
-        except (NoSecretKey, OSError, UnicodeDecodeError) as problem:
+        except (NoSecretKey, StoreUnavailable, InvalidPage, InvalidEvent, OSError, UnicodeDecodeError) as problem:
             print(f"gateway: {problem}", file=sys.stderr)
             return 2
 
     return run
 
 
-@_says_why
+@says_why
 def check(options: argparse.Namespace) -> int:
     """Name every mistake of a file."""
-    ruleset = _load(options.file)
+    ruleset = load_file(options.file)
     campaigns = sum(len(placement.campaigns) for placement in ruleset.placements.values())
     print(f"{options.file}: good, {len(ruleset.placements)} placements, {campaigns} campaigns")
     return 0
 
 
-@_says_why
+@says_why
 def test(options: argparse.Namespace) -> int:
     """Run the examples of a file."""
-    ruleset = _load(options.file)
+    ruleset = load_file(options.file)
     failures = run_examples(ruleset, system_now_ms())
     for failure in failures:
         print(failure.text(str(options.file)), file=sys.stderr)
@@ -73,15 +78,11 @@ def test(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-@_says_why
+@says_why
 def diff(options: argparse.Namespace) -> int:
     """What a file changes, against another file or the ruleset in force."""
-    new = _load(options.file)
-    if options.other is not None:
-        old, name = _load(options.other), str(options.other)
-    else:
-        found = GatewayClient(options.url, options.key).run(_RULESET)["ruleset"]
-        old, name = load_ruleset(found["yaml"], found["version"]), f"version {found['version']} in force"
+    new = load_file(options.file)
+    old, name = load_other(options.other, options)
     changes = differences(old, new)
     for change in changes:
         print(change.text())
@@ -90,14 +91,14 @@ def diff(options: argparse.Namespace) -> int:
     return 0
 
 
-@_says_why
+@says_why
 def publish(options: argparse.Namespace) -> int:
     """Publish a file, unless it is not good or another version than expected is current."""
     text = options.file.read_text(encoding="utf-8")
     return _publish(GatewayClient(options.url, options.key), text, options.expected, str(options.file), dry_run=options.dry_run)
 
 
-@_says_why
+@says_why
 def rollback(options: argparse.Namespace) -> int:
     """Publish an old version again, as a new one."""
     client = GatewayClient(options.url, options.key)
@@ -106,7 +107,7 @@ def rollback(options: argparse.Namespace) -> int:
     return _publish(client, old["yaml"], current, f"version {options.version}", dry_run=False)
 
 
-@_says_why
+@says_why
 def history(options: argparse.Namespace) -> int:
     """The latest versions, newest first, each with what it changed."""
     client = GatewayClient(options.url, options.key)
@@ -132,6 +133,14 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
+def load_other(file: Path | None, options: argparse.Namespace) -> tuple[Ruleset, str]:
+    """The ruleset to compare with, and its name: that of a file, or the one in force. Raises what `says_why` tells."""
+    if file is not None:
+        return load_file(file), str(file)
+    found = GatewayClient(options.url, options.key).run(_RULESET)["ruleset"]
+    return load_ruleset(found["yaml"], found["version"]), f"version {found['version']} in force"
+
+
 def _history_line(found: dict[str, Any], older: dict[str, Any] | None) -> str:
     head = f"{found['version']:>5}  {found['publishedAt'] or 'not published':<24}  {len(found['campaigns'])} campaigns"
     if older is None:
@@ -154,7 +163,8 @@ def _publish(client: GatewayClient, text: str, expected: int | None, name: str, 
     return 0
 
 
-def _load(file: Path) -> Ruleset:
+def load_file(file: Path) -> Ruleset:
+    """The ruleset of a file. Raises what `says_why` tells."""
     try:
         return load_ruleset(file.read_text(encoding="utf-8"), 1)
     except InvalidRuleset as problem:

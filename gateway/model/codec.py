@@ -1,7 +1,7 @@
 """How a state is stored: msgpack behind a random write id.
 
     16 bytes   write id: changes with every write; compare-and-set compares it (a version could repeat after a failover)
-    1 byte     format, 2
+    1 byte     format, 3
     msgpack    [visitor_id, alias_of, cutoff_ms, log_epoch, positions, parts, link, part_cutoffs]
 
 Topics are stored by their index in `SOURCE_TOPICS` where they have one.
@@ -20,7 +20,7 @@ from gateway.model.names import SOURCE_TOPICS
 from gateway.model.state import Link, Part, State
 
 WRITE_ID_BYTES: Final = 16
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _INDEX_OF: Final = {topic.value: index for index, topic in enumerate(SOURCE_TOPICS)}
 _TOPICS: Final = [topic.value for topic in SOURCE_TOPICS]
@@ -34,7 +34,7 @@ def encode_state(state: State, write_id: bytes) -> bytes:
     """The bytes to store, beginning with `write_id` (16 random bytes)."""
     positions = [(_INDEX_OF.get(topic, topic), partition, offset) for (topic, partition), offset in state.positions.items()]
     parts = [
-        (visitor_id, [_pack(c) for c in part.contributions.values()], _pack_totals(part.base), part.seal)
+        (visitor_id, [_pack(c) for c in part.contributions.values()], _pack_totals(part.base), part.seal, part.purged_ms)
         for visitor_id, part in state.parts.items()
     ]
     body = (
@@ -102,12 +102,12 @@ def _pack(c: Contribution) -> tuple[Any, ...]:
 
 
 def _unpack_part(stored: tuple[Any, ...]) -> Part:
-    _, contributions, totals, seal = stored
+    _, contributions, totals, seal, purged_ms = stored
     found = {}
     for message_id, event_time_ms, sequence, received_at_ms, kind, topic, partition, offset, data in contributions:
         position = Position(_topic(topic), partition, offset)
         found[message_id] = Contribution(message_id, event_time_ms, sequence, received_at_ms, kind, position, data)
-    return Part(found, _unpack_totals(totals), seal)
+    return Part(found, _unpack_totals(totals), seal, purged_ms)
 
 
 def _pack_totals(totals: Totals | None) -> dict[str, Any] | None:
@@ -132,6 +132,8 @@ def _pack_totals(totals: Totals | None) -> dict[str, Any] | None:
         "traits": totals.traits,
         "consents": totals.consents,
         "withdrawn_since_ms": totals.withdrawn_since_ms,
+        "answered_ms": totals.answered_ms,
+        "forgotten_ms": totals.forgotten_ms,
     }
 
 
@@ -156,4 +158,6 @@ def _unpack_totals(stored: dict[str, Any] | None) -> Totals | None:
         traits=stored["traits"],
         consents=stored["consents"],
         withdrawn_since_ms=stored["withdrawn_since_ms"],
+        answered_ms=stored["answered_ms"],
+        forgotten_ms=stored["forgotten_ms"],
     )

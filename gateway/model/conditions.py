@@ -127,7 +127,7 @@ def values_of(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None,
         "traits": context.get("traits") or {},
         "consent": context.get("consent") or {},
         "page": {name: page.get(name) or "" for name in PAGE_FIELDS},
-        "trends": {"products": [product.product_id for product in trends.products], "categories": list(trends.categories)},
+        "trends": trends.values,
     }
 
 

@@ -11,7 +11,7 @@ that a visitor who is held out is exposed as often as one who is not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -102,7 +102,9 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The banner for a visitor at a placement. `valid_until_ms`: when time alone could change it."""
+    """The banner for a visitor at a placement. `valid_until_ms`: when time alone could change it; `trends_snapshot`: the number of
+    the trends it went by; `condition_errors`: campaigns whose condition failed while running, which counts as false.
+    """
 
     placement: str
     banner: Banner | None
@@ -112,6 +114,8 @@ class Decision:
     ruleset_version: int
     context_version: int
     valid_until_ms: int | None
+    trends_snapshot: int = 0
+    condition_errors: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def content(self) -> tuple[str | None, str | None, str]:
@@ -127,17 +131,20 @@ def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
     if not inputs.has_consent:
         return _plain(ruleset, placement_id, inputs, DecisionReason.NO_CONSENT, _fallback(placement, inputs))
     changes_ms: int | None = None
+    failed: tuple[str, ...] = ()
     if placement.campaigns:
         answers = placement.conditions.evaluate(activation(inputs.context, inputs.page, inputs.trends))
         for campaign, answer in zip(placement.campaigns, answers, strict=False):
             if answer is not True:
+                if answer is not False:
+                    failed = (*failed, campaign.campaign_id)
                 continue
             judgment = judge(ruleset, campaign, inputs)
             changes_ms = _earlier(changes_ms, judgment.changes_ms)
             if judgment.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
-                return _won(ruleset, placement, campaign, judgment, inputs, changes_ms)
+                return _noting(_won(ruleset, placement, campaign, judgment, inputs, changes_ms), failed)
     decision = _plain(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
-    return decision if changes_ms is None else _until(decision, changes_ms)
+    return _noting(decision if changes_ms is None else replace(decision, valid_until_ms=changes_ms), failed)
 
 
 def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
@@ -227,17 +234,17 @@ def _won(
         ruleset_version=ruleset.version,
         context_version=inputs.values.get("version", 0),
         valid_until_ms=valid_until_ms,
+        trends_snapshot=inputs.trends.snapshot,
     )
+
+
+def _noting(decision: Decision, failed: tuple[str, ...]) -> Decision:
+    return replace(decision, condition_errors=failed) if failed else decision
 
 
 def _plain(ruleset: Ruleset, placement_id: str, inputs: Inputs, reason: DecisionReason, banner: Banner | None) -> Decision:
-    return Decision(placement_id, banner, reason, None, None, ruleset.version, inputs.values.get("version", 0), None)
-
-
-def _until(decision: Decision, valid_until_ms: int) -> Decision:
-    return Decision(
-        decision.placement, decision.banner, decision.reason, None, None, decision.ruleset_version, decision.context_version, valid_until_ms
-    )
+    version = inputs.values.get("version", 0)
+    return Decision(placement_id, banner, reason, None, None, ruleset.version, version, None, inputs.trends.snapshot)
 
 
 def _fallback(placement: Placement, inputs: Inputs) -> Banner | None:

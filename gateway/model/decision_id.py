@@ -19,7 +19,9 @@ import msgpack
 from gateway.model.decide import Decision
 
 _MAC_BYTES: Final = 12
-_FORM: Final = 1
+_FORM: Final = 2
+_OLD_FORM: Final = 1
+"""Ids of older releases, which end before the snapshot of the trends."""
 MAX_CHARACTERS: Final = 2048
 
 
@@ -41,6 +43,8 @@ class DecisionToken:
     visitor_hash: bytes
     preview: bool = False
     """Given for a preview: its BANNER_* events are rejected."""
+    trends_snapshot: int = 0
+    """The number of the trends it went by; 0: none yet, or an id of an older release."""
 
 
 def token_of(decision: Decision, cursor: str, decided_at_ms: int, visitor: bytes, *, preview: bool = False) -> DecisionToken:
@@ -55,6 +59,7 @@ def token_of(decision: Decision, cursor: str, decided_at_ms: int, visitor: bytes
         decided_at_ms=decided_at_ms,
         visitor_hash=visitor,
         preview=preview,
+        trends_snapshot=decision.trends_snapshot,
     )
 
 
@@ -84,7 +89,7 @@ def open_decision_id(key: bytes, text: str) -> DecisionToken:
         if not hmac.compare_digest(_mac(key, body), mac):
             raise ValueError
         form, *fields = msgpack.unpackb(body)
-        if form != _FORM:
+        if form not in (_FORM, _OLD_FORM):
             raise ValueError
         return DecisionToken(*fields)
     except (ValueError, TypeError, binascii.Error, msgpack.exceptions.UnpackException) as problem:

@@ -46,6 +46,10 @@ class Erasures:
         name = key.decode("ascii")
         self._cutoffs[name] = max(cutoff_ms, self._cutoffs.get(name, 0))
 
+    def cutoff_of(self, visitor_id: str) -> int | None:
+        """Up to when what came in under this id is erased; None where it is not."""
+        return self._cutoffs.get(erasure_key(self._key, visitor_id)) if self._cutoffs else None
+
     def apply(self, updates: Iterable[Update]) -> list[Update]:
         """The updates, those of erased events empty: they move positions on, and nothing of them is stored."""
         if not self._cutoffs:
@@ -56,7 +60,7 @@ class Erasures:
         event = update.event
         if event is None or event.type is EventType.DELETE:
             return update
-        cutoff_ms = self._cutoffs.get(erasure_key(self._key, update.visitor_id))
+        cutoff_ms = self.cutoff_of(update.visitor_id)
         if cutoff_ms is None or min(event.received_at_ms, event.event_time_ms) > cutoff_ms:
             return update
         return Update(update.visitor_id, update.position, update.log_epoch, None)

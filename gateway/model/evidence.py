@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.model.contributions import Contribution, Kind
-from gateway.model.fold import CONSENT_GRACE_MS, Totals, fold
+from gateway.model.fold import Totals, fold
 from gateway.model.state import State
 from gateway.model.view import MAX_RECENT, context_of, history_of, sealed_of
 
@@ -73,18 +73,18 @@ def _profile_of(state: State) -> tuple[_Profile | None, list[tuple[str, Contribu
     start = 0
     consents: dict[str, Contribution] = {}
     for index, pair in enumerate(history):
-        since_ms = totals.withdrawn_since_ms
+        forgotten_ms = totals.forgotten_ms
         fold(totals, [pair])
         if pair[1].kind != Kind.CONSENT:
             continue
         consents[pair[0]] = pair[1]
-        is_over = since_ms is not None and totals.withdrawn_since_ms is None
-        if is_over and pair[1].event_time_ms - (since_ms or 0) > CONSENT_GRACE_MS:
+        if totals.forgotten_ms > forgotten_ms:
             # The fold forgot the profile here: nothing before shapes it.
             sealed, start = Totals(), index + 1
     if totals.withdrawn_since_ms is not None:
         return None, list(consents.items())
-    return _Profile(state, sealed, tuple(c for _, c in history[start:]), totals), list(consents.items())
+    shaping = tuple(c for _, c in history[start:] if c.received_at_ms > totals.forgotten_ms)
+    return _Profile(state, sealed, shaping, totals), list(consents.items())
 
 
 def _of_field(profile: _Profile, field: str, campaign_ids: Collection[str] | None) -> tuple[list[Contribution], bool]:

@@ -60,6 +60,7 @@ def _state(state: State) -> dict[str, Any]:
 def _part(part: Part) -> dict[str, Any]:
     return {
         "events": [_event(c) for c in sorted(part.contributions.values(), key=lambda c: c.order)],
+        "purged_until": None if part.purged_ms is None else format_time_ms(part.purged_ms),
         "sealed_until": None if part.seal is None else format_time_ms(part.seal[0]),
         "sealed": None if part.base is None else _plain({**asdict(part.base), "cart": [asdict(line) for line in part.base.cart.values()]}),
     }

@@ -20,7 +20,7 @@ from gateway.model.contributions import Contribution, Kind, by_order
 
 HALF_LIFE_MS: Final = 24 * 3600 * 1000
 CONSENT_GRACE_MS: Final = 10 * 60 * 1000
-"""A withdrawal taken back within this time forgets nothing."""
+"""A withdrawal taken back, and heard of by us, within this time forgets nothing. Part of what a log means: a replay must agree."""
 
 LIST_WEIGHT: Final = 0.5
 VIEW_WEIGHT: Final = 1.0
@@ -98,6 +98,10 @@ class Totals:
     traits: dict[str, tuple[tuple[int, int, str], Any]] = field(default_factory=dict)
     consents: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
     withdrawn_since_ms: int | None = None
+    answered_ms: int = 0
+    """While withdrawn: when the latest of the answers since then was received."""
+    forgotten_ms: int = 0
+    """What was received up to then is forgotten, also where it is dated later."""
 
     def copy(self) -> Totals:
         """A copy that can be folded on without changing this one."""
@@ -118,11 +122,21 @@ class Totals:
             traits=dict(self.traits),
             consents=dict(self.consents),
             withdrawn_since_ms=self.withdrawn_since_ms,
+            answered_ms=self.answered_ms,
+            forgotten_ms=self.forgotten_ms,
         )
 
     def forget_profile(self) -> None:
         """Drop all that was learned of the visitor; consent, and the count of messages, stay."""
-        kept = Totals(messages=self.messages, updated_ms=self.updated_ms, first=self.first, consents=self.consents)
+        kept = Totals(
+            messages=self.messages,
+            updated_ms=self.updated_ms,
+            first=self.first,
+            consents=self.consents,
+            withdrawn_since_ms=self.withdrawn_since_ms,
+            answered_ms=self.answered_ms,
+            forgotten_ms=self.forgotten_ms,
+        )
         for name in Totals.__slots__:
             setattr(self, name, getattr(kept, name))
 
@@ -137,7 +151,8 @@ def fold(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
             totals.first = contribution.order
         apply = _APPLY[contribution.kind]
         if apply is not None:
-            apply(totals, contribution)
+            if contribution.received_at_ms > totals.forgotten_ms:
+                apply(totals, contribution)
         elif contribution.kind == Kind.CONSENT:
             _consent(totals, part, contribution)
     return totals
@@ -201,10 +216,11 @@ def _add(totals: Totals, c: Contribution) -> None:
             bought.outstanding -= taken
             quantity -= taken
     if quantity:
-        _put(totals, CartLine(product_id, variant_id, category, quantity, price, currency))
+        put_line(totals, CartLine(product_id, variant_id, category, quantity, price, currency))
 
 
-def _put(totals: Totals, line: CartLine) -> None:
+def put_line(totals: Totals, line: CartLine) -> None:
+    """Put a line into the cart, joined with the one of the same product and variant."""
     key = (line.product_id, line.variant_id)
     before = totals.cart.get(key)
     if before is not None:
@@ -249,7 +265,7 @@ def _take(totals: Totals, product_id: str, variant_id: str | None, quantity: int
 def _cart(totals: Totals, c: Contribution) -> None:
     totals.cart = {}
     for line in c.data[0]:
-        _put(totals, CartLine(*line))
+        put_line(totals, CartLine(*line))
     for bought in totals.bought:
         # The snapshot was received before the order, so it still shows what the order then bought.
         if c.received_at_ms < bought.received_at_ms:
@@ -310,14 +326,23 @@ def _identify(totals: Totals, c: Contribution) -> None:
 
 
 def _consent(totals: Totals, part: str, c: Contribution) -> None:
-    """In force is the strictest of the parts. What was learned before a longer withdrawal, or during it, is forgotten."""
+    """In force is the strictest of the parts. What was learned before a longer withdrawal, or during it, is forgotten.
+
+    During it: dated or received before the answers that ended it. So what is forgotten is what `purge_withdrawn` may have
+    dropped meanwhile, whichever order the answers came in.
+    """
     totals.consents[part] = (c.data[0], c.data[1])
     withdrawn = any(not personalization for personalization, _ in totals.consents.values())
     if withdrawn and totals.withdrawn_since_ms is None:
-        totals.withdrawn_since_ms = c.event_time_ms
-    elif not withdrawn and totals.withdrawn_since_ms is not None:
-        if c.event_time_ms - totals.withdrawn_since_ms > CONSENT_GRACE_MS:
+        totals.withdrawn_since_ms, totals.answered_ms = c.event_time_ms, 0
+        return
+    if totals.withdrawn_since_ms is None:
+        return
+    totals.answered_ms = max(totals.answered_ms, c.received_at_ms)
+    if not withdrawn:
+        if max(c.event_time_ms, totals.answered_ms) - totals.withdrawn_since_ms > CONSENT_GRACE_MS:
             totals.forget_profile()
+            totals.forgotten_ms = max(totals.forgotten_ms, totals.answered_ms)
         totals.withdrawn_since_ms = None
 
 
@@ -342,54 +367,3 @@ _BY_KIND: Final[dict[Kind, Callable[[Totals, Contribution], None]]] = {
 }
 _APPLY: Final = [_BY_KIND.get(kind) for kind in sorted(Kind)]
 """By number of the kind."""
-
-
-def merge(bases: list[Totals]) -> Totals:
-    """New totals of the sealed totals of several parts: orders and traits as a union, the rest summed or latest."""
-    if len(bases) == 1:
-        return bases[0].copy()
-    merged = Totals()
-    # Ordered by what they hold, so that the merge does not depend on the order of the parts.
-    for base in sorted(bases, key=lambda base: (base.first or (0, 0, ""), base.updated_ms)):
-        _merge_into(merged, base)
-    return merged
-
-
-def _merge_into(merged: Totals, base: Totals) -> None:
-    merged.messages += base.messages
-    merged.updated_ms = max(merged.updated_ms, base.updated_ms)
-    merged.first = min((x for x in (merged.first, base.first) if x), default=None)
-    merged.intent = max((x for x in (merged.intent, base.intent) if x), default=None)
-    merged.search = max((x for x in (merged.search, base.search) if x), default=None)
-    for category, (score, at_ms) in base.interests.items():
-        other, other_ms = merged.interests.get(category, (0.0, at_ms))
-        latest_ms = max(at_ms, other_ms)
-        total = interest_at(score, at_ms, latest_ms) + interest_at(other, other_ms, latest_ms)
-        merged.interests[category] = (total, latest_ms)
-    merged.recent = _latest(merged.recent, base.recent)
-    merged.bought_products = _latest(merged.bought_products, base.bought_products)
-    for line in base.cart.values():
-        _put(merged, replace(line))
-    merged.bought = sorted([*merged.bought, *map(replace, base.bought)], key=lambda b: (b.received_at_ms, b.product_id, b.variant_id or ""))
-    merged.orders = {**base.orders, **merged.orders}
-    for currency, amount in base.refunds.items():
-        merged.refunds[currency] = EXACT.add(merged.refunds.get(currency, Decimal()), amount)
-    for campaign_id, counts in base.banners.items():
-        mine = merged.banners.setdefault(campaign_id, BannerCounts())
-        mine.views += counts.views
-        mine.clicks += counts.clicks
-        mine.dismissals += counts.dismissals
-        mine.views_since_click += counts.views_since_click
-        mine.recent_views_ms = tuple(sorted((*mine.recent_views_ms, *counts.recent_views_ms))[-MAX_VIEW_TIMES:])
-    for key, trait in base.traits.items():
-        if key not in merged.traits or merged.traits[key][0] < trait[0]:
-            merged.traits[key] = trait
-    merged.consents.update(base.consents)
-    since = [x for x in (merged.withdrawn_since_ms, base.withdrawn_since_ms) if x is not None]
-    merged.withdrawn_since_ms = min(since, default=None)
-
-
-def _latest(mine: dict[str, tuple[int, int, str]], other: dict[str, tuple[int, int, str]]) -> dict[str, tuple[int, int, str]]:
-    """The union, each product at its latest place, oldest first."""
-    found = {product_id: max(o for o in (mine.get(product_id), other.get(product_id)) if o) for product_id in {**mine, **other}}
-    return dict(sorted(found.items(), key=lambda item: item[1]))

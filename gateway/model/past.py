@@ -18,20 +18,15 @@ from dataclasses import replace
 
 from gateway.model.contributions import Contribution, Kind
 from gateway.model.events import LATE_WINDOW_MS, format_time_ms
-from gateway.model.fold import CONSENT_GRACE_MS, fold
+from gateway.model.fold import fold
 from gateway.model.state import Part, State
 from gateway.model.view import history_of, sealed_of
 
 Keep = Callable[[Contribution], bool]
 
 
-def as_received_by(state: State, at_ms: int) -> State:
-    """The state of a visitor (no alias) as it stood by what had been received at `at_ms`, inclusive."""
-    return restricted(state, received_by(at_ms))
-
-
 def received_by(at_ms: int) -> Keep:
-    """Keeps what had been received by a moment."""
+    """Keeps what had been received by a moment, inclusive."""
     return lambda c: c.received_at_ms <= at_ms
 
 
@@ -66,6 +61,22 @@ def restricted(state: State, keep: Keep) -> State:
     return replace(state, parts=parts, positions=positions)
 
 
+def answering(own: State | None, owner: State | None, keep: Keep) -> State | None:
+    """The state of whoever answered for a visitor id by then, as it stands now: what the id holds itself, or whom it had joined.
+
+    `own` is held under the id; `owner` is the state of the visitor it joined, where it is an alias.
+    """
+    if own is None or own.alias_of is None:
+        return own
+    return owner if had_joined(own, owner, keep) else before_joining(own, owner)
+
+
+def as_of(own: State | None, owner: State | None, keep: Keep) -> State | None:
+    """The state that answered for a visitor id, with what `keep` keeps."""
+    found = answering(own, owner, keep)
+    return None if found is None else restricted(found, keep)
+
+
 def had_joined(alias: State, owner: State | None, keep: Keep) -> bool:
     """Whether an anonymous visitor, now an alias of `owner`, had joined by then."""
     part = owner.parts.get(alias.visitor_id) if owner is not None else None
@@ -86,13 +97,13 @@ def unreachable(state: State, at_ms: int) -> str | None:
         return f"the visitor, or a device, was erased at {format_time_ms(erased_ms)}: what was held before is gone"
     sealed_ms = max((part.seal[0] for part in state.parts.values() if part.base is not None and part.seal), default=None)
     if sealed_ms is not None and at_ms < sealed_ms:
-        return f"the state no longer reaches back: events up to {format_time_ms(sealed_ms)} are sealed into totals"
+        ask = f"ask the log: processors explain --visitor {state.visitor_id} --at {format_time_ms(at_ms)} (docs/operations.md)"
+        return f"the state no longer reaches back: events up to {format_time_ms(sealed_ms)} are sealed into totals; {ask}"
     totals = sealed_of(state)
     for pair in history_of(state):
-        since_ms = totals.withdrawn_since_ms
+        since_ms, forgotten_ms = totals.withdrawn_since_ms, totals.forgotten_ms
         fold(totals, [pair])
-        ended = since_ms is not None and totals.withdrawn_since_ms is None
-        if since_ms is not None and ended and at_ms < since_ms and pair[1].event_time_ms - since_ms > CONSENT_GRACE_MS:
+        if since_ms is not None and at_ms < since_ms and totals.forgotten_ms > forgotten_ms:
             return _forgotten(since_ms)
     if totals.withdrawn_since_ms is not None and at_ms < totals.withdrawn_since_ms:
         return _forgotten(totals.withdrawn_since_ms)

@@ -1,7 +1,8 @@
 """Previews: a signed token with which a page shows what a ruleset would give, without counting anything.
 
-A token names a version, or a campaign to be shown whatever its condition, schedule, caps, split's draw and holdout say, or a
-moment to look at; each is optional. Base64url of `msgpack body + 16 bytes of HMAC-SHA256`, behind a prefix.
+A token names a version or a draft (a ruleset that was not published, by the hash of its text), or a campaign to be shown whatever
+its condition, schedule, caps, split's draw and holdout say, or a moment to look at; each is optional. Base64url of `msgpack body
++ 16 bytes of HMAC-SHA256`, behind a prefix.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gateway.model.ruleset import Ruleset
 
 PREFIX: Final = "pv_"
 _MAC_BYTES: Final = 16
-_FORM: Final = 1
+_FORM: Final = 2
 _MAX_CHARACTERS: Final = 1024
 
 
@@ -36,6 +37,7 @@ class Preview:
     campaign_id: str | None
     at_ms: int | None
     expires_at_ms: int
+    draft: str | None = None
 
     def sign(self, key: bytes) -> str:
         """The token."""
@@ -61,6 +63,11 @@ def open_preview(key: bytes, text: str, now_ms: int) -> Preview:
     if preview.expires_at_ms <= now_ms:
         raise InvalidPreview("this preview has expired: make another with createPreview")
     return preview
+
+
+def draft_hash(text: str) -> str:
+    """What names the text of a ruleset that is not published."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def decide_preview(ruleset: Ruleset, preview: Preview, placement_id: str, inputs: Inputs) -> Decision:

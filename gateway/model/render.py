@@ -94,14 +94,13 @@ def _products(rule: ProductRule, values: Mapping[str, Any], trends: Trends) -> t
     cart = {line["product_id"]: line.get("category") for line in values.get("cart") or ()}
     bought = (values.get("purchases") or {}).get("products") or ()
     excluded = {*(cart if rule.exclude_cart else ()), *(bought if rule.exclude_bought else ())}
-    category_of = {product.product_id: product.category for product in trends.products} | cart
     found: dict[str, None] = {}
     for product_id in _candidates(rule.source, values, trends, list(cart)):
         if product_id not in excluded:
             found[product_id] = None
             if len(found) == rule.count:
                 break
-    return tuple(RelatedProduct(product_id, category_of.get(product_id)) for product_id in found)
+    return tuple(RelatedProduct(product_id, cart.get(product_id) or trends.category_of.get(product_id)) for product_id in found)
 
 
 def _candidates(source: ProductSource, values: Mapping[str, Any], trends: Trends, cart: list[str]) -> Iterable[str]:
@@ -112,8 +111,7 @@ def _candidates(source: ProductSource, values: Mapping[str, Any], trends: Trends
         case ProductSource.TRENDING:
             return [product.product_id for product in trends.products]
         case ProductSource.SAME_CATEGORY:
-            category = values.get("interested_category")
-            return [product.product_id for product in trends.products if category is not None and product.category == category]
+            return [product.product_id for product in trends.by_category.get(values.get("interested_category") or "", ())]
         case ProductSource.BOUGHT_TOGETHER:
             seeds = (list(reversed(cart)) or seen)[:SEEDS]
             companions = [trends.together.get(seed, ()) for seed in seeds]

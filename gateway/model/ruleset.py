@@ -121,6 +121,8 @@ class Ruleset:
     """Campaigns that exclude each other: every visitor is drawn for one of them."""
     public_traits: frozenset[str] = frozenset()
     """Traits that a visitor token may set by `identify`."""
+    uses_trends: bool = False
+    """Whether a decision can depend on the trends: a condition names them, or a banner has related products."""
 
 
 @dataclass(frozen=True, slots=True)

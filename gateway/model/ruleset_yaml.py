@@ -8,8 +8,9 @@ import yaml
 
 from gateway.model.banner_yaml import BannerReader
 from gateway.model.campaign_yaml import CampaignReader
+from gateway.model.condition_text import variables_of
 from gateway.model.conditions import ConditionSet
-from gateway.model.ruleset import Campaign, InvalidRuleset, Placement, Problem, Ruleset
+from gateway.model.ruleset import BannerTemplate, Campaign, InvalidRuleset, Placement, Problem, Ruleset
 from gateway.model.template import Template
 from gateway.model.yaml_reader import YamlReader, is_null
 
@@ -61,7 +62,16 @@ def _ruleset(reader: YamlReader, root: yaml.Node | None, text: str, version: int
         holdout_salt=reader.scalar(fields.get("holdout_salt"), str, "holdout_salt") or "global",
         groups=_groups(campaigns),
         public_traits=frozenset(name for name in traits if name is not None),
+        uses_trends=any(_uses_trends(campaign) for campaign in campaigns) or any(_shows_products(p.fallback) for p in placements.values()),
     )
+
+
+def _uses_trends(campaign: Campaign) -> bool:
+    return "trends" in variables_of(campaign.when.text) or any(_shows_products(variant.banner) for variant in campaign.variants)
+
+
+def _shows_products(banner: BannerTemplate | None) -> bool:
+    return banner is not None and any(one.products is not None for one in (banner, *banner.locales.values()))
 
 
 def _placements(reader: YamlReader, node: yaml.Node | None) -> dict[str, Placement]:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from gateway.model.contributions import Contribution, Kind, Position, by_order, contribution_of
 from gateway.model.events import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
-from gateway.model.fold import CONSENT_GRACE_MS, Totals, fold
+from gateway.model.fold import Totals, fold
 
 MAX_CONTRIBUTIONS: Final = 512
 KEPT_MS: Final = LATE_WINDOW_MS + 24 * 3600 * 1000
@@ -41,11 +41,15 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What came in under one visitor id. `seal` is the order of the last sealed contribution."""
+    """What came in under one visitor id. `seal` is the order of the last sealed contribution.
+
+    `purged_ms`: what was received up to then was dropped after consent was withdrawn (`gateway.model.purge`), and stays away.
+    """
 
     contributions: dict[str, Contribution] = field(default_factory=dict)
     base: Totals | None = None
     seal: Order | None = None
+    purged_ms: int | None = None
 
 
 class Link(NamedTuple):
@@ -140,8 +144,8 @@ def unite(state: State, other: State) -> State:
     parts = dict(state.parts)
     for visitor_id, part in other.parts.items():
         mine = parts.get(visitor_id, Part())
-        if mine.seal is None or (part.seal is not None and part.seal > mine.seal):
-            # The longer sealed of two copies of one part holds all that the other has sealed.
+        if _reach(part) >= _reach(mine):
+            # The longer purged or sealed of two copies of one part holds all that the other has sealed.
             mine, part = part, mine
         cutoff_ms = state.cutoff_of(visitor_id)
         joined = _join(visitor_id, mine, part.contributions.values(), cutoff_ms, Absorbed())
@@ -217,24 +221,13 @@ def _link_of(update: Update) -> Link | None:
     return Link(update.position, event.payload["user_id"], event.received_at_ms)
 
 
-def purge_withdrawn(state: State, withdrawn_since_ms: int | None, now_ms: int) -> State:
-    """Drop what is held of a visitor who withdrew consent longer than the grace time ago.
+def is_kept(contribution: Contribution) -> bool:
+    """Whether a contribution outlives a purge: consent itself, and that an anonymous id joined (without what traits it gave)."""
+    return contribution.kind in (Kind.CONSENT, Kind.IDENTIFY)
 
-    The consent itself stays, and that an anonymous id joined this visitor, without the traits that came with it.
-    """
-    if withdrawn_since_ms is None or now_ms - withdrawn_since_ms <= CONSENT_GRACE_MS:
-        return state
-    parts = {}
-    for visitor_id, part in state.parts.items():
-        kept = {m: c for m, c in part.contributions.items() if c.kind == Kind.CONSENT}
-        kept |= {m: c._replace(data=(c.data[0], {})) for m, c in part.contributions.items() if c.kind == Kind.IDENTIFY}
-        base = part.base
-        if base is not None:
-            base = base.copy()
-            base.forget_profile()
-            base.withdrawn_since_ms = part.base.withdrawn_since_ms if part.base else None
-        parts[visitor_id] = Part(kept, base, part.seal)
-    return replace(state, parts=parts)
+
+def _reach(part: Part) -> tuple[int, Order]:
+    return (part.purged_ms or 0, part.seal or (0, 0, ""))
 
 
 def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: Absorbed) -> Part:
@@ -243,6 +236,9 @@ def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cu
         known = held.get(contribution.message_id)
         if cutoff_ms is not None and contribution.lasts_until_ms <= cutoff_ms:
             outcome.erased += 1
+        elif known is None and part.purged_ms is not None and contribution.received_at_ms <= part.purged_ms and not is_kept(contribution):
+            # It was here and was purged: what is purged had been received, and stored, long before.
+            outcome.duplicates += 1
         elif part.seal is not None and contribution.order <= part.seal:
             outcome.below_seal += 1
         elif known is None:
@@ -269,7 +265,7 @@ def _sealed(visitor_id: str, part: Part) -> Part:
     old = history[:count]
     base = part.base.copy() if part.base else Totals()
     base = fold(base, ((visitor_id, c) for c in old))
-    return Part({c.message_id: c for c in history[count:]}, base, old[-1].order)
+    return Part({c.message_id: c for c in history[count:]}, base, old[-1].order, part.purged_ms)
 
 
 def _cut(state: State, cutoff_ms: int | None, part_cutoffs: dict[str, int]) -> State:
@@ -289,5 +285,5 @@ def _cut_part(part: Part, cutoff_ms: int) -> Part:
     kept = {m: c for m, c in part.contributions.items() if c.lasts_until_ms > cutoff_ms}
     # Totals cannot be taken apart: a base that may hold something erased goes as a whole. Its seal stays.
     if part.base is not None and part.base.first is not None and part.base.first[0] > cutoff_ms + AHEAD_LIMIT_MS:
-        return Part(kept, part.base, part.seal)
-    return Part(kept, None, part.seal)
+        return replace(part, contributions=kept)
+    return replace(part, contributions=kept, base=None)

@@ -14,7 +14,8 @@ import orjson
 
 from gateway.model.contributions import Contribution, by_order
 from gateway.model.events import format_time_ms
-from gateway.model.fold import EXACT, Totals, fold, interest_at, merge
+from gateway.model.fold import EXACT, Totals, fold, interest_at
+from gateway.model.merge import merge
 from gateway.model.state import State
 
 MAX_INTERESTS: Final = 50
@@ -93,7 +94,9 @@ def _stable_id(state: State) -> str:
     """The visitor id with the earliest event: it keeps its place when an anonymous visitor becomes a known one."""
     firsts = []
     for visitor_id, part in state.parts.items():
-        first = part.base.first if part.base and part.base.first else min(map(by_order, part.contributions.values()), default=None)
+        first = min(map(by_order, part.contributions.values()), default=None)
+        if part.base and part.base.first:
+            first = part.base.first if first is None else min(first, part.base.first)
         if first is not None:
             firsts.append((first, visitor_id))
     return min(firsts)[1] if firsts else state.visitor_id

@@ -6,6 +6,8 @@ harm, by absorb.
 
 An anonymous id that is identified first becomes an alias that still holds its part, then its part is united into the
 known visitor's state. Both steps are unions, so a crash between them or a redelivery does no harm.
+
+Before a state is written of which something is to be purged later, the moment is noted in the queue of purges.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from gateway.clock import NowMs
 from gateway.model.codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
 from gateway.model.events import EventType
 from gateway.model.names import context_key, notice_channel, state_key
-from gateway.model.state import Absorbed, State, Update, absorb, erase, purge_withdrawn, screen_identifies, unite, without_released
+from gateway.model.purge import purge, purge_due_ms, purge_withdrawn
+from gateway.model.state import Absorbed, State, Update, absorb, erase, screen_identifies, unite, without_released
 from gateway.model.view import context_of, encode_context, totals_of
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.purges import PurgeQueue
 
 MAX_ATTEMPTS: Final = 40
 
@@ -59,6 +63,8 @@ class Applied:
     written: int = 0
     unchanged: int = 0
     conflicts: int = 0
+    purged: int = 0
+    """States of which something was dropped because consent is withdrawn."""
 
     def count(self, outcome: Absorbed) -> None:
         """Add the outcome of one absorb that was stored."""
@@ -77,6 +83,10 @@ class _Work:
     """States of anonymous ids that joined this visitor."""
     erased_ms: int | None = None
     """An erasure that reached this anonymous id through the visitor it had joined."""
+    purge: bool = False
+    """Drop what may be dropped by now of a visitor who withdrew consent."""
+    purged_of: tuple[str, int] | None = None
+    """The known visitor whose purge concerns this alias, too, and up to when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,7 @@ class _Write:
     state: State
     outcome: Absorbed
     refused: tuple[Refused, ...]
+    purged: bool = False
 
 
 class ContextWriter:
@@ -95,6 +106,7 @@ class ContextWriter:
         self._redis = redis
         self._now_ms = now_ms
         self._retention_ms = retention_ms
+        self._purges = PurgeQueue(redis)
         self._sha: str | None = None
 
     async def apply(self, updates: Iterable[Update]) -> Applied:
@@ -103,14 +115,45 @@ class ContextWriter:
         for update in updates:
             work.setdefault(update.visitor_id, _Work()).updates.append(update)
         applied = Applied()
+        await self._work_off(work, applied)
+        return applied
+
+    async def purge(self, visitor_ids: Iterable[str]) -> Applied:
+        """Drop what may be dropped by now of these visitors, if they withdrew consent, and of the aliases that joined them.
+
+        Raises `StoreUnavailable`; purging again is safe.
+        """
+        applied = Applied()
+        await self._work_off({visitor_id: _Work(purge=True) for visitor_id in visitor_ids}, applied)
+        # The visitor first: what an alias still holds cannot come back into a part that was purged. The other way round it could.
+        states = await self._states(visitor_ids)
+        owners = {alias_of for _, state in states.values() if (alias_of := state.alias_of) is not None}
+        states |= await self._states(owners - states.keys())
+        aliases = {
+            alias: _Work(purged_of=(owner, part.purged_ms))
+            for owner, (_, state) in states.items()
+            if state.alias_of is None
+            for alias, part in state.parts.items()
+            if alias != owner and part.purged_ms is not None
+        }
+        await self._work_off(aliases, applied)
+        return applied
+
+    async def _work_off(self, work: dict[str, _Work], applied: Applied) -> None:
         try:
             for _ in range(MAX_ATTEMPTS):
                 if not work:
-                    return applied
+                    return
                 work = await self._round(work, applied)
         except STORE_ERRORS as error:
             raise StoreUnavailable(f"the context store did not take a write: {type(error).__name__}: {error}") from error
         raise StoreUnavailable(f"a context changed {MAX_ATTEMPTS} times while it was written")
+
+    async def _states(self, visitor_ids: Iterable[str]) -> dict[str, tuple[bytes, State]]:
+        try:
+            return await self._read(visitor_ids)
+        except STORE_ERRORS as error:
+            raise StoreUnavailable(f"the context store did not answer: {type(error).__name__}: {error}") from error
 
     async def _round(self, work: dict[str, _Work], applied: Applied) -> dict[str, _Work]:
         """One read and one write for each visitor; gives what is left to do."""
@@ -119,11 +162,11 @@ class ContextWriter:
         states = await self._read(work)
         for visitor_id, todo in work.items():
             write_id, state = states[visitor_id]
-            if state.alias_of is not None and todo.erased_ms is None:
-                _forward(left, state, todo.updates)
+            if state.alias_of is not None and todo.erased_ms is None and todo.purged_of is None:
+                _forward(left, state, todo)
                 continue
             todo = self._send_back(left, state, todo)
-            write = _plan(visitor_id, write_id, state, todo)
+            write = _plan(visitor_id, write_id, state, todo, self._now_ms())
             kept, released = without_released(write.state, state.parts)
             if released:
                 # First the anonymous ids, then the visitor: after a crash between them the erasure comes again and still finds them.
@@ -141,10 +184,11 @@ class ContextWriter:
                 _again(left, write.visitor_id, work[write.visitor_id])
                 continue
             applied.written += 1
+            applied.purged += write.purged
             applied.count(write.outcome)
             applied.refused.extend(write.refused)
             if write.state.alias_of is not None:
-                _forward(left, write.state, [])
+                _forward(left, write.state, _Work())
         return left
 
     @staticmethod
@@ -165,6 +209,8 @@ class ContextWriter:
             [update for update in todo.updates if update.visitor_id not in undone or _is_erasure(update)],
             [arrival for arrival in todo.arrivals if arrival.visitor_id not in undone],
             todo.erased_ms,
+            todo.purge,
+            todo.purged_of,
         )
 
     async def _release(self, released: Sequence[State], owner: State, applied: Applied) -> None:
@@ -196,7 +242,10 @@ class ContextWriter:
     async def _store(self, writes: Sequence[_Write]) -> list[bool]:
         if not writes:
             return []
-        arguments = [self._arguments(write) for write in writes]
+        due: dict[str, int] = {}
+        arguments = [self._arguments(write, due) for write in writes]
+        # Before the states: after a crash in between an entry finds nothing to purge, which is better than the other way round.
+        await self._purges.add(due)
         answers = await self._run_script(arguments)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # The server restarted and forgot the script. What was stored by then is refused now, and so done once more.
@@ -215,9 +264,13 @@ class ContextWriter:
             pipeline.evalsha(self._sha, 3, *argument)
         return list(await pipeline.execute(raise_on_error=False))
 
-    def _arguments(self, write: _Write) -> tuple[str | bytes | int, ...]:
-        totals = totals_of(write.state)
-        state = purge_withdrawn(write.state, totals.withdrawn_since_ms, self._now_ms())
+    def _arguments(self, write: _Write, due: dict[str, int]) -> tuple[str | bytes | int, ...]:
+        """Those of the script; notes in `due` when something of the state is to be purged."""
+        state = write.state
+        totals = totals_of(state)
+        due_ms = purge_due_ms(state, totals.withdrawn_since_ms) if state.alias_of is None else None
+        if due_ms is not None:
+            due[write.visitor_id] = due_ms
         return (
             state_key(write.visitor_id),
             context_key(write.visitor_id),
@@ -229,7 +282,7 @@ class ContextWriter:
         )
 
 
-def _plan(visitor_id: str, write_id: bytes, state: State, todo: _Work) -> _Write:
+def _plan(visitor_id: str, write_id: bytes, state: State, todo: _Work, now_ms: int) -> _Write:
     new = state if todo.erased_ms is None else erase(state, todo.erased_ms)
     for arrival in todo.arrivals:
         new = unite(new, arrival)
@@ -237,24 +290,36 @@ def _plan(visitor_id: str, write_id: bytes, state: State, todo: _Work) -> _Write
     new, outcome = absorb(new, updates)
     if new.link is not None and new.alias_of is None and new.link.user_id != visitor_id:
         new = replace(new, alias_of=new.link.user_id)
-    return _Write(visitor_id, write_id, new, outcome, tuple(_second_identify(update) for update in conflicting))
+    kept = _without_purged(new, todo, now_ms)
+    return _Write(visitor_id, write_id, kept, outcome, tuple(_second_identify(update) for update in conflicting), kept is not new)
+
+
+def _without_purged(state: State, todo: _Work, now_ms: int) -> State:
+    if todo.purged_of is not None and state.alias_of == todo.purged_of[0]:
+        return purge(state, todo.purged_of[1])
+    if todo.purge and state.alias_of is None:
+        return purge_withdrawn(state, totals_of(state).withdrawn_since_ms, now_ms)
+    return state
 
 
 def _second_identify(update: Update) -> Refused:
     return Refused(update, "ALREADY_IDENTIFIED", "this anonymous id joined another user before; one anonymous id joins one user, once")
 
 
-def _forward(left: dict[str, _Work], alias: State, updates: Sequence[Update]) -> None:
+def _forward(left: dict[str, _Work], alias: State, todo: _Work) -> None:
     """Lead what came for an alias to the visitor it joined, together with the part that the alias holds."""
     target = left.setdefault(alias.alias_of or alias.visitor_id, _Work())
-    target.updates.extend(updates)
+    target.updates.extend(todo.updates)
     target.arrivals.append(alias)
+    target.purge |= todo.purge
 
 
 def _again(left: dict[str, _Work], visitor_id: str, todo: _Work) -> None:
     target = left.setdefault(visitor_id, _Work())
     target.updates.extend(todo.updates)
     target.arrivals.extend(todo.arrivals)
+    target.purge |= todo.purge
+    target.purged_of = todo.purged_of or target.purged_of
     if todo.erased_ms is not None:
         target.erased_ms = max(target.erased_ms or 0, todo.erased_ms)
 

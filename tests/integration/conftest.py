@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -11,6 +10,7 @@ from redis.asyncio import Redis
 
 from local_stack import warmup
 from local_stack.stack import LocalStack
+from tests.free_ports import free_port_base
 from tests.stack_site import Site
 
 PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
@@ -21,28 +21,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "integration: needs the real Kafka, Valkey and Spark, which it starts")
 
 
-def free_port_base() -> int:
-    """Five free ports in a row, away from those that other tests look for."""
-    for base in range(26000, 32000, 10):
-        if all(_is_free(port) for port in range(base, base + 5)):
-            return base
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A warm stack without the storefront."""
-    running = LocalStack(tmp_path_factory.mktemp("whole") / "data", free_port_base(), PARTS)
+    trends = {"context_stream": ["--trends-trigger", "1 second", "--snapshot-seconds", "1"]}
+    running = LocalStack(tmp_path_factory.mktemp("whole") / "data", free_port_base(), PARTS, extra_arguments=trends)
     running.start(warmup.run)
     try:
         yield running

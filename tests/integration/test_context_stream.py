@@ -9,13 +9,11 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from gateway.model.names import SOURCE_TOPICS, Topic
 from local_stack.stack import LocalStack
 from processors.reshape import DEAD_LETTER_VALUE_BYTES, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
+from tests.free_ports import free_port_base
 
 DEADLINE_S = 60.0
 STREAM = "context_stream"
@@ -79,24 +78,12 @@ def without(name: str) -> bytes:
     return json.dumps({key: value for key, value in record().items() if key != name}).encode()
 
 
-def free_port_base() -> int:
-    """Five free ports in a row."""
-    for base in range(22000, 30000, 10):
-        with suppress(OSError), ExitStack() as opened:
-            for port in range(base, base + 5):
-                probe = opened.enter_context(socket.socket())
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
-            return base
-    raise AssertionError("no free ports")
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A broker and the stream in real-time mode, which writes its progress as often as it can."""
     folder = tmp_path_factory.mktemp("context-stream")
     interval = {STREAM: ["--checkpoint-interval", "5 seconds"]}
-    with LocalStack(folder, free_port_base(), parts=["kafka", STREAM], extra_arguments=interval) as running:
+    with LocalStack(folder, free_port_base(22000), parts=["kafka", STREAM], extra_arguments=interval) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ from gateway.model.names import context_key
 from gateway.model.state import Update
 from gateway.store.writer import ContextWriter
 from local_stack.stack import LocalStack
-from tests.integration.conftest import free_port_base
+from tests.free_ports import free_port_base
 
 pytestmark = pytest.mark.integration
 

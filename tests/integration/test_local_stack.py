@@ -24,27 +24,9 @@ from local_stack.data import DATA_ID_KEY
 from local_stack.errors import DataMismatch, PortInUse
 from local_stack.processes import DATA_MARK, PROJECT_ROOT
 from local_stack.stack import LocalStack
+from tests.free_ports import free_port_base
 
 PARTS = ["kafka", "valkey"]
-
-
-def free_port_base() -> int:
-    """Five free ports in a row."""
-    for base in range(21100, 30000, 10):
-        taken = [port for port in range(base, base + 5) if not _is_free(port)]
-        if not taken:
-            return base
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
@@ -104,7 +86,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_stack_starts_restarts_and_leaves_nothing(folder: Path) -> None:
     """Both parts answer, `stack.json` names them, each can be killed and started again, and a stop leaves no process."""
-    stack = LocalStack(folder, free_port_base(), PARTS)
+    stack = LocalStack(folder, free_port_base(21100), PARTS)
     with stack:
         info = stack.info()
         written = json.loads((folder / "stack.json").read_text())
@@ -124,7 +106,7 @@ def test_stack_starts_restarts_and_leaves_nothing(folder: Path) -> None:
 
 async def test_topics_are_there_with_their_settings(folder: Path) -> None:
     """Events come in two partitions, kept by the time of arrival; rulesets and erasures have one and are kept for good."""
-    with LocalStack(folder, free_port_base(), PARTS) as stack:
+    with LocalStack(folder, free_port_base(21100), PARTS) as stack:
         admin = AIOKafkaAdminClient(bootstrap_servers=stack.info().kafka.bootstrap)
         await admin.start()
         try:
@@ -149,7 +131,7 @@ async def test_topics_are_there_with_their_settings(folder: Path) -> None:
 
 async def test_data_survives_an_orderly_stop_and_a_move_of_ports(folder: Path) -> None:
     """A second start, on other ports, finds the records, the keys and the epoch of the first."""
-    first = LocalStack(folder, free_port_base(), PARTS)
+    first = LocalStack(folder, free_port_base(21100), PARTS)
     with first:
         producer = AIOKafkaProducer(bootstrap_servers=first.info().kafka.bootstrap, acks="all")
         await producer.start()
@@ -158,7 +140,7 @@ async def test_data_survives_an_orderly_stop_and_a_move_of_ports(folder: Path) -
         with redis.Redis.from_url(first.info().redis.url) as client:
             client.set("visitor", "kept")
         keys, epoch = first.info().keys, first.wiring.identity.log_epoch
-    with LocalStack(folder, free_port_base() + 10, PARTS) as second:
+    with LocalStack(folder, free_port_base(21100) + 10, PARTS) as second:
         consumer = AIOKafkaConsumer(bootstrap_servers=second.info().kafka.bootstrap, auto_offset_reset="earliest")
         await consumer.start()
         consumer.assign([TopicPartition(Topic.USER_ACTIONS.value, 1)])
@@ -173,7 +155,7 @@ async def test_data_survives_an_orderly_stop_and_a_move_of_ports(folder: Path) -
 
 def test_emptied_valkey_is_refused_until_reset(folder: Path) -> None:
     """Contexts that were flushed do not fit the log; the error names the remedy, and the remedy works."""
-    base = free_port_base()
+    base = free_port_base(21100)
     with LocalStack(folder, base, PARTS) as stack, redis.Redis.from_url(stack.info().redis.url) as client:
         assert client.get(DATA_ID_KEY) is not None
         client.flushall()
@@ -193,7 +175,7 @@ def test_emptied_valkey_is_refused_until_reset(folder: Path) -> None:
 
 def test_port_in_use_starts_nothing(folder: Path) -> None:
     """A taken port is told before anything is started."""
-    base = free_port_base()
+    base = free_port_base(21100)
     with socket.create_server(("127.0.0.1", base + 4)), pytest.raises(PortInUse, match=f"valkey: port {base + 4} is in use"):
         LocalStack(folder, base, PARTS).start()
     assert not processes_of(folder)
@@ -204,7 +186,7 @@ def test_port_in_use_starts_nothing(folder: Path) -> None:
 @pytest.mark.parametrize("moment", ["half-way", "ready"])
 def test_no_way_to_end_it_leaves_a_process(folder: Path, number: signal.Signals, moment: str) -> None:
     """Whichever signal ends the command, half-way through its start or later, everything it started ends with it."""
-    command = Command(folder, free_port_base())
+    command = Command(folder, free_port_base(21100))
     try:
         until(lambda: command.said("valkey          ready" if moment == "half-way" else "all ready"))
         command.process.send_signal(number)
@@ -219,7 +201,7 @@ def test_no_way_to_end_it_leaves_a_process(folder: Path, number: signal.Signals,
 
 def test_a_part_that_dies_ends_the_stack(folder: Path) -> None:
     """The command stops, names the part and shows the last lines of its log, and exits 1."""
-    command = Command(folder, free_port_base())
+    command = Command(folder, free_port_base(21100))
     try:
         until(lambda: command.said("all ready"))
         os.kill(json.loads((folder / "stack.json").read_text())["redis"]["pid"], signal.SIGKILL)
@@ -234,7 +216,7 @@ def test_a_part_that_dies_ends_the_stack(folder: Path) -> None:
 
 def test_a_part_that_dies_comes_back_with_restart(folder: Path) -> None:
     """With --restart the part is started again, and `stack.json` names the new process."""
-    command = Command(folder, free_port_base(), "--restart")
+    command = Command(folder, free_port_base(21100), "--restart")
     try:
         until(lambda: command.said("all ready"))
         old = json.loads((folder / "stack.json").read_text())["redis"]["pid"]
@@ -250,7 +232,7 @@ def test_a_part_that_dies_comes_back_with_restart(folder: Path) -> None:
 
 def test_detached_stack_is_found_refuses_a_second_and_stops(folder: Path) -> None:
     """--detach returns when all is ready, a second start is refused with the remedy, --stop ends everything."""
-    base = free_port_base()
+    base = free_port_base(21100)
     detached = Command(folder, base, "--detach")
     try:
         assert detached.process.wait(60) == 0
@@ -269,7 +251,7 @@ def test_detached_stack_is_found_refuses_a_second_and_stops(folder: Path) -> Non
 
 def test_stack_starts_again_right_after_its_supervisor_was_killed(folder: Path) -> None:
     """What a killed supervisor leaves for a moment does not stand in the way of the next start, nor does its data."""
-    base = free_port_base()
+    base = free_port_base(21100)
     first = Command(folder, base)
     try:
         until(lambda: first.said("all ready"))

@@ -16,10 +16,10 @@ import pytest
 
 from gateway.cli import main
 from gateway.model.names import RULESET_KEY
-from local_stack.api import Api, event, product_added
+from local_stack.api import Api, product_added
 from local_stack.processes import PROJECT_ROOT
 from tests.second_gateway import SecondGateway, at, second_gateway
-from tests.stack_site import DEADLINE_S, Site, codes_of, subscription_refusal, until
+from tests.stack_site import DEADLINE_S, Site, codes_of, until
 
 pytestmark = pytest.mark.integration
 
@@ -89,6 +89,15 @@ async def test_the_file_is_the_first_version(site: Site) -> None:
     found = (await site.secret.run(RULESET, version=1))["ruleset"]
     assert (found["version"], found["yaml"]) == (1, SHIPPED)
     assert found["publishedAt"] is not None
+
+
+async def test_a_condition_that_fails_is_counted(site: Site) -> None:
+    """The campaign is skipped, the answer is no error, and the metric names the campaign."""
+    broken = "  - {id: broken, placement: homepage-hero, priority: 9, when: 'traits.plan == 1', banner: {headline: Broken}}\n"
+    await published(site.secret, rules(tv="TV", extra=broken))
+    visitor = await interested(site, "tv")
+    assert (await decision(visitor))["banner"]["headline"] == "TV"
+    assert await site.metric('gateway_condition_errors_total{campaign="broken"}') >= 1
 
 
 async def test_a_published_ruleset_is_in_force_everywhere_within_a_second(site: Site, second: SecondGateway) -> None:
@@ -301,82 +310,6 @@ async def _copied(site: Site, version: int) -> bool:
 
 async def _publishes(api: Api) -> bool:
     return await codes_of(api, PUBLISH, yaml=rules("Again"), dryRun=False) == []
-
-
-async def test_a_preview_shows_a_campaign_and_counts_nothing(site: Site) -> None:
-    """A campaign whatever its condition says, another version, another time; the events of such a page are rejected."""
-    old = await published(site.secret, rules(tv="TV old"))
-    late = "  - {id: late, placement: homepage-hero, when: 'true', banner: {headline: Late}, schedule: {from: 2099-01-01T00:00:00Z}}\n"
-    await published(site.secret, rules(tv="TV new", extra=late))
-    visitor = await interested(site, "tv")
-
-    async def shown(arguments: str) -> dict[str, Any]:
-        token = (await site.secret.run(f"mutation {{ createPreview({arguments}) {{ token expiresAt }} }}"))["createPreview"]["token"]
-        return await decision(visitor, token=token)
-
-    for arguments, headline in (
-        ('campaignId: "late"', "Late"),
-        ('at: "2099-01-02T00:00:00Z"', "TV new"),
-        (f"rulesetVersion: {old}", "TV old"),
-        ("expiresInMinutes: 5", "TV new"),
-    ):
-        found = await shown(arguments)
-        assert (found["banner"]["headline"], found["reason"]) == (headline, "PREVIEW")
-    result = await visitor.track(event("BANNER_VIEWED", decisionId=(await shown("expiresInMinutes: 5"))["id"]))
-    assert (result["results"][0]["status"], result["results"][0]["error"]["code"]) == ("REJECTED", "PREVIEW")
-    real = await decision(visitor)
-    assert (real["reason"], real["banner"]["headline"]) == ("TARGETING_MATCH", "TV new")
-    assert await codes_of(visitor, DECISION, token="pv_forged") == ["BAD_USER_INPUT"]
-    assert await codes_of(site.secret, 'mutation { createPreview(campaignId: "nobody") { token } }') == ["NOT_FOUND"]
-    assert await codes_of(site.secret, "mutation { createPreview(expiresInMinutes: 0) { token } }") == ["BAD_USER_INPUT"]
-
-
-@pytest.mark.parametrize("transport", ["websocket", "sse"])
-async def test_an_open_page_follows_a_preview(site: Site, transport: str) -> None:
-    """Of the ruleset in force, as it changes; a forged token is refused."""
-    follow = """subscription($token: String) { bannerChanged(placements: ["homepage-hero"], previewToken: $token) {
-      reason banner { headline } } }"""
-    await published(site.secret, rules(tv="TV 1"))
-    visitor = await interested(site, "tv")
-    token = (await site.secret.run('mutation { createPreview(campaignId: "for-tv") { token } }'))["createPreview"]["token"]
-    assert await subscription_refusal(visitor, transport, follow, token=f"{token}x") == "BAD_USER_INPUT"
-    if transport == "websocket":
-        return
-    body = {"query": follow, "variables": {"token": token}}
-    async with asyncio.timeout(DEADLINE_S):
-        headers = {**visitor.headers, "accept": "text/event-stream"}
-        async with visitor.http.stream("POST", visitor.url, json=body, headers=headers) as response:
-            found = (json.loads(line[5:]) async for line in response.aiter_lines() if line.startswith("data:"))
-            for headline in ("TV 1", "TV 2"):
-                pushed = (await anext(found))["data"]["bannerChanged"]
-                assert (pushed["banner"]["headline"], pushed["reason"]) == (headline, "PREVIEW")
-                await published(site.secret, rules(tv="TV 2"))
-
-
-async def test_preview_decides_for_a_context_that_is_given(site: Site) -> None:
-    """By any version, at any time; a context that nobody could have is bad user input."""
-    version = await published(site.secret, rules(tv="TV {last_search|}"))
-    query = """query($context: JSON!, $version: Int) { preview(placement: "homepage-hero", context: $context, rulesetVersion: $version) {
-      id reason campaignId rulesetVersion banner { headline } } }"""
-    found = (await site.secret.run(query, context={"interested_category": "tv", "last_search": "oled"}))["preview"]
-    assert (found["banner"]["headline"], found["reason"], found["rulesetVersion"]) == ("TV oled", "TARGETING_MATCH", version)
-    found = (await site.secret.run(query, context={"interested_category": "smartphones"}, version=1))["preview"]
-    assert (found["campaignId"], found["rulesetVersion"]) == ("interest-deals", 1)
-    wrongs: list[Any] = [
-        5,
-        [],
-        {"interest": 1},
-        {"cart": 1},
-        {"cart": [{}]},
-        {"interests": {"tv": "x"}},
-        {"interests": {"tv": -1}},
-        {"consent": {"personalization": 1}},
-    ]
-    for wrong in wrongs:
-        assert await codes_of(site.secret, query, context=wrong) == ["BAD_USER_INPUT"]
-    _, visitor = await site.visit()
-    result = await visitor.track(event("BANNER_VIEWED", decisionId=found["id"]))
-    assert result["results"][0]["error"]["code"] == "PREVIEW"
 
 
 async def test_a_ruleset_names_public_traits(site: Site) -> None:

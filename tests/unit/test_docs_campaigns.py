@@ -35,6 +35,14 @@ def test_an_example_of_the_docs_does_what_it_says(line: int, text: str) -> None:
     assert [failure.text(f"docs/campaigns.md (block at line {line})") for failure in run_examples(load_ruleset(text, 1), NOW_MS)] == []
 
 
+def test_the_examples_of_the_storefront_hold() -> None:
+    """And stand beside every one of its campaigns."""
+    shipped = load_ruleset(SHIPPED, 1)
+    assert [failure.text("campaigns.yaml") for failure in run_examples(shipped, NOW_MS)] == []
+    campaigns = [campaign for placement in shipped.placements.values() for campaign in placement.campaigns]
+    assert all(campaign.examples for campaign in campaigns)
+
+
 def test_the_docs_have_examples() -> None:
     """Of many kinds."""
     assert len(BLOCKS) >= 8

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gateway.model.codec import decode_state, encode_state
 from gateway.model.contributions import Position
 from gateway.model.events import Event, EventType
-from gateway.model.state import State, Update, absorb, erase, purge_withdrawn
-from gateway.model.view import encode_context, totals_of, view
+from gateway.model.state import State, Update, absorb, erase
+from gateway.model.view import encode_context, view
 from tests.strategies import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, VISITOR, deliveries, erasures, event_at, logged, logs
 
 WRITE_ID = bytes(16)
@@ -160,44 +160,6 @@ def test_an_update_without_event_only_moves_its_position() -> None:
     """A dead letter reaches the context as a position, so that a cursor that names it is reached."""
     state, outcome = absorb(State(VISITOR), [Update(VISITOR, Position("user_actions", 1, 7), 1, None)])
     assert (view(state)["positions"], view(state)["version"], outcome.fresh) == ({"user_actions/1": 7}, 0, 0)
-
-
-def withdrawn_state() -> State:
-    messages = [
-        event_at(0, "IDENTIFY", {"user_id": VISITOR, "traits": {"email": "secret@example.org"}}),
-        event_at(1, "PRODUCT_ADDED", PRODUCT),
-        event_at(2, "CONSENT", {"personalization": False, "measurement": True}),
-    ]
-    return absorbed([logged(messages)])
-
-
-def test_a_purge_keeps_nothing_of_the_profile() -> None:
-    """After the grace time the stored bytes hold neither products nor traits, but still the withdrawal."""
-    state = withdrawn_state()
-    since_ms = totals_of(state).withdrawn_since_ms
-    purged = purge_withdrawn(state, since_ms, START_MS + 13 * MINUTE_MS)
-    kept = encode_state(purged, WRITE_ID)
-    assert b"secret@example.org" not in kept
-    assert b"smartphones" not in kept
-    assert view(purged)["consent"] == {"personalization": False, "measurement": True}
-    assert view(purged)["traits"] == {}
-
-
-def test_a_purge_waits_for_the_grace_time() -> None:
-    """A withdrawal taken back at once forgets nothing, so nothing is purged before."""
-    state = withdrawn_state()
-    since_ms = totals_of(state).withdrawn_since_ms
-    assert since_ms == START_MS + 2 * MINUTE_MS
-    assert purge_withdrawn(state, since_ms, since_ms + 10 * MINUTE_MS) is state
-    assert purge_withdrawn(state, None, START_MS + 10**9) is state
-
-
-def test_what_a_purge_dropped_stays_out_after_a_redelivery() -> None:
-    """The old messages come again while consent is withdrawn: the public context stays empty."""
-    state = withdrawn_state()
-    purged = purge_withdrawn(state, totals_of(state).withdrawn_since_ms, START_MS + HOUR_MS)
-    again, _ = absorb(purged, logged([event_at(1, "PRODUCT_ADDED", PRODUCT)]))
-    assert (view(again)["cart"], view(again)["interests"]) == ([], {})
 
 
 @pytest.mark.parametrize("cutoff_minute", [5, 20])

@@ -101,6 +101,7 @@ def test_a_condition_that_fails_counts_as_false() -> None:
     failing = [campaign(f"f{n}", when, 9) for n, when in enumerate(wrong)]
     found = decided(ruleset(*failing, campaign("good", priority=1)))
     assert found.campaign_id == "good"
+    assert found.condition_errors == ("f0", "f1", "f2", "f3")
 
 
 def test_a_banner_without_its_data_falls_through() -> None:

@@ -30,6 +30,8 @@ from gateway.model.names import Topic
 from gateway.model.payload import InvalidEvent
 from gateway.model.state import State, Update, absorb
 from gateway.model.view import encode_context, view
+from processors.context_writer import parse_update
+from processors.reshape import MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
 from tests.strategies import DAY_MS, MINUTE_MS, SETTINGS, START_MS, events, payloads, wild_values
 
 Record = dict[str, Any]
@@ -263,6 +265,13 @@ def accepted_everywhere(value: object) -> None:
         return
     again = check_record(orjson.loads(record_of(event, None).value))
     assert again == check_record(event.record())
+    outgoing = record_of(event, None)
+    source = orjson.loads(outgoing.value)
+    update = {"topic": outgoing.topic, "partition": 0, "offset": 1, "log_epoch": 1, "event": source}
+    assert parse_update(outgoing.key, orjson.dumps(update)).event == again
+    assert len(outgoing.key) <= MAX_KEY_BYTES
+    assert len(outgoing.value) <= MAX_VALUE_BYTES
+    assert sum(len(name) + len(value) for name, value in outgoing.headers) <= MAX_HEADERS_BYTES
     state, _ = absorb(State(event.visitor_id), [Update(event.visitor_id, Position("user_actions", 0, 1), 1, event)])
     assert encode_context(view(decode_state(encode_state(state, bytes(16))))) == encode_context(view(state))
 

@@ -15,7 +15,7 @@ from gateway.model.events import Event, EventType
 from gateway.model.evidence import evidence_of
 from gateway.model.export import export_of
 from gateway.model.fold import Totals, fold
-from gateway.model.past import as_received_by, before_joining, covered_by, had_joined, received_by, restricted, unreachable
+from gateway.model.past import before_joining, covered_by, had_joined, received_by, restricted, unreachable
 from gateway.model.state import Part, State, Update, absorb, unite
 from gateway.model.view import Context, view
 from tests.strategies import (
@@ -163,7 +163,7 @@ def test_the_past_is_what_had_been_received(log: list[Update], at_ms: int) -> No
     """Leaving out what came later equals absorbing only what had been received by then."""
     state, _ = absorb(State(VISITOR), log)
     early, _ = absorb(State(VISITOR), [u for u in log if u.event is not None and u.event.received_at_ms <= at_ms])
-    past = as_received_by(state, at_ms)
+    past = restricted(state, received_by(at_ms))
     assert _shown(replace(past, log_epoch=early.log_epoch)) == _shown(early)
 
 
@@ -188,9 +188,9 @@ def test_an_anonymous_visitor_is_its_own_until_it_joined(log: list[Update], othe
     owner = unite(absorb(State(VISITOR), log)[0], alias)
     joined = joining.received_at_ms <= at_ms
     assert had_joined(alias, owner, received_by(at_ms)) == joined
-    assert (ANONYMOUS in as_received_by(owner, at_ms).parts) == joined
+    assert (ANONYMOUS in restricted(owner, received_by(at_ms)).parts) == joined
     if not joined:
-        alone = as_received_by(before_joining(alias, owner), at_ms)
+        alone = restricted(before_joining(alias, owner), received_by(at_ms))
         expected, _ = absorb(State(ANONYMOUS), [u for u in other if u.event is not None and u.event.received_at_ms <= at_ms])
         assert _shown(replace(alone, log_epoch=0)) == _shown(replace(expected, log_epoch=0))
 

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.commands import rules
+from gateway.commands.preview import link_of
 from gateway.model.decide import DecisionReason, Inputs, decide
 from gateway.model.examples import run_examples
 from gateway.model.given_context import InvalidContext, complete_context
-from gateway.model.preview import InvalidPreview, Preview, decide_preview, open_preview
+from gateway.model.preview import InvalidPreview, Preview, decide_preview, draft_hash, open_preview
 from gateway.model.ruleset import Ruleset
 from gateway.model.ruleset_diff import differences
 from gateway.model.ruleset_yaml import load_ruleset
@@ -89,7 +90,12 @@ def test_changes_beside_campaigns_are_named_too() -> None:
 
 
 previews = st.builds(
-    Preview, st.none() | st.integers(1, 2**31), st.none() | st.text(max_size=9), st.none() | st.integers(0, 2**45), st.integers(1, 2**45)
+    Preview,
+    st.none() | st.integers(1, 2**31),
+    st.none() | st.text(max_size=9),
+    st.none() | st.integers(0, 2**45),
+    st.integers(1, 2**45),
+    st.none() | st.text(max_size=40).map(draft_hash),
 )
 
 
@@ -138,6 +144,19 @@ def test_a_preview_forces_a_campaign(preview: Preview, placement: str, context: 
     """Whatever its condition, caps and holdout say; where it has no data, what would be shown."""
     found = decide_preview(ruleset(SALE, LATE), preview, placement, Inputs(context, None, START_MS, "v"))
     assert (found.banner.headline if found.banner else None, found.reason) == (headline, reason)
+
+
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080/?gw_preview=pv_a-b"),
+        ("https://shop.example/de?a=1&b=#top", "https://shop.example/de?a=1&b=&gw_preview=pv_a-b#top"),
+        ("https://shop.example/?gw_preview=old&a=1", "https://shop.example/?a=1&gw_preview=pv_a-b"),
+    ],
+)
+def test_a_link_to_a_page_names_the_token_once(page: str, link: str) -> None:
+    """And leaves the rest of the address as it is."""
+    assert link_of(page, "pv_a-b") == link
 
 
 def test_a_preview_of_a_moment_never_changes_by_time() -> None:

@@ -1,0 +1,184 @@
+"""Campaign statistics in the schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+from strawberry import ID, Info
+
+from gateway.api.campaign_stats import Report
+from gateway.api.context import RequestContext
+from gateway.api.previews import optional_time_ms
+from gateway.api.scalars import DateTime, Decimal
+from gateway.api.types import Money
+from gateway.model import intervals, sequential
+from gateway.model.campaign_stats import Result, VariantResult, shown_variant
+
+
+@strawberry.type(description="Both ends belong to it.")
+class Interval:
+    """An interval."""
+
+    low: float
+    high: float
+
+
+@strawberry.type(
+    description="A variant against the control. It may be read at any time and as often as one likes: without a true difference "
+    "pValue ever falls below 0.05, or the interval ever leaves out 0, in at most 5 % of all campaigns (mSPRT, docs/statistics.md)."
+)
+class Comparison:
+    """A variant against the control."""
+
+    control: str = strawberry.field(description="The variant it is compared with: the holdout where there is one, else the first.")
+    difference: float = strawberry.field(description="The variant's rate minus the control's.")
+    interval: Interval | None = strawberry.field(
+        description="Of the difference, 95 % at all times together; null: nothing tells of it yet."
+    )
+    p_value: float = strawberry.field(description="Always-valid p-value.")
+
+
+@strawberry.type(description="What came of one variant of a campaign.")
+class VariantStats:
+    """What came of one variant."""
+
+    variant: str = strawberry.field(description='"holdout" for visitors held out, "default" for a campaign without a split.')
+    views: int = strawberry.field(description="Decisions that were seen; each once, however often its view was reported.")
+    clicks: int = strawberry.field(description="Of the decisions those that were clicked.")
+    conversions: int = strawberry.field(
+        description="Orders of visitors who saw or clicked the campaign within attributionDays before; each order id once."
+    )
+    revenue: list[Money] = strawberry.field(description="Of these orders, refunds taken off.")
+    click_rate: float | None = strawberry.field(description="Clicks per view; null without a view.")
+    click_rate_interval: Interval | None = strawberry.field(
+        description="95 %, for one reading; it allows for views of one visitor that are alike."
+    )
+    visitors: int = strawberry.field(description="Visitors who first saw the campaign in this period, and saw this variant first.")
+    converted: int = strawberry.field(description="Of these visitors those with an order that counts.")
+    conversion_rate: float | None = strawberry.field(description="Converted per visitor; null without a visitor.")
+    conversion_rate_interval: Interval | None = strawberry.field(description="95 %, for one reading (Wilson).")
+    comparison: Comparison | None = strawberry.field(description="Of the conversion rate with the control's; null for the control.")
+    click_comparison: Comparison | None = strawberry.field(
+        description="Of the click rate with the control's, over the visitors of the period; null for the control."
+    )
+
+
+@strawberry.type(description="How visitors are split, against the weights and holdouts of the rulesets that they were shown by.")
+class SampleRatio:
+    """How visitors are split."""
+
+    p_value: float | None = strawberry.field(description="Chi-square test; null: too few visitors, or one variant only.")
+    mismatch: bool = strawberry.field(
+        description="pValue < 0.001: something loses visitors of a variant, and no comparison can be trusted before it is found."
+    )
+    variants: list[SampleRatioVariant]
+    versions_left_out: list[int] = strawberry.field(description="Versions of the ruleset whose weights cannot be read; not tested.")
+
+
+@strawberry.type(description="Visitors of one variant.")
+class SampleRatioVariant:
+    """Visitors of one variant."""
+
+    variant: str
+    observed: int
+    expected: float
+
+
+@strawberry.type(description="What came of a campaign. docs/statistics.md says what is counted, and by which methods.")
+class CampaignStats:
+    """What came of a campaign."""
+
+    campaign_id: ID
+    as_of: DateTime = strawberry.field(description="When the event log was read; later events are not counted yet.")
+    from_: DateTime | None = strawberry.field(name="from", description="Begin of the hours that are counted; null: there are none yet.")
+    to: DateTime | None = strawberry.field(description="End of the hours that are counted.")
+    attribution_days: int | None = strawberry.field(description="So long after a view or click an order counts; null: nothing counted yet.")
+    variants: list[VariantStats] = strawberry.field(description="In the order of the ruleset in force, the holdout last.")
+    moved_visitors: int = strawberry.field(
+        description="Visitors who saw several variants, by logging in on a second device or by changed weights; they count to the first."
+    )
+    sample_ratio: SampleRatio
+
+
+@strawberry.type
+class StatsQuery:
+    """What came of campaigns."""
+
+    @strawberry.field(
+        description="What came of a campaign, in whole hours that touch the period; null while statistics were never computed "
+        "(processors campaign-stats). (secret)"
+    )
+    async def campaign_stats(
+        self,
+        info: Info[RequestContext, None],
+        campaign_id: ID,
+        from_: Annotated[DateTime | None, strawberry.argument(name="from")] = None,
+        to: DateTime | None = None,
+    ) -> CampaignStats | None:
+        """What came of a campaign."""
+        info.context.secret()
+        from_ms, to_ms = optional_time_ms(from_, "from"), optional_time_ms(to, "to")
+        report = await info.context.services.campaign_stats.report(campaign_id, from_ms, to_ms)
+        return None if report is None else _stats(report)
+
+
+def _stats(report: Report) -> CampaignStats:
+    result = report.result
+    return CampaignStats(
+        campaign_id=ID(report.campaign_id),
+        as_of=DateTime(report.as_of_ms),
+        from_=None if report.from_ms is None else DateTime(report.from_ms),
+        to=None if report.to_ms is None else DateTime(report.to_ms),
+        attribution_days=report.attribution_days,
+        variants=[_variant(one, result.control) for one in result.variants],
+        moved_visitors=result.moved,
+        sample_ratio=_sample_ratio(result, report),
+    )
+
+
+def _variant(one: VariantResult, control: str | None) -> VariantStats:
+    totals = one.totals
+    revenue = sorted(totals.revenue.items())
+    return VariantStats(
+        variant=shown_variant(one.variant),
+        views=totals.views,
+        clicks=totals.clicks,
+        conversions=totals.conversions,
+        revenue=[Money(amount=Decimal(format(amount, "f")), currency=currency) for currency, amount in revenue],
+        click_rate=one.click_rate,
+        click_rate_interval=_interval(one.click_interval),
+        visitors=totals.visitors.visitors,
+        converted=totals.converted,
+        conversion_rate=one.conversion_rate,
+        conversion_rate_interval=_interval(one.conversion_interval),
+        comparison=_comparison(one.conversion_comparison, control),
+        click_comparison=_comparison(one.click_comparison, control),
+    )
+
+
+def _interval(found: intervals.Interval | None) -> Interval | None:
+    return None if found is None else Interval(low=found.low, high=found.high)
+
+
+def _comparison(found: sequential.Comparison | None, control: str | None) -> Comparison | None:
+    if found is None or control is None:
+        return None
+    return Comparison(
+        control=shown_variant(control), difference=found.difference, interval=_interval(found.interval), p_value=found.p_value
+    )
+
+
+def _sample_ratio(result: Result, report: Report) -> SampleRatio:
+    found = result.sample_ratio
+    listed = [variant.variant for variant in result.variants if variant.variant in found.observed]
+    unseen = sorted(set(found.observed) - set(listed))
+    return SampleRatio(
+        p_value=found.p_value,
+        mismatch=found.mismatch,
+        variants=[
+            SampleRatioVariant(variant=shown_variant(name), observed=found.observed[name], expected=found.expected[name])
+            for name in [*listed, *unseen]
+        ],
+        versions_left_out=list(report.left_out),
+    )

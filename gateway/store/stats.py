@@ -1,0 +1,120 @@
+"""Campaign statistics in Redis: one hash per campaign, a field per hour.
+
+    {campaign_stats:<campaign>}:hours   hash: hour since the epoch -> its rows; and how they were computed
+    {campaign_stats}:campaigns          set of the campaigns that have rows
+    {campaign_stats}:as_of              the moment as of which all was last computed
+
+A campaign's hours are replaced at once, from the first hour that the log still tells all of; earlier ones stay as they are. Of
+two runs the one that read the log later wins. When the topics were made anew (a later log epoch) what was counted from the
+old ones stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from gateway.model.campaign_stats import HOUR_MS, Coverage, Row, decode_rows, encode_rows
+from gateway.model.names import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
+from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+
+RETENTION_DAYS: Final = 400
+"""So long a row is kept, and all of a campaign when statistics are no longer computed."""
+
+# KEYS: the campaign's hash. ARGV: as of, log epoch, first hour to replace, hour at which the log begins, oldest hour to keep,
+# expiry in ms, attribution days, return days; then hours and their rows.
+_SAVE: Final = """
+local as_of, epoch, kept = unpack(redis.call('HMGET', KEYS[1], 'as_of_ms', 'log_epoch', 'kept_before'))
+local first, oldest = tonumber(ARGV[3]), tonumber(ARGV[5])
+kept = tonumber(kept or 0)
+if epoch and tonumber(epoch) ~= tonumber(ARGV[2]) then
+  if tonumber(epoch) > tonumber(ARGV[2]) then return 0 end
+  kept = math.max(kept, tonumber(ARGV[4]))
+elseif as_of and tonumber(as_of) > tonumber(ARGV[1]) then return 0 end
+first = math.max(first, kept)
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  local hour = tonumber(field)
+  if hour and (hour >= first or hour < oldest) then redis.call('HDEL', KEYS[1], field) end
+end
+for i = 9, #ARGV, 2 do
+  local hour = tonumber(ARGV[i])
+  if hour >= first and hour >= oldest then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+redis.call('HSET', KEYS[1], 'as_of_ms', ARGV[1], 'log_epoch', ARGV[2], 'first_hour', string.format('%d', first),
+  'kept_before', string.format('%d', kept), 'attribution_days', ARGV[7], 'return_days', ARGV[8])
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+return 1
+"""
+_HEAD: Final = ("as_of_ms", "attribution_days", "return_days", "log_epoch", "first_hour")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStats:
+    """The rows of a campaign by hour, and how the latest of them were computed."""
+
+    coverage: Coverage
+    hours: Mapping[int, Sequence[Row]]
+
+
+class CampaignStatsStore:
+    """Reads and writes campaign statistics. Every method raises `StoreUnavailable` when Redis does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def save(self, campaigns: Mapping[str, Mapping[int, Sequence[Row]]], coverage: Coverage, began_hour: int) -> int:
+        """Replace the hours from `coverage.first_hour` on of these campaigns, and of all others by nothing.
+
+        `began_hour`: of the first record of the log. Gives how many campaigns were written; one that a later run wrote
+        meanwhile is left alone.
+        """
+        call: Any = self._redis
+        try:
+            known = {found.decode() if isinstance(found, bytes) else found for found in await call.smembers(STATS_CAMPAIGNS_KEY)}
+            written = 0
+            for campaign_id in sorted(known | set(campaigns)):
+                # Named first: what is stored under no known name would never be replaced.
+                await call.sadd(STATS_CAMPAIGNS_KEY, campaign_id)
+                written += await call.eval(
+                    _SAVE, 1, campaign_stats_key(campaign_id), *_arguments(campaigns.get(campaign_id, {}), coverage, began_hour)
+                )
+            await call.set(STATS_AS_OF_KEY, coverage.as_of_ms, px=RETENTION_DAYS * 86_400_000)
+        except STORE_ERRORS as error:
+            raise StoreUnavailable(f"campaign statistics cannot be written: {type(error).__name__}") from error
+        return written
+
+    async def load(self, campaign_id: str) -> StoredStats | None:
+        """All that is held of a campaign; None where nothing is."""
+        call: Any = self._redis
+        try:
+            stored = await call.hgetall(campaign_stats_key(campaign_id))
+        except STORE_ERRORS as error:
+            raise StoreUnavailable(f"campaign statistics cannot be read: {type(error).__name__}") from error
+        if not stored:
+            return None
+        try:
+            named = {name.decode() if isinstance(name, bytes) else name: value for name, value in stored.items()}
+            hours = {int(name): decode_rows(value) for name, value in named.items() if name.isdecimal()}
+            return StoredStats(Coverage(*(int(named[name]) for name in _HEAD)), hours)
+        except (ValueError, KeyError) as problem:
+            raise StoreUnavailable("campaign statistics in Redis cannot be read; compute them anew") from problem
+
+    async def as_of_ms(self) -> int | None:
+        """When the log was read for the latest statistics; None where there never were any."""
+        try:
+            stored = await self._redis.get(STATS_AS_OF_KEY)
+            return None if stored is None else int(stored)
+        except STORE_ERRORS as error:
+            raise StoreUnavailable(f"campaign statistics cannot be read: {type(error).__name__}") from error
+
+
+def _arguments(hours: Mapping[int, Sequence[Row]], coverage: Coverage, began_hour: int) -> list[bytes | int]:
+    oldest_hour = coverage.as_of_ms // HOUR_MS - RETENTION_DAYS * 24
+    found: list[bytes | int] = [coverage.as_of_ms, coverage.log_epoch, coverage.first_hour, began_hour, oldest_hour]
+    found += [RETENTION_DAYS * 86_400_000, coverage.attribution_days, coverage.return_days]
+    for hour, rows in sorted(hours.items()):
+        found += [hour, encode_rows(rows)]
+    return found
