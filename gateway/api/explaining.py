@@ -19,7 +19,7 @@ from gateway.model.decide import Inputs, unavailable
 from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.evidence import Item, evidence_of
 from gateway.model.explain import Step, Story, explain
-from gateway.model.past import Keep, as_of, covered_by, doubts, received_by, unreachable
+from gateway.model.past import Keep, answering, as_of, covered_by, doubts, received_by, unreachable
 from gateway.model.ruleset import Ruleset
 from gateway.model.state import State
 from gateway.model.trends import NO_TRENDS, Trends
@@ -122,7 +122,8 @@ class ExplainService:
         if held.own is None and request.visitor_id is not None:
             notes.append("nothing is held of this visitor; had it a context that expired, the log may tell: processors explain")
         if state is not None:
-            _check_reach(state, at_ms)
+            # Judged by all that is held: what was withdrawn or erased since is not to be seen at an earlier moment either.
+            _check_reach(answering(held.own, held.owner, received_by(at_ms)) or state, at_ms)
             notes += doubts(state, at_ms)
             if not state.parts and state.cutoff_ms is None:
                 state = None

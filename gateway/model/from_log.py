@@ -105,4 +105,4 @@ def _positions(parts: dict[str, Part]) -> dict[tuple[str, int], int]:
 
 
 def _is_erased(at_ms: int, cutoff_ms: int | None) -> bool:
-    return False
+    return cutoff_ms is not None and at_ms <= cutoff_ms

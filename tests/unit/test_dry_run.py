@@ -94,11 +94,12 @@ def test_an_unknown_placement_and_an_empty_report() -> None:
 
 visits = st.lists(
     st.tuples(
-        st.sampled_from([f"v{n}" for n in range(12)]),
+        st.sampled_from([f"v{n}" for n in range(40)]),
         st.integers(0, 5),
-        st.sampled_from(["tv", "radio", None]),
+        st.sampled_from(["tv", "tv", None]),
         st.booleans(),
     ),
+    min_size=12,
     max_size=40,
 )
 
