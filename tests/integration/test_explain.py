@@ -234,7 +234,8 @@ async def test_consent_is_part_of_the_story(site: Site) -> None:
     assert [(one["field"], one["messageId"]) for one in found["evidence"]] == [("consent", message_id)]
     earlier = await explained(site.secret, user=visitor_id, page=HOME, decision=before["id"])
     assert earlier["decision"] == before
-    assert await codes_of(explained(site.secret, user=visitor_id, page=HOME, at=before["decidedAt"])) == ["NOT_FOUND"]
+    past = {"placement": PLACEMENT, "user": visitor_id, "page": HOME, "at": before["decidedAt"]}
+    assert await codes_of(site.secret, EXPLAIN, **past) == ["NOT_FOUND"]
 
 
 async def test_a_decision_by_an_older_ruleset(site: Site) -> None:
