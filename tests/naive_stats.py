@@ -135,10 +135,10 @@ def _count(
             about = one["payload"]["decision"]
             known = decisions.setdefault(about["id"], {"variant": about.get("variant", ""), "version": about["ruleset_version"]})
             known.setdefault("seen" if one["type"] == "BANNER_VIEWED" else "clicked", one)
-    shown = sorted(decisions.values(), key=lambda d: _order_key(d.get("seen", d.get("clicked"))))
+    shown = sorted(decisions.values(), key=lambda d: _order_key(d.get("seen") or d["clicked"]))
     visits: list[list[dict[str, Any]]] = []
     for one in shown:
-        one["at"] = one.get("seen", one.get("clicked"))["event_time_ms"]
+        one["at"] = (one.get("seen") or one["clicked"])["event_time_ms"]
         rows[one["at"] // HOUR_MS, one["variant"], one["version"]].counts["views"] += 1
         if "clicked" in one:
             rows[one["clicked"]["event_time_ms"] // HOUR_MS, one["variant"], one["version"]].counts["clicks"] += 1

@@ -1,0 +1,104 @@
+"""Rows of campaign statistics, what they add up to, how far back they are computed, and how they are printed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway.commands.stats import text_of
+from gateway.model.campaign_stats import HOUR_MS, Row, decode_rows, encode_rows, result_of
+from gateway.model.intervals import Sums
+
+DAY_MS = 24 * HOUR_MS
+ROWS = [
+    Row("a", 1, 30, 6, 3, 2, 1, Sums(20, 30, 6, 60, 6, 9), {"EUR": Decimal("10.50"), "USD": Decimal("-1")}),
+    Row("a", 2, 10, 1, 0, 0, 0, Sums(10, 10, 1, 10, 1, 1), {"EUR": Decimal("0.500001")}),
+    Row("b", 1, 12, 12, 1, 1, 0, Sums(12, 12, 12, 12, 12, 12)),
+    Row("holdout", 1, 9, 0, 1, 1, 0, Sums(9, 9, 0, 9, 0, 0)),
+    Row("gone", 1, 1, 0, 0, 0, 0, Sums()),
+]
+
+
+def test_rows_survive_being_stored() -> None:
+    """To the last decimal, in one order."""
+    assert decode_rows(encode_rows(ROWS)) == sorted(ROWS, key=lambda row: (row.variant, row.ruleset_version))
+    assert encode_rows(ROWS) == encode_rows(ROWS[::-1])
+
+
+@pytest.mark.parametrize("stored", [b"[1]", b"{", b'[["a"]]', b'[["a",1,0,0,0,0,0,[0,0,0,0,0,0],{"EUR":"much"}]]'])
+def test_rows_that_cannot_be_read_are_refused(stored: bytes) -> None:
+    """Never counted by halves."""
+    with pytest.raises(ValueError):
+        decode_rows(stored)
+
+
+def test_variants_are_listed_as_the_ruleset_has_them_and_compared_with_the_control() -> None:
+    """Those of older rulesets follow; a variant that nobody saw first is compared with nothing."""
+    result = result_of(ROWS, ["b", "a", "holdout"], "holdout", {})
+    assert [one.variant for one in result.variants] == ["b", "a", "holdout", "gone"]
+    assert (result.control, result.moved) == ("holdout", 1)
+    b, a, holdout, gone = result.variants
+    assert a.totals.revenue == {"EUR": Decimal("11.000001"), "USD": Decimal("-1")}
+    assert (a.click_rate, a.conversion_rate) == (7 / 40, 2 / 30)
+    assert (holdout.conversion_comparison, holdout.click_comparison, gone.conversion_comparison) == (None, None, None)
+    assert b.conversion_comparison is not None
+    assert b.conversion_comparison.difference == pytest.approx(1 / 12 - 1 / 9)
+
+
+def test_without_the_control_the_first_variant_that_was_seen_takes_its_place() -> None:
+    """As in a period in which nobody was held out."""
+    assert result_of(ROWS[:3], ["b", "a"], "holdout", {}).control == "b"
+    assert result_of([], ["b"], "b", {}).control is None
+
+
+def test_only_hours_are_counted_anew_that_the_log_tells_all_of() -> None:
+    """Whoever saw the campaign before is no new visitor, so the log must reach back beyond the hour itself."""
+    pytest.importorskip("pyspark")
+    from processors.batch import JobFailed
+    from processors.campaign_stats import first_hour_of
+    from processors.kept_log import Start
+    from processors.stats_rows import Rule
+
+    now_ms, rule = 1_000_000 * HOUR_MS + 5, Rule(attribution_days=7, return_days=14)
+    assert first_hour_of([], rule, now_ms) == 0
+    assert first_hour_of([Start("page_views", 0, None)], rule, now_ms) == 0
+    starts = [Start("page_views", 0, now_ms - 30 * DAY_MS), Start("user_actions", 1, now_ms - 20 * DAY_MS)]
+    assert first_hour_of(starts, rule, now_ms) == 1_000_000 - 6 * 24 + 1
+    assert first_hour_of(starts, Rule(attribution_days=16, return_days=1), now_ms) == 1_000_000 - 4 * 24 + 1
+    with pytest.raises(JobFailed, match=r"reaches back 20\.0 days; no hour can be counted by --return-days 21"):
+        first_hour_of(starts, Rule(7, 21), now_ms)
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    """A `CampaignStats`."""
+    comparison = {"control": "holdout", "difference": 0.0157, "pValue": 0.4, "interval": {"low": -0.061, "high": 0.092}}
+    found = {
+        "variant": "a", "views": 1204, "clicks": 61, "conversions": 43, "visitors": 803, "converted": 40, "clickRate": 0.0507,
+        "conversionRate": 0.0498, "revenue": [{"amount": "1290.00", "currency": "EUR"}], "clickRateInterval": {"low": 0.038, "high": 0.067},
+        "conversionRateInterval": {"low": 0.037, "high": 0.067}, "comparison": comparison, "clickComparison": None,
+    }  # fmt: skip
+    held = {**found, "variant": "holdout", "revenue": [], "clickRate": None, "comparison": None}
+    ratio = {"mismatch": False, "pValue": 0.5, "versionsLeftOut": [], "variants": [{"variant": "a", "observed": 803, "expected": 800.4}]}
+    times = {"asOf": "T3", "from": "T1", "to": "T2", "attributionDays": 7}
+    return {**times, "movedVisitors": 0, "sampleRatio": ratio, "variants": [found, held], **changes}
+
+
+def test_an_answer_is_printed_in_columns() -> None:
+    """Rates with their intervals, then what differs."""
+    lines = text_of("sale", answer()).splitlines()
+    assert lines[0] == "sale, T1 to T2, as of T3"
+    assert lines[3].split("  ")[-1] == "1290.00 EUR"
+    assert "5.07 % (3.8 to 6.7)" in lines[3]
+    assert lines[6:] == ["conversion rate, against holdout", "  a  +1.57 points (-6.1 to +9.2)  p = 0.400: no difference shown"]
+
+
+def test_what_makes_numbers_doubtful_is_printed() -> None:
+    """A mismatch, versions that are unknown, visitors who moved."""
+    ratio = {**answer()["sampleRatio"], "mismatch": True, "versionsLeftOut": [3, 4]}
+    text = text_of("sale", answer(sampleRatio=ratio, movedVisitors=2))
+    assert "! visitors are not split as the weights say: a 803 (expected 800); trust no comparison" in text
+    assert "! not in the test of the split: versions 3, 4" in text
+    assert "2 visitors saw several variants" in text
+    assert text_of("sale", answer(variants=[])) == "sale: nothing counted in this period, as of T3"
