@@ -11,7 +11,7 @@ TOP_PRODUCTS: Final = 200
 """The strongest products of all, which is what conditions see."""
 TOP_OF_CATEGORY: Final = 20
 """The strongest products of a category, which a snapshot holds also where they are not among the strongest of all …"""
-MAX_CATEGORIES: Final = 50
+MAX_CATEGORIES: Final = 300
 """… for so many categories, those with the strongest products."""
 
 

@@ -90,13 +90,14 @@ def test_the_newest_window_that_names_a_category_says_which() -> None:
 
 def test_a_snapshot_is_bounded() -> None:
     """The strongest of all, and the strongest of the strongest categories."""
-    given = [(NOW_MS, f"p{n:05}", Counts(views=1 + n // 100, category=f"c{n % 100:02}")) for n in range(10_000)]
+    given = [(NOW_MS, f"p{n:05}", Counts(views=1 + n // 100, category=f"c{n % (MAX_CATEGORIES + 20)}")) for n in range(10_000)]
     found = Trends(1, NOW_MS, windows(*given).ranked(NOW_MS))
     strongest = sorted(given, key=lambda one: (-one[2].views, one[1]))
     assert [one.product_id for one in found.products[:TOP_PRODUCTS]] == [product_id for _, product_id, _ in strongest[:TOP_PRODUCTS]]
     assert list(found.values["products"]) == [one.product_id for one in found.products[:TOP_PRODUCTS]]
     assert len(found.products) <= TOP_PRODUCTS + MAX_CATEGORIES * TOP_OF_CATEGORY
-    assert len(found.by_category["c00"]) == TOP_OF_CATEGORY
+    assert len(found.by_category["c0"]) == TOP_OF_CATEGORY
+    assert sum(len(products) == TOP_OF_CATEGORY for products in found.by_category.values()) == MAX_CATEGORIES
     assert list(found.products) == sorted(found.products, key=lambda one: (-one.score, one.product_id))
 
 
