@@ -193,3 +193,46 @@ class UserContext:
     version: int
     cursor: str
     traits: Mapping[str, object]
+
+
+class StepOutcome(StrEnum):
+    """What became of a campaign. What is not known here is CONDITION_FALSE."""
+
+    MATCHED = "MATCHED"
+    CONDITION_FALSE = "CONDITION_FALSE"
+    NOT_SCHEDULED = "NOT_SCHEDULED"
+    CAPPED = "CAPPED"
+    HELD_OUT = "HELD_OUT"
+    LOWER_PRIORITY = "LOWER_PRIORITY"
+    CONDITION_ERROR = "CONDITION_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A campaign of the placement, and what became of it, in words."""
+
+    campaign_id: str
+    outcome: StepOutcome
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An event that shapes a field of the context, by its place in the log."""
+
+    field: str
+    topic: str
+    partition: int
+    offset: str
+    message_id: str | None
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a decision is as it is: the campaigns, strongest first, and the events behind what was looked at."""
+
+    decision: Decision
+    steps: tuple[Step, ...]
+    evidence: tuple[Evidence, ...]
+    notes: tuple[str, ...]

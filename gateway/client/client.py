@@ -2,7 +2,7 @@
 
 Two kinds of calls. Those for a page (`start_visit`, `banner`, `banners`, `personalize`) never raise what the gateway or the
 network may do: what comes late or fails is None, and one line in the log names the part and the cause. Those whose caller
-must know (`track`, `identify`, `set_consent`, `delete_user`, `user_context`) raise the tree of `errors.py`.
+must know (`track`, `identify`, `set_consent`, `delete_user`, `user_context`, `explain`) raise the tree of `errors.py`.
 Nothing that is logged or raised holds a credential or an id.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 import httpx
 
 from gateway.client import parsing
-from gateway.client.answers import Decision, StartedVisit, TrackResult, UserContext
+from gateway.client.answers import Decision, Explanation, StartedVisit, TrackResult, UserContext
 from gateway.client.deadline import Deadline
 from gateway.client.errors import BAD_USER_INPUT, FORBIDDEN, UNAUTHENTICATED, GatewayError, NoAnswer, Refused
 from gateway.client.inputs import EventInput, PageInput, new_message_id
@@ -232,6 +232,20 @@ class GatewayClient:
         variables = {"userId": user_id, "traits": user_id is not None}
         found = await self._ask("user_context", "userContext", self._known(visitor_token, user_id), variables, deadline)
         return None if found is None else parsing.user_context(found)
+
+    async def explain(
+        self,
+        placement: str,
+        *,
+        user_id: str | None = None,
+        page: PageInput | None = None,
+        decision_id: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> Explanation | None:
+        """Why a visitor sees what is seen now, or why a decision was made, with the secret key. Raises `GatewayError`."""
+        variables = {"placement": placement, "userId": user_id, "page": page, "decisionId": decision_id}
+        found = await self._ask("explain", "explain", self._needed(self._secret_key, "secret_key"), variables, deadline)
+        return None if found is None else parsing.explanation(found)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -17,12 +17,16 @@ from gateway.client.answers import (
     EventError,
     EventResult,
     EventStatus,
+    Evidence,
+    Explanation,
     Image,
     Interest,
     Money,
     Product,
     Purchases,
     StartedVisit,
+    Step,
+    StepOutcome,
     TrackResult,
     UserContext,
 )
@@ -192,6 +196,34 @@ def user_context(found: object) -> UserContext:
         version=fields.number("version"),
         cursor=fields.text("cursor"),
         traits=traits if isinstance(traits, Mapping) else {},
+    )
+
+
+def explanation(found: object) -> Explanation:
+    """An `Explanation`."""
+    fields = Fields(found)
+    return Explanation(
+        decision(fields.any("decision"), is_personal=True),
+        fields.many("steps", _step),
+        fields.many("evidence", _evidence),
+        fields.many("notes", str),
+    )
+
+
+def _step(found: object) -> Step:
+    fields = Fields(found)
+    return Step(fields.text("campaignId"), fields.word("outcome", StepOutcome, StepOutcome.CONDITION_FALSE), fields.text("detail"))
+
+
+def _evidence(found: object) -> Evidence:
+    fields = Fields(found)
+    return Evidence(
+        fields.text("field"),
+        fields.text("topic"),
+        fields.number("partition"),
+        fields.text("offset"),
+        fields.text_or_none("messageId"),
+        fields.moment_or_none("occurredAt"),
     )
 
 

@@ -49,6 +49,7 @@ class SyncGatewayClient:
     set_consent = _waiting(GatewayClient.set_consent)
     delete_user = _waiting(GatewayClient.delete_user)
     user_context = _waiting(GatewayClient.user_context)
+    explain = _waiting(GatewayClient.explain)
 
     def __init__(self, endpoint: str, **options: Any) -> None:
         """Arguments of `GatewayClient`."""

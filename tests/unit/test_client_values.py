@@ -15,7 +15,7 @@ from gateway.api.manifest import document_id as manifest_id
 from gateway.api.manifest import documents_of
 from gateway.auth import Authenticator, CredentialKind
 from gateway.client import parsing, tokens
-from gateway.client.answers import DecisionReason, EventStatus, TrackResult
+from gateway.client.answers import DecisionReason, EventStatus, StepOutcome, TrackResult
 from gateway.client.documents import FOLDER, document, document_id
 from gateway.client.errors import CredentialRefused, NoAnswer, Refused, TryLater, refusal
 from gateway.client.inputs import EventInput, OrderInput, PageInput, ProductInput, as_json, event
@@ -47,7 +47,7 @@ def test_inputs_have_the_fields_of_the_schema(kind: Any) -> None:
     assert set(get_type_hints(kind)) == set(found.fields)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(DecisionReason, "DecisionReason"), (EventStatus, "EventStatus")])
+@pytest.mark.parametrize(("kind", "name"), [(DecisionReason, "DecisionReason"), (EventStatus, "EventStatus"), (StepOutcome, "StepOutcome")])
 def test_enums_are_those_of_the_schema(kind: Any, name: str) -> None:
     """No reason and no status of today is unknown to the client."""
     found = SCHEMA.type_map[name]
