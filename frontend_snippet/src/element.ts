@@ -1,7 +1,7 @@
 /** `<live-banner>`: adopts what the server rendered, swaps it when the decision changes, reports what becomes of it. */
-import { complain } from "./options.ts";
+import { more } from "./core.ts";
+import { complain, PREFIX } from "./options.ts";
 import { enqueueEvent } from "./outbox.ts";
-import { contentOf } from "./render.ts";
 import { restart } from "./stream.ts";
 import type { Decision } from "./types.ts";
 
@@ -10,13 +10,9 @@ const SEEN_MS = 1_000;
 
 const banners = new Set<LiveBanner>();
 const seen = new Set<string>();
-let observer: IntersectionObserver | undefined;
-
-/** What distinguishes two decisions for the visitor; null and undefined are the same. */
-const meaning = (of: { bannerId?: string | undefined; campaignId?: string | null | undefined; variant?: string | null | undefined }): string => [of.bannerId, of.campaignId, of.variant] + "";
 
 export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
-  _isVisible = false;
+  _isVisible: boolean | undefined;
   _timer: ReturnType<typeof setTimeout> | undefined;
   _waiting: Decision | undefined;
 
@@ -24,26 +20,23 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
     super();
     for (const name of ["pointerleave", "focusout", "click"]) this.addEventListener(name, this);
     this.attachInternals().ariaLive = "polite";
+    new IntersectionObserver((entries) => this._see(entries.pop()!.intersectionRatio >= SEEN_SHARE), { threshold: SEEN_SHARE }).observe(this);
   }
 
   connectedCallback(): void {
-    if (!placementOf(this)) return complain("<live-banner> needs a placement", "the-html-contract");
+    if (!placementOf(this)) return complain("<live-banner> needs a placement");
     banners.add(this);
-    observer ??= new IntersectionObserver((entries) => entries.forEach(({ target, intersectionRatio }) => (target as LiveBanner)._see(intersectionRatio >= SEEN_SHARE)), { threshold: SEEN_SHARE });
-    observer.observe(this);
     restart();
   }
 
   disconnectedCallback(): void {
     banners.delete(this);
-    observer?.unobserve(this);
-    this._see(false);
     restart();
   }
 
   handleEvent({ type, target }: Event): void {
     // The pointer or the focus has left, or may have: what waited may come.
-    setTimeout(() => this._waiting && this._show(this._waiting));
+    setTimeout(() => this._waiting && this._show(this._waiting).catch(String));
     if (type !== "click") return;
     const part = (target as Element).closest(".lb-dismiss,a");
     if (part) report(this, (this.hidden = part.matches("button")) ? "dismissed" : "clicked");
@@ -61,54 +54,50 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
       }, SEEN_MS);
   }
 
-  /** Show a decision, unless it is shown; later while the visitor points at the banner or is in it. */
-  _show(decision: Decision): void {
+  /** Show a decision, unless it is shown; later while the visitor points at the banner or is in it. The latest wins. */
+  async _show(decision: Decision): Promise<void> {
     const { dataset } = this;
     const { id, banner, campaignId, variant } = decision;
     const attributes: Record<string, string | null | undefined> = { decisionId: id, bannerId: banner?.id, campaignId, variant };
     this._waiting = undefined;
     // The same decision, told again: it keeps the id by which it was seen.
-    if (dataset.decisionId && meaning(dataset) === meaning(attributes)) return;
+    if (dataset.decisionId && `${[banner?.id, campaignId, variant]}` === `${[dataset.bannerId, dataset.campaignId, dataset.variant]}`) return;
     if (dataset.bannerId !== banner?.id) {
-      if (this.matches(":focus-within") || (this.matches(":hover") && matchMedia("(hover)").matches)) {
-        this._waiting = decision;
-        return;
-      }
-      if (emit(this, "change", decision)) this._fill(decision);
+      this._waiting = decision;
+      // After a tap a banner counts as pointed at until the next one: only a true pointer holds it.
+      if (this.matches(":focus-within" + (matchMedia("(hover)").matches ? ",:hover" : ""))) return;
+      // Loaded at the first swap: what was rendered by the server mostly stays.
+      const { fill } = await more();
+      if (this._waiting !== decision) return;
+      this._waiting = undefined;
+      if (emit(this, "change", decision)) fill(this, banner);
     }
     for (const name in attributes)
       if (attributes[name] == null) delete dataset[name];
       else dataset[name] = attributes[name];
     this._see();
   }
-
-  _fill({ banner }: Decision): void {
-    let own = this.querySelector("template");
-    if (!own && !this.dataset.bannerId) {
-      own = document.createElement("template");
-      own.content.append(...this.childNodes);
-    }
-    this.replaceChildren(...(banner ? contentOf(banner, this.getAttribute("dismissible")) : [own?.content.cloneNode(true) || ""]), own || "");
-    this.hidden = false;
-  }
 }
 
 const placementOf = (banner: Element): string => banner.getAttribute("placement")!;
-const emit = (on: Element, name: string, detail: unknown): boolean => on.dispatchEvent(new CustomEvent("live-banner:" + name, { bubbles: true, cancelable: true, detail }));
+const emit = (on: Element, name: string, detail: unknown): boolean => on.dispatchEvent(new CustomEvent(PREFIX + name, { bubbles: true, cancelable: true, detail }));
 
 function report(on: LiveBanner, what: string): void {
-  const { decisionId, campaignId, variant } = on.dataset;
+  const { decisionId } = on.dataset;
   if (!decisionId) return;
   enqueueEvent({ type: "BANNER_" + what.toUpperCase(), decisionId });
-  emit(on, what, { placement: placementOf(on), decisionId, campaignId, variant });
+  emit(on, what, { placement: placementOf(on), ...on.dataset });
 }
 
-/** The placements of this page, each once. */
-export const placements = (): string[] => [...new Set([...banners].map(placementOf))];
-/** The ids of the decisions that are shown. */
-export const shownIds = (): string[] => [...banners].flatMap((banner) => banner.dataset.decisionId ?? []);
+/** The placements of this page. */
+export const placements = (): string[] => [...banners].map(placementOf);
+/** The ids of the decisions that are shown; none while a banner is empty, for its placement may have another one that is not. */
+export const shownIds = (): unknown[] => {
+  const ids = [...banners].map((banner) => banner.dataset.decisionId);
+  return ids.every(Boolean) ? ids : [];
+};
 /** Show a decision wherever it belongs. */
-export const show = (decision: Decision): void => banners.forEach((banner) => placementOf(banner) === decision.placement && banner._show(decision));
+export const show = (decision: Decision): void => banners.forEach((banner) => placementOf(banner) === decision.placement && banner._show(decision).catch(String));
 /** Whether the page is looked at has changed. */
 export const lookAgain = (): void => banners.forEach((banner) => banner._see());
 /** The visitor has changed: what is shown was decided for someone else. */

@@ -5,5 +5,5 @@ export function parseEvents(text: string): [data: string[], rest: string] {
   const blocks = text.split(/\r?\n\r?\n/);
   const rest = blocks.pop()!;
   // A comment has no data, and `complete` has none that is not empty.
-  return [blocks.flatMap((block) => /(?:^|\n)data: ?([^\r\n]+)/.exec(block)?.[1] ?? []), rest];
+  return [blocks.flatMap((block) => /data: ?([^\r\n]+)/.exec(block)?.[1] ?? []), rest];
 }

@@ -1,6 +1,8 @@
 /** Requests: one persisted document with all operations of the snippet, named by its hash. */
+import { more } from "./core.ts";
 import { endpoint } from "./options.ts";
 import type { Refusal } from "./queue.ts";
+import { learn } from "./visitor.ts";
 
 declare const __DOCUMENT_ID__: string;
 
@@ -12,22 +14,26 @@ export const bodyOf = (operationName: string, variables: object) => ({ documentI
 
 /** The first of GraphQL errors, flat. Where the document was not known, the next try carries its text. */
 export function refusalOf([{ message, extensions }]: [{ message: string; extensions?: Refusal }]): Refusal {
-  if (/^PER/.test(extensions?.code!)) void import("./live-banner.documents.js" as string).then((chunk: { default: string }) => (query = chunk.default), String);
+  if (/^PE/.test(extensions?.code!)) more().then(async (chunk) => (query = await chunk.text())).catch(String);
   return { ...extensions, message };
 }
 
-export const post = (body: object, credential: string | undefined, accept: string, init: RequestInit): Promise<Response> =>
+export const post = (body: object, credential: string | undefined, accept: string, signal: AbortSignal, keepalive?: boolean): Promise<Response> =>
   fetch(endpoint(), {
     method: "POST",
     headers: { accept, "content-type": "application/json", authorization: "Bearer " + credential },
     body: JSON.stringify(body),
-    ...init,
+    signal,
+    keepalive,
   });
 
 /** The root field of an operation. Throws a Refusal, or what `fetch` throws when there is no answer. Nothing is awaited before the request goes out. */
 export async function run<T>(operation: string, variables: object, credential: string | undefined, keepalive?: boolean): Promise<T> {
-  const answer = await post(bodyOf(operation, variables), credential, "application/json", { keepalive: keepalive!, signal: AbortSignal.timeout(1e4) });
-  const { data, errors } = await answer.json();
+  const sent = Date.now();
+  const response = await post(bodyOf(operation, variables), credential, "application/json", AbortSignal.timeout(1e4), keepalive);
+  const { data, errors } = await response.json();
   if (errors) throw refusalOf(errors);
-  return Object.values(data)[0] as T;
+  const [answer] = Object.values(data) as [T & { serverTime?: string }];
+  learn(answer.serverTime, sent);
+  return answer;
 }

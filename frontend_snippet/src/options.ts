@@ -3,12 +3,14 @@ import type { Options, Page } from "./types.ts";
 
 declare const __DOCS__: string;
 
+/** Of events, messages and what is stored. */
+export const PREFIX = "live-banner:";
 export const given: Options = {};
 const told = new Set<unknown>();
 
 /** Say what is wrong, once, with the place in the docs. */
-export function complain(problem: unknown, anchor = "options"): void {
-  if (!told.has(problem)) console.error(`live-banner: ${problem}. See ${__DOCS__}#${anchor}`);
+export function complain(problem: unknown): void {
+  if (!told.has(problem)) console.error(`${PREFIX} ${problem}. See ${__DOCS__}#messages`);
   told.add(problem);
 }
 
@@ -29,7 +31,7 @@ export function setOptions(options: Options): void {
     else complain("No option " + name);
 }
 
-const cut = (text: string, length: number): string | undefined => text.slice(0, length) || undefined;
+const cut = (text: string, length = 2048): string | undefined => text.slice(0, length) || undefined;
 
 /** The page as a PageInput. */
 export function currentPage(): Page {
@@ -39,5 +41,5 @@ export function currentPage(): Page {
   } catch (problem) {
     complain("data-page: " + problem);
   }
-  return { url: cut(location.href, 2048), title: cut(document.title, 512), referrer: cut(document.referrer, 2048), locale: cut(document.documentElement.lang, 35), ...own } as Page;
+  return { url: cut(location.href), title: cut(document.title, 512), referrer: cut(document.referrer), locale: cut(document.documentElement.lang), ...own } as Page;
 }

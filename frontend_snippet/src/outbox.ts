@@ -1,9 +1,9 @@
 /** The queue of events: first in, first out, kept in storage until the gateway has answered for each. */
 import { run } from "./http.ts";
-import { complain, currentPage } from "./options.ts";
+import { complain, currentPage, PREFIX } from "./options.ts";
 import { backoffMs, BATCH, batchOf, bounded, isRetried, settle } from "./queue.ts";
 import type { Item, Refusal, Result } from "./queue.ts";
-import { credential, isGranted, learn, locked, newId, now, PREFIX, refuse, setCookie, stamp, storage, store, timeText, tokenAtHand } from "./visitor.ts";
+import { credential, isGranted, locked, newId, now, refuse, setCookie, stamp, storage, store, timeText, tokenAtHand } from "./visitor.ts";
 
 interface Answer {
   results: Result[];
@@ -28,7 +28,7 @@ let release: (() => void) | undefined;
 export let retryNow: (() => void) | undefined;
 
 /** Replace what waits. */
-function keep(left: Item[]): void {
+export function keep(left: Item[]): void {
   items = bounded(left);
   store(OWN, JSON.stringify(items));
   if (!items[0]) delete storage[PREFIX + OWN];
@@ -66,7 +66,6 @@ export const sendLast = async (): Promise<unknown> => !retryNow && tokenAtHand()
 async function send(batch: Item[]): Promise<number> {
   const [first] = batch as [Item];
   const token = tokenAtHand() || (await credential());
-  const sent = Date.now();
   underWay = [...underWay, ...batch];
   try {
     const answer = await run<Answer>(
@@ -75,21 +74,20 @@ async function send(batch: Item[]): Promise<number> {
       token,
       JSON.stringify(batch).length < KEPT_ALIVE,
     );
-    learn(answer.serverTime, sent);
     if (answer.cursor) setCookie("visitor_cursor=" + answer.cursor, CURSOR_SECONDS);
-    for (const { error } of answer.results) if (error) complain(error.message, "events");
+    answer.results.forEach(({ error }) => error && complain(error.message));
     keep(settle(items, answer.results));
     limit = BATCH;
-    failures = items.includes(first) ? failures + 1 : 0;
-    return failures && backoffMs(failures, {});
+    // UNKNOWN: it is still here.
+    if (items.includes(first)) throw {};
+    return (failures = 0);
   } catch (problem) {
     const refusal = problem as Refusal;
     refuse(refusal, token);
     if (isRetried(refusal, failures)) return backoffMs(failures++, refusal);
-    limit = batch.length >> 1;
-    if (!limit) {
-      limit = 1;
-      complain(refusal.message, "events");
+    limit = batch.length >> 1 || 1;
+    if (!batch[1]) {
+      complain(refusal.message);
       keep(items.filter((item) => item !== first));
     }
     return 0;
@@ -107,7 +105,12 @@ export function claim(): void {
     for (const key in storage)
       if (key.startsWith(PREFIX + QUEUES) && key !== PREFIX + OWN)
         void locked(key, { ifAvailable: true }, (lock) => {
-          if (lock) adopt(key);
+          if (!lock) return;
+          try {
+            keep([...(JSON.parse(storage[key]!) as Item[]), ...items]);
+          } catch {}
+          delete storage[key];
+          void drain();
         });
   }
   keep(items);
@@ -119,14 +122,3 @@ export function leave(): void {
   release?.();
   release = undefined;
 }
-
-function adopt(key: string): void {
-  try {
-    keep([...(JSON.parse(storage[key]!) as Item[]), ...items]);
-  } catch {}
-  delete storage[key];
-  void drain();
-}
-
-/** Drop what waits: it belongs to a visitor who has left. */
-export const clearQueue = (): void => keep([]);

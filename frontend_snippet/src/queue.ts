@@ -27,23 +27,23 @@ const MAX_DEFECTS = 8;
 
 /** The first items that may go together: events, or one call of another kind. */
 export const batchOf = (items: readonly Item[], limit: number): Item[] => {
-  const end = items.findIndex((item, index) => index && (index >= limit || item.operation || items[0]!.operation));
-  return items.slice(0, end < 0 ? MAX_ITEMS : end);
+  const call = items.findIndex((item) => item.operation);
+  return items.slice(0, call < 0 || call > limit ? limit : call || 1);
 };
 
 /** What is left of `items` after these results, in order. A status we do not know is taken as UNKNOWN: it is sent again. */
 export const settle = (items: readonly Item[], results: readonly Result[]): Item[] =>
-  items.filter((item) => !results.some(({ messageId, status }) => messageId === item.messageId && /^(ACC|REJ)/.test(status)));
+  items.filter((item) => !results.some(({ messageId, status }) => messageId === item.messageId && /^[AR]/.test(status)));
 
 /** The newest of too many. */
 export const bounded = (items: Item[]): Item[] => items.slice(-MAX_ITEMS);
 
-/** Whether the same may succeed later: no answer at all, or THROTTLED, UNAVAILABLE, UNAUTHENTICATED, INTERNAL_SERVER_ERROR, PERSISTED_QUERY_NOT_FOUND. */
-export const passes = ({ code }: Refusal): boolean => /^(und|THR|UNA|INT|PER)/.test(code!);
+/** Whether the same may succeed later: no answer at all (a DOMException has a number as its code), or THROTTLED, UNAVAILABLE, UNAUTHENTICATED, INTERNAL_SERVER_ERROR, PERSISTED_QUERY_NOT_FOUND. */
+export const passes = ({ code }: Refusal): boolean => /^(\d|u|T|UNA|I|PE)/.test(code!);
 
 /** A batch was refused as a whole: whether to send it again as it is. A defect of the gateway may come from what is in it. */
 export const isRetried = (refusal: Refusal, failures: number): boolean => passes(refusal) && (failures < MAX_DEFECTS || refusal.code?.[0] !== "I");
 
 /** How long to wait before the next try: doubling, in the upper half at random, so that pages do not come all at once. */
-export const backoffMs = (failures: number, { retryAfterMs }: Refusal, random = Math.random()): number =>
-  (retryAfterMs || 0) + Math.min(3e4, 500 * 2 ** failures) * (0.5 + random / 2);
+export const backoffMs = (failures: number, { retryAfterMs }: Refusal): number =>
+  (retryAfterMs || 0) + Math.min(15e3, 250 * 2 ** failures) * (1 + Math.random());

@@ -19,8 +19,8 @@ export type Transport = (
 ) => Promise<unknown>;
 
 export const overEventStream: Transport = async (body, credential, signal, next, heard) => {
-  const answer = await post(body, credential, "text/event-stream", { signal });
-  if (!/^text.e/.test(answer.headers.get("content-type")!)) return next(await answer.json());
+  const answer = await post(body, credential, "text/event-stream", signal);
+  if (!/^text.e/.test(answer.headers.get("content-type")!)) throw answer;
   const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
   for (let text = ""; ; ) {
     const { value, done } = await reader.read();

@@ -1,4 +1,5 @@
 /** The one stream of a page: open while the page is visible and has banners, opened again after every cut. */
+import { more } from "./core.ts";
 import { placements, show, shownIds } from "./element.ts";
 import { bodyOf, refusalOf, run } from "./http.ts";
 import { complain, currentPage, endpoint, option } from "./options.ts";
@@ -17,7 +18,7 @@ let starting: ReturnType<typeof setTimeout> | undefined;
 let heardAt: number;
 let address: string;
 
-const here = (): string => location.href.replace(/#.*/, "");
+const here = (): string => location.href.split("#")[0]!;
 
 /** Open the stream anew, with what is shown now; or leave it closed while nobody looks. */
 export function restart(): void {
@@ -42,12 +43,12 @@ async function keepOpen(): Promise<void> {
   for (let own: AbortController | undefined; own === connection; ) {
     let refusal: Refusal = {};
     let shown: string | undefined;
-    let isAlive = false;
+    let isAlive: boolean | undefined;
     own = connection = new AbortController();
     heardAt = Date.now();
     try {
       shown = await credential();
-      const transport: Transport = option("transport") === "websocket" ? ((await import("./live-banner.websocket.js" as string)) as { default: Transport }).default : overEventStream;
+      const transport: Transport = option("transport") === "websocket" ? (await more()).overWebSocket : overEventStream;
       await transport(
         bodyOf("Live", { shown: shownIds(), ...question() }),
         shown,

@@ -123,6 +123,7 @@ export interface Decision {
 export interface BannerDetail {
   placement: string;
   decisionId: string;
+  bannerId?: string;
   campaignId?: string;
   variant?: string;
 }
@@ -135,8 +136,6 @@ export interface Options {
   key?: string;
   /** Gives a visitor token made by the shop's server; asked again before the token ends. */
   token?: () => Promise<string>;
-  /** Name of the cookie that holds the visitor token. */
-  cookie?: string;
   page?: Page;
   consent?: "granted" | "pending" | "denied";
   transport?: "sse" | "websocket";

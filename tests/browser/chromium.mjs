@@ -1,10 +1,9 @@
 /** Starts the Chromium that the package @sparticuz/chromium carries, or the one that CHROMIUM names. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
-const snippet = new URL("../../frontend_snippet/", import.meta.url);
-const require = createRequire(new URL("package.json", snippet));
+const require = createRequire(import.meta.url);
 /** These switch off what the tests are about, or are for a machine without processes. */
 const UNWANTED = ["--disable-web-security", "--allow-running-insecure-content", "--single-process", "--headless='shell'"];
 
@@ -13,8 +12,11 @@ export async function launch() {
   if (process.env.CHROMIUM) return playwright.launch({ executablePath: process.env.CHROMIUM });
   // By these the package knows that it shall unpack its libraries too, and where.
   process.env.AWS_LAMBDA_JS_RUNTIME ??= `nodejs${process.versions.node.split(".")[0]}.x`;
-  process.env.TMPDIR = fileURLToPath(new URL("node_modules/.cache/chromium/", snippet));
-  mkdirSync(process.env.TMPDIR, { recursive: true });
+  const folder = (process.env.TMPDIR = fileURLToPath(new URL("node_modules/.cache/chromium/", import.meta.url)));
+  mkdirSync(folder, { recursive: true });
+  // The package's own configuration of fonts holds for /tmp only; without a font no text has a height.
+  process.env.FONTCONFIG_FILE = `${folder}fonts.conf`;
+  writeFileSync(process.env.FONTCONFIG_FILE, `<fontconfig><dir>${folder}fonts</dir><cachedir>${folder}fonts-cache</cachedir></fontconfig>`);
   const { default: chromium } = await import(require.resolve("@sparticuz/chromium"));
   const args = chromium.args.filter((argument) => !UNWANTED.includes(argument));
   return playwright.launch({ executablePath: await chromium.executablePath(), args });

@@ -7,7 +7,7 @@ import { createServer, request } from "node:http";
 import { fileURLToPath } from "node:url";
 
 const DIST = fileURLToPath(new URL("../../frontend_snippet/dist/", import.meta.url));
-const TYPES = { js: "text/javascript", css: "text/css", map: "application/json" };
+const TYPES = { js: "text/javascript", css: "text/css", map: "application/json", graphql: "text/plain" };
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; " +
   "require-trusted-types-for 'script'; trusted-types 'none'; report-uri /violation";
@@ -23,7 +23,7 @@ export class Shop {
     this.requests = []; // of the browser: {operation, variables, at}
     this.violations = [];
     this.errors = []; // on the console of any page
-    this.streams = new Set(); // open event streams, as sockets of the browser
+    this.streams = new Set(); // open event streams and WebSockets of the browser
     this.fault = null; // (request, response, body) => true when it was answered
     this.server = createServer((incoming, response) => this.#serve(incoming, response).catch((problem) => response.destroy(problem)));
     this.server.on("upgrade", (incoming, socket, head) => this.#upgrade(incoming, socket, head));
@@ -92,7 +92,7 @@ export class Shop {
       [decision] = await this.gql(token || this.key, ASK, variables).catch(() => [null]);
     }
     const meta = Object.entries({ key: this.key, ...options }).map(([name, value]) => ` data-${name}="${escape(value)}"`);
-    const tag = script === "module" ? `type="module" src="/live-banner.js"` : `src="/live-banner.classic.js"`;
+    const tag = { module: `type="module" src="/live-banner.js"`, classic: `src="/live-banner.classic.js"`, none: "" }[script];
     return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shop</title>
 <meta name="live-banner" content="/graphql"${meta.join("")}>
 <link rel="stylesheet" href="/live-banner.css"><script ${tag}></script></head>

@@ -75,5 +75,5 @@ export const setVisible = (page, visible) =>
   page.evaluate((visible) => {
     Object.defineProperty(document, "visibilityState", { configurable: true, value: visible ? "visible" : "hidden" });
     Object.defineProperty(document, "hidden", { configurable: true, value: !visible });
-    document.dispatchEvent(new Event("visibilitychange"));
+    document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
   }, visible);

@@ -5,11 +5,12 @@ import { add, assertQuiet, call, exclusive, headline, listening, shown, showsExc
 
 const HOSTILE = `"'><img src=x onerror=alert(1)><script>alert(2)</script>`;
 
-/** Answer a subscription with decisions of our own. */
+/** Answer a subscription with decisions of our own; that they were seen reaches nobody, for the gateway would refuse it. */
 export const falsify = (shop, ...decisions) => {
   shop.fault = ({ operation }, response) => {
-    if (operation !== "Live") return false;
+    if (operation !== "Live") return operation === "Track";
     response.writeHead(200, { "content-type": "text/event-stream" });
+    shop.streams.add(response.socket);
     for (const bannerChanged of decisions) response.write(`event: next\ndata: ${JSON.stringify({ data: { bannerChanged } })}\n\n`);
     return true;
   };
@@ -31,6 +32,8 @@ export async function injection({ browser, shop }) {
   await call(page, "track", "PRODUCTS_SEARCHED", { search: HOSTILE });
   const again = await visit(context, shop);
   await until(async () => (await headline(again)) === exclusive(HOSTILE), "the rendered banner did not come");
+  assertQuiet(shop, page, again);
+  await Promise.all([page.close(), again.close()]); // a browser opens six connections to a host
   const links = ["javascript:alert(1)", " java\nscript:alert(1)", "data:text/html,x", "vbscript:x", "JAVASCRIPT:alert(1)"];
   for (const linkUrl of links) {
     falsify(shop, decision({ headline: HOSTILE, body: `${HOSTILE}\u2028event: complete`, ctaLabel: HOSTILE, linkUrl, image: { url: linkUrl, alt: HOSTILE } }, { id: HOSTILE, campaignId: HOSTILE, variant: HOSTILE }));
@@ -39,9 +42,9 @@ export async function injection({ browser, shop }) {
     assert.deepEqual(await bad.evaluate(() => [...document.querySelectorAll("live-banner :is(a,img,script)")].length), 0);
     assert.equal((await shown(bad)).variant, HOSTILE);
     assertQuiet(shop, bad);
+    await bad.close();
   }
   assert.deepEqual(alerts, []);
-  assertQuiet(shop, page, again);
 }
 
 /** While the visitor points at the banner or is in it nothing moves; the latest comes afterwards. */
@@ -83,8 +86,11 @@ export async function ownSwap({ browser, shop }) {
 /** A decision without a banner: the page's own content comes back. */
 export async function ownContent({ browser, shop }) {
   const context = await browser.newContext();
-  falsify(shop, decision({ headline: "Sale" }), decision(null));
+  falsify(shop, decision({ headline: "Sale" }));
   const page = await visit(context, shop, "/?ssr=0");
+  await until(async () => (await headline(page)) === "Sale", "the banner did not come");
+  falsify(shop, decision(null));
+  shop.cut();
   await until(async () => (await watched(page)).heard.filter(([name]) => name === "change").length === 2, "no two changes");
   assert.equal(await headline(page), "Welcome to the shop");
   assert.equal((await shown(page)).bannerId, undefined);
@@ -163,7 +169,7 @@ export async function mistakes({ browser, shop, publishable }) {
   await until(() => page.messages.filter((text) => text.startsWith("error: live-banner")).length >= 3, () => page.messages.join("\n"));
   const errors = page.messages.filter((text) => text.startsWith("error: live-banner"));
   assert.equal(new Set(errors).size, errors.length, errors.join("\n"));
-  for (const text of errors) assert.match(text, /https:\S+#\w/);
+  for (const text of errors) assert.match(text, /See \S+#messages/);
   assert.equal(await headline(page), "Welcome to the shop");
   assert.ok(!shop.requests.some(({ credential }) => credential?.includes("sk_")), "the secret key was sent");
   assert.deepEqual(page.messages.filter((text) => text.startsWith("thrown")), []);
@@ -172,13 +178,12 @@ export async function mistakes({ browser, shop, publishable }) {
 /** The classic script does the same, at one global name. */
 export async function classic({ browser, shop }) {
   const context = await browser.newContext();
-  const plain = await context.newPage();
-  await plain.goto("about:blank");
+  const plain = await visit(context, shop, "/?script=none");
   const before = await plain.evaluate(() => Object.keys(globalThis));
   const page = await visit(context, shop, "/?script=classic");
   await listening(shop);
   const names = await page.evaluate(() => Object.keys(globalThis));
-  assert.deepEqual(names.filter((name) => !before.includes(name) && name !== "watched"), ["liveBanner"]);
+  assert.deepEqual(names.filter((name) => !before.includes(name)), ["liveBanner"]);
   await add(page, "smartphones");
   await showsExclusive(page, "smartphones");
   assertQuiet(shop, page);

@@ -1,0 +1,13 @@
+/**
+ * All that a page needs seldom, in one file: a banner is swapped, a visit starts, someone logs in or out, a gateway does not know
+ * our document; and for pages that ask for it WebSocket, related products, names of other trackers, `?gw_debug`.
+ */
+export { identify, renew, reset, setConsent } from "../more/visitor.ts";
+export { showState } from "../more/debug.ts";
+export { overWebSocket } from "../more/websocket.ts";
+export { translate } from "../more/adapters.ts";
+export { showProducts } from "../more/products.ts";
+export { fill } from "../more/render.ts";
+
+/** The text of the persisted document; it lies beside this file. */
+export const text = async (): Promise<string> => (await fetch(new URL("live-banner.graphql", import.meta.url))).text();

@@ -1,0 +1,22 @@
+/** A subscription over a WebSocket of its own (graphql-transport-ws). */
+import type { Transport } from "../sse.ts";
+
+export const overWebSocket: Transport = (body, credential, signal, next, heard, address) =>
+  new Promise((resolve) => {
+    const socket = new WebSocket(new URL(address, location.href).href.replace("http", "ws"), "graphql-transport-ws");
+    const send = (message: object): void => socket.send(JSON.stringify(message));
+    signal.onabort = () => socket.close();
+    socket.onopen = () => send({ type: "connection_init", payload: { authorization: "Bearer " + credential } });
+    socket.onmessage = ({ data }) => {
+      heard();
+      const { type, payload } = JSON.parse(data);
+      if (type === "ping") send({ type: "pong" });
+      if (type === "connection_ack") send({ type: "subscribe", id: "1", payload: body });
+      if (type === "next") next(payload);
+      if (type === "error") next({ errors: payload });
+      if (/^(err|com)/.test(type)) socket.close();
+    };
+    socket.onclose = ({ code }) => {
+      resolve(code === 4403 && next({ errors: [{ message: String(code), extensions: { code: "UNAUTHENTICATED" } }] }));
+    };
+  });

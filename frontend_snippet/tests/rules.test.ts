@@ -1,0 +1,95 @@
+/** The rules without I/O: what is sent next, when, and what an answer means. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { offsetOf, stampAfter } from "../src/clock.ts";
+import { parseEvents } from "../src/events.ts";
+import { translate } from "../src/more/adapters.ts";
+import { backoffMs, batchOf, bounded, isRetried, passes, settle } from "../src/queue.ts";
+import type { Item } from "../src/queue.ts";
+
+const event = (messageId: string): Item => ({ messageId, type: "CUSTOM" });
+const call = (messageId: string): Item => ({ messageId, operation: "Identify" });
+const ids = (items: readonly Item[]): string => items.map(({ messageId }) => messageId).join("");
+
+test("a batch holds the first events, or one call alone, in order", () => {
+  const items = [event("a"), event("b"), call("c"), event("d")];
+  assert.equal(ids(batchOf(items, 20)), "ab");
+  assert.equal(ids(batchOf(items, 1)), "a");
+  assert.equal(ids(batchOf(items.slice(2), 20)), "c");
+  assert.equal(ids(batchOf(items.slice(3), 20)), "d");
+  assert.equal(ids(batchOf([], 20)), "");
+});
+
+test("what was accepted or rejected leaves, what is unknown or not answered stays in order", () => {
+  const items = ["a", "b", "c", "d", "e"].map(event);
+  const results = [["a", "ACCEPTED"], ["b", "UNKNOWN"], ["c", "REJECTED"], ["d", "SOMETHING_NEW"]].map(([messageId, status]) => ({ messageId: messageId!, status: status! }));
+  assert.equal(ids(settle(items, results)), "bde");
+});
+
+test("of too many the newest stay", () => {
+  const items = Array.from({ length: 1_005 }, (_, index) => event(String(index)));
+  assert.equal(bounded(items).length, 1_000);
+  assert.equal(bounded(items)[0]!.messageId, "5");
+});
+
+test("refusals that pass are told from those that do not", () => {
+  for (const code of [undefined, 20, "THROTTLED", "UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL_SERVER_ERROR", "PERSISTED_QUERY_NOT_FOUND"]) assert.ok(passes({ code: code as string }), `${code}`);
+  for (const code of ["FORBIDDEN", "BAD_USER_INPUT", "PAYLOAD_TOO_LARGE", "BAD_REQUEST", "GRAPHQL_VALIDATION_FAILED", "CONFLICT"]) assert.ok(!passes({ code }), code);
+});
+
+test("a defect of the gateway is taken for the batch's own after some tries", () => {
+  assert.ok(isRetried({ code: "INTERNAL_SERVER_ERROR" }, 7));
+  assert.ok(!isRetried({ code: "INTERNAL_SERVER_ERROR" }, 8));
+  assert.ok(isRetried({ code: "THROTTLED" }, 1_000));
+  assert.ok(isRetried({}, 1_000));
+});
+
+test("pauses double to 30 s, spread over their upper half, and never undercut what the gateway asks for", () => {
+  for (let failures = 0; failures < 20; failures++) {
+    const most = Math.min(30_000, 500 * 2 ** failures);
+    for (let time = 0; time < 50; time++) {
+      const pause = backoffMs(failures, {});
+      assert.ok(pause >= most / 2 && pause <= most, `${failures}: ${pause}`);
+      assert.ok(backoffMs(failures, { retryAfterMs: 900 }) >= 900);
+    }
+  }
+});
+
+test("times are the gateway's and only grow, but for a clock that was corrected", () => {
+  assert.equal(offsetOf("2026-01-01T00:00:10.000Z", Date.parse("2026-01-01T00:00:00Z"), Date.parse("2026-01-01T00:00:02Z")), 9_000);
+  assert.ok(Number.isNaN(offsetOf("nonsense", 1, 2)));
+  assert.equal(stampAfter(100, 200), 200);
+  assert.equal(stampAfter(200, 200), 201);
+  assert.equal(stampAfter(1_000, 200), 1_001);
+  assert.equal(stampAfter(100_000, 200), 200);
+});
+
+test("an event stream is the same however it is cut into pieces", () => {
+  const stream = ':\n\nevent: next\nid: abc\ndata: {"a":"\u2028event: complete\\n"}\n\n:\r\n\r\nevent: next\r\ndata: 2\r\n\r\nevent: complete\ndata:\n\n';
+  for (let size = 1; size <= stream.length; size++) {
+    const found: string[] = [];
+    let rest = "";
+    for (let at = 0; at < stream.length; at += size) {
+      const [data, left] = parseEvents(rest + stream.slice(at, at + size));
+      found.push(...data);
+      rest = left;
+    }
+    assert.deepEqual(found, ['{"a":"\u2028event: complete\\n"}', "2"], `pieces of ${size}`);
+    assert.equal(rest, "");
+  }
+});
+
+test("calls to GA4 and Segment become events of ours", () => {
+  const item = { item_id: "p1", item_name: "Phone", item_category: "smartphones", price: 99, quantity: 1 };
+  const product = { productId: "p1", name: "Phone", category: "smartphones", price: 99, quantity: 1, currency: "EUR" };
+  assert.deepEqual(translate("add_to_cart", { currency: "EUR", items: [item] })[1].product, product);
+  assert.deepEqual(translate("purchase", { currency: "EUR", value: 99, transaction_id: "o1", items: [item] }), [
+    "ORDER_COMPLETED",
+    { name: "purchase", search: undefined, order: { orderId: "o1", value: 99, currency: "EUR", products: [product] } },
+  ]);
+  assert.equal(translate("Product Added", { product_id: "p1" })[1].product.productId, "p1");
+  assert.equal(translate("search", { search_term: "usb-c" })[1].search, "usb-c");
+  for (const [name, type] of [["page_view", "PAGE_VIEWED"], ["Product List Viewed", "PRODUCT_LIST_VIEWED"], ["view_cart", "CART_UPDATED"], ["Checkout Started", "CHECKOUT_STARTED"], ["Order Refunded", "ORDER_REFUNDED"], ["sign_up", "CUSTOM"]])
+    assert.equal(translate(name!)[0], type, name);
+});

@@ -1,0 +1,78 @@
+"""What the snippet weighs, that its types hold, and that its rules without I/O do what they say."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.api.manifest import document_id
+from local_stack.npm import NODE, environment, npm
+from local_stack.snippet import SNIPPET, built_snippet
+
+CORE_BYTES = 4_096
+ALL_BYTES = 6_144
+CORE = "live-banner.js"
+CLASSIC = "live-banner.classic.js"
+PEERS = {
+    "graphql-ws (transport alone)": 3_324,
+    "graphql-sse (transport alone)": 3_375,
+    "OpenFeature web SDK": 7_085,
+    "urql": 9_227,
+    "GrowthBook": 14_504,
+    "Snowplow tracker": 18_079,
+    "Optimizely": 23_135,
+    "RudderStack": 34_256,
+    "LaunchDarkly": 36_810,
+    "Segment": 43_488,
+    "PostHog": 125_695,
+}
+"""gzip -9 of what a page loads, bundled by esbuild from npm on 2026-11-23."""
+
+
+@pytest.fixture(scope="module")
+def dist() -> Path:
+    """The built snippet."""
+    return built_snippet()
+
+
+def _weight(path: Path) -> int:
+    return len(gzip.compress(path.read_bytes(), 9, mtime=0))
+
+
+def test_the_core_and_its_chunks_stay_small(dist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """gzip -9: the core within 4,096 bytes, with all chunks within 6,144; the table is printed."""
+    sizes = {path.name: _weight(path) for path in sorted(dist.glob("*.js")) if path.name != CLASSIC}
+    rows = {**sizes, "core and all chunks": sum(sizes.values()), CLASSIC: _weight(dist / CLASSIC), **PEERS}
+    with capsys.disabled():
+        print("\n" + "\n".join(f"  {name:32}{size:9,}" for name, size in rows.items()))
+    assert sizes[CORE] <= CORE_BYTES
+    assert sum(sizes.values()) <= ALL_BYTES
+
+
+def test_the_core_names_the_document_that_lies_beside_it(dist: Path) -> None:
+    """So that a gateway which does not know the hash can be given the text."""
+    text = (dist / "live-banner.graphql").read_text("utf-8")
+    assert text == (SNIPPET / "src" / "snippet.graphql").read_text("utf-8").strip()
+    assert document_id(text) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    assert document_id(text) in (dist / CORE).read_text("utf-8")
+
+
+def test_sources_and_types_are_strict(dist: Path) -> None:
+    """tsc --strict over the sources, and over a page's code that uses the published types, right and wrong."""
+    checked = npm(SNIPPET, "run", "check", within_s=60)
+    assert checked.returncode == 0, checked.stdout
+    command = [str(NODE), "node_modules/typescript/bin/tsc", "-p", "tests/tsconfig.json"]
+    done = subprocess.run(command, cwd=SNIPPET, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    assert (dist / "types" / "index.d.ts").exists()
+
+
+def test_rules_without_io() -> None:
+    """Queue, clock, event stream and names of other trackers, by Node's own test runner."""
+    files = sorted(str(path) for path in (SNIPPET / "tests").glob("*.test.ts") if path.name != "assignment.test.ts")
+    done = subprocess.run([str(NODE), "--test", *files], env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout

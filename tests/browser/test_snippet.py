@@ -1,0 +1,27 @@
+"""The snippet in a real Chromium, in front of the real gateway. What each scenario does stands in tests/browser/scenarios."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+import pytest
+
+from local_stack.stack import LocalStack
+from tests.browser.node import HERE, Chromium
+
+pytestmark = pytest.mark.integration
+
+LONG: Final = bool(os.environ.get("BROWSER_TESTS_LONG"))
+TIMES: Final = {"cuts": 50 if LONG else 20, "closings": 100}
+SCENARIOS: Final = re.findall(
+    r"^export async function (\w+)", "".join(path.read_text("utf-8") for path in sorted((HERE / "scenarios").glob("*.mjs"))), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(chromium: Chromium, stack: LocalStack, scenario: str) -> None:
+    """What the comment of the scenario says holds."""
+    assert [failure.part for failure in stack.dead_parts()] == []
+    chromium.run(scenario, times=TIMES.get(scenario, 1))
