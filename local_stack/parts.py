@@ -19,6 +19,7 @@ from local_stack.jars import CONNECTOR_GROUP, jar_paths
 from local_stack.java import Java, spark_java_home
 from local_stack.ports import HOST, Ports
 from local_stack.processes import PROJECT_ROOT, Child
+from local_stack.snippet import built_snippet
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,16 @@ def _gateway_environment(wiring: Wiring) -> dict[str, str]:
     }
 
 
+def _build_snippet() -> None:
+    built_snippet()
+
+
 def _storefront_environment(wiring: Wiring) -> dict[str, str]:
     return {
         "STOREFRONT_GATEWAY_URL": wiring.gateway_url,
         "STOREFRONT_SECRET_KEY": wiring.keys.secret,
         "STOREFRONT_PUBLISHABLE_KEY": wiring.keys.publishable,
+        "STOREFRONT_PANEL": "true",
     }
 
 
@@ -213,6 +219,7 @@ PARTS: Final = (
         name="storefront",
         command=lambda w: _python("examples.storefront", "--host", HOST, "--port", str(w.ports.storefront)),
         environment=_storefront_environment,
+        prepare=lambda _: _build_snippet(),
         ready=Serves("storefront", "/healthz"),
         needs=("kafka", "valkey"),
         ports=("storefront",),

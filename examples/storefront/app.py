@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -19,22 +17,33 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from examples.storefront import pages
+from examples.storefront import pages, panel, proxy
 from examples.storefront.banner import PLACEMENT
 from examples.storefront.cart import CART_COOKIE, CART_MAX_AGE_S, Cart, read_cart
 from examples.storefront.catalogue import CURRENCY, Catalogue, Product, load_catalogue
-from examples.storefront.gateway_client import Decision, GatewayClient, TokenRefused
 from examples.storefront.links import Render, read_choices
 from examples.storefront.security import SecurityHeaders, own_pages_only
 from examples.storefront.settings import Settings
-from examples.storefront.visits import CURSOR_COOKIE, TOKEN_COOKIE, Visit, read_cursor, visit_of
+from examples.storefront.tracking import keep_cursor, track_without_script
+from gateway.client import (
+    CURSOR_COOKIE,
+    TOKEN_COOKIE,
+    EventInput,
+    GatewayClient,
+    OrderInput,
+    PageInput,
+    Personalized,
+    event,
+    token_cookie,
+)
 
 STATIC: Final = Path(__file__).parent / "static"
+SNIPPET: Final = Path(__file__).parents[2] / "frontend_snippet" / "dist"
+"""What `npm run build` in frontend_snippet makes; a shop of its own would have it from the npm package."""
 FEATURED: Final = 12
 LISTED: Final = 60
 MAX_FORM_BYTES: Final = 4096
-VISIT_DEADLINE_S: Final = 2.0
-"""For the page script, which waits for a visitor token without keeping a page from being shown."""
+MAX_URL_CHARACTERS: Final = 2048
 _PRIVATE: Final = {"cache-control": "private, no-store"}
 
 
@@ -50,113 +59,108 @@ class Shop:
 
     async def home(self, request: Request) -> Response:
         """`GET /`"""
-        page = self._page(request, "home")
+        page = self._page("home")
         in_html = read_choices(request.query_params).render is not Render.CLIENT
-        visit, decision = await self._personalize(request, page if in_html else None)
-        return self._html(request, visit, pages.home_page(self._frame(request, page), decision, self._featured))
+        personal = await self._personalize(request, [PLACEMENT] if in_html else [], {**page, "url": str(request.url)[:MAX_URL_CHARACTERS]})
+        html = pages.home_page(self._frame(request, page), personal.decisions.get(PLACEMENT), self._featured)
+        return self._html(request, personal, html)
 
     async def category(self, request: Request) -> Response:
         """`GET /category/{slug}`; the slug may be the readable name too."""
         category = self._catalogue.category(request.path_params["slug"])
         if category is None:
-            return await self._missing(request, "There is no such category.")
+            return self._missing(request, "There is no such category.")
         products = self._catalogue.products_in(category)
-        page = self._page(request, "category", category=category.name)
-        visit, _ = await self._personalize(request, None)
-        return self._html(request, visit, pages.category_page(self._frame(request, page), category, products[:LISTED], len(products)))
+        frame = self._frame(request, self._page("category", category=category.name))
+        personal = await self._personalize(request)
+        return self._html(request, personal, pages.category_page(frame, category, products[:LISTED], len(products)))
 
     async def product(self, request: Request) -> Response:
         """`GET /product/{product_id}`"""
         product = self._catalogue.product(request.path_params["product_id"])
         if product is None:
-            return await self._missing(request, "There is no such product.")
-        more = {"productId": product.product_id} | ({"category": product.category.name} if product.category else {})
-        page = self._page(request, "product", **more)
-        visit, _ = await self._personalize(request, None)
-        return self._html(request, visit, pages.product_page(self._frame(request, page), product))
+            return self._missing(request, "There is no such product.")
+        more: PageInput = {"productId": product.product_id}
+        if product.category:
+            more["category"] = product.category.name
+        frame = self._frame(request, {**self._page("product"), **more})
+        return self._html(request, await self._personalize(request), pages.product_page(frame, product))
 
     async def cart(self, request: Request) -> Response:
         """`GET /cart`"""
         lines = self._cart(request).lines(self._catalogue)
-        visit, _ = await self._personalize(request, None)
-        return self._html(request, visit, pages.cart_page(self._frame(request, self._page(request, "cart")), lines))
+        frame = self._frame(request, self._page("cart"))
+        return self._html(request, await self._personalize(request), pages.cart_page(frame, lines))
 
     async def add_to_cart(self, request: Request) -> Response:
         """`POST /cart/add`, form field `product_id`."""
         product = await self._posted_product(request)
         if product is None:
             return PlainTextResponse("There is no such product.", 404)
-        return self._changed_cart(request, self._cart(request).with_added(product.product_id))
+        happened = event("PRODUCT_ADDED", product={**product.as_event(), "quantity": 1})
+        return await self._changed_cart(request, self._cart(request).with_added(product.product_id), [happened])
 
     async def remove_from_cart(self, request: Request) -> Response:
         """`POST /cart/remove`, form field `product_id`."""
         product = await self._posted_product(request)
         if product is None:
             return PlainTextResponse("There is no such product.", 404)
-        return self._changed_cart(request, self._cart(request).without(product.product_id))
+        happened = event("PRODUCT_REMOVED", product=product.as_event())
+        return await self._changed_cart(request, self._cart(request).without(product.product_id), [happened])
 
     async def order(self, request: Request) -> Response:
         """`POST /cart/order`: empty the cart; a script gets the order, to report it by its queue, which outlasts faults."""
         lines = self._cart(request).lines(self._catalogue)
-        order = {
+        if not lines:
+            return await self._changed_cart(request, Cart({}), [])
+        order: OrderInput = {
             "orderId": str(uuid.uuid4()),
             "value": str(sum(line.total for line in lines)),
             "currency": CURRENCY,
             "products": [{**line.product.as_event(), "quantity": line.quantity} for line in lines],
         }
-        return self._changed_cart(request, Cart({}), {"order": order} if lines else {})
+        return await self._changed_cart(request, Cart({}), [event("ORDER_COMPLETED", order=order)], {"order": order})
 
-    async def visit(self, request: Request) -> Response:
-        """`POST /visit`: a fresh token for the page script, also as the cookie; 503 when the gateway does not answer."""
-        deadline = asyncio.get_running_loop().time() + VISIT_DEADLINE_S
-        visit = await visit_of(request.cookies.get(TOKEN_COOKIE), self._client, deadline, time.time(), renew=True)
-        if visit.started is None:
-            return JSONResponse({}, 503, headers=_PRIVATE)
-        response = JSONResponse({"token": visit.started.token, "serverTime": visit.started.server_time}, headers=_PRIVATE)
-        visit.keep(response, secure=request.url.scheme == "https")
-        return response
+    async def panel(self, request: Request) -> Response:
+        """`GET /panel.json`: what is known of the visitor of the cookie, and why the banner is what it is."""
+        status, found = await panel.panel_data(self._client, request.cookies.get(TOKEN_COOKIE), self._page("home"))
+        return JSONResponse(found, status, headers=_PRIVATE)
 
     async def healthz(self, request: Request) -> Response:
         """`GET /healthz`: the process is up. The gateway is no part of that: the shop sells without it."""
         return PlainTextResponse("ok\n")
 
-    async def _personalize(self, request: Request, page: Mapping[str, str] | None) -> tuple[Visit, Decision | None]:
-        """The visitor, and the banner for `page` (none asked for without a page). Returns within one banner deadline."""
-        deadline = asyncio.get_running_loop().time() + self._settings.banner_deadline_ms / 1000
-        visit = await visit_of(request.cookies.get(TOKEN_COOKIE), self._client, deadline, time.time())
-        if visit.token is None or page is None:
-            return visit, None
-        after = read_cursor(request.cookies.get(CURSOR_COOKIE))
-        try:
-            return visit, await self._client.banner(visit.token, PLACEMENT, page, deadline, after)
-        except TokenRefused:
-            visit = await visit_of(None, self._client, deadline, time.time())
-        try:
-            return visit, None if visit.token is None else await self._client.banner(visit.token, PLACEMENT, page, deadline)
-        except TokenRefused:
-            return visit, None
+    async def _personalize(self, request: Request, placements: Sequence[str] = (), page: PageInput | None = None) -> Personalized:
+        """The visitor of the cookies and the decisions for the page, within one banner deadline."""
+        cookies = request.cookies
+        return await self._client.personalize(placements, token=cookies.get(TOKEN_COOKIE), page=page, after=cookies.get(CURSOR_COOKIE))
 
-    def _page(self, request: Request, kind: str, **more: str) -> dict[str, str]:
-        return {"type": kind, "url": request.url.path[:2048], "locale": pages.LANGUAGE, "currency": CURRENCY, **more}
+    def _page(self, kind: str, **more: str) -> PageInput:
+        page: PageInput = {"type": kind, "locale": pages.LANGUAGE, "currency": CURRENCY}
+        if "category" in more:
+            page["category"] = more["category"]
+        return page
 
-    def _frame(self, request: Request, page: Mapping[str, str]) -> pages.Frame:
+    def _frame(self, request: Request, page: PageInput) -> pages.Frame:
         return pages.Frame(
             read_choices(request.query_params),
             self._categories,
             self._cart(request).count,
-            self._settings.browser_endpoint,
+            self._settings.publishable_key.get_secret_value(),
             page,
-            time.time_ns() // 1_000_000,
+            self._settings.panel,
         )
 
-    def _html(self, request: Request, visit: Visit, text: str, status: int = 200) -> Response:
+    def _html(self, request: Request, personal: Personalized, text: str, status: int = 200) -> Response:
         response = HTMLResponse(text, status, headers=_PRIVATE)
-        visit.keep(response, secure=request.url.scheme == "https")
+        if personal.started is not None:
+            response.set_cookie(**token_cookie(personal.started.token, secure=request.url.scheme == "https"))
         return response
 
-    async def _missing(self, request: Request, text: str) -> Response:
-        frame = self._frame(request, self._page(request, "not-found"))
-        return self._html(request, Visit(None), pages.message_page(frame, "Not found", text), 404)
+    def _missing(self, request: Request, text: str) -> Response:
+        return self._html(
+            request, Personalized(), pages.message_page(self._frame(request, self._page("not-found")), "Not found", text), 404
+        )
 
     def _cart(self, request: Request) -> Cart:
         return read_cart(request.cookies.get(CART_COOKIE), self._catalogue)
@@ -170,14 +174,18 @@ class Shop:
         found = parse_qs(body.decode("utf-8", "replace")).get("product_id", [""])
         return self._catalogue.product(found[0])
 
-    def _changed_cart(self, request: Request, cart: Cart, more: Mapping[str, object] | None = None) -> Response:
-        """Keep the changed cart; answer a script with JSON, a form without script with the cart page."""
+    async def _changed_cart(
+        self, request: Request, cart: Cart, happened: Sequence[EventInput], more: Mapping[str, object] | None = None
+    ) -> Response:
+        """Keep the changed cart. A script gets JSON and reports the event itself; without one the server does, and shows the cart."""
         response: Response
+        secure = request.url.scheme == "https"
         if "application/json" in request.headers.get("accept", ""):
             response = JSONResponse({"count": cart.count, **(more or {})}, headers=_PRIVATE)
         else:
             response = RedirectResponse(read_choices(request.query_params).link("/cart"), 303, headers=_PRIVATE)
-        secure = request.url.scheme == "https"
+            cursor = await track_without_script(self._client, request.cookies.get(TOKEN_COOKIE), happened)
+            keep_cursor(response, cursor, secure=secure)
         max_age_s = CART_MAX_AGE_S if cart.quantities else 0
         response.set_cookie(CART_COOKIE, cart.encode(), max_age=max_age_s, path="/", secure=secure, httponly=True, samesite="lax")
         return response
@@ -185,19 +193,22 @@ class Shop:
 
 def create_app(settings: Settings, catalogue: Catalogue | None = None, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
     """The application. `transport` replaces the network between the shop and the gateway."""
-    http = httpx.AsyncClient(
+    client = GatewayClient(
+        settings.endpoint,
+        publishable_key=settings.publishable_key.get_secret_value(),
+        secret_key=settings.secret_key.get_secret_value(),
+        deadline_s=settings.banner_deadline_ms / 1000,
+        timeout_s=2.0,
         transport=transport,
-        trust_env=False,  # the gateway is a neighbour, never behind the machine's web proxy
-        timeout=VISIT_DEADLINE_S,
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30),
     )
-    client = GatewayClient(http, settings.endpoint, settings.publishable_key.get_secret_value())
     shop = Shop(settings, catalogue or load_catalogue(), client)
+    gateway = proxy.GatewayProxy(settings.endpoint, transport)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with http:
+        async with client:
             yield
+        await gateway.aclose()
 
     routes = [
         Route("/", shop.home),
@@ -207,8 +218,11 @@ def create_app(settings: Settings, catalogue: Catalogue | None = None, transport
         Route("/cart/add", own_pages_only(shop.add_to_cart), methods=["POST"]),
         Route("/cart/remove", own_pages_only(shop.remove_from_cart), methods=["POST"]),
         Route("/cart/order", own_pages_only(shop.order), methods=["POST"]),
-        Route("/visit", own_pages_only(shop.visit), methods=["POST"]),
+        Route(proxy.PATH, gateway.answer, methods=proxy.METHODS),
         Route("/healthz", shop.healthz),
         Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/snippet", StaticFiles(directory=SNIPPET, check_dir=False)),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(SecurityHeaders, browser_endpoint=settings.browser_endpoint)])
+    if settings.panel:
+        routes.append(Route(panel.PATH, own_pages_only(shop.panel)))
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(SecurityHeaders)])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from examples.storefront.categories import Category, category_of, slug_of
+from gateway.client import ProductInput
 
 DATA_FILE: Final = Path(__file__).parent / "data" / "rees46-2019-10-01.csv.gz"
 CURRENCY: Final = "USD"
@@ -28,9 +29,9 @@ class Product:
     brand: str | None
     category: Category | None
 
-    def as_event(self) -> dict[str, str]:
-        """The product as a `ProductInput` of the gateway's API; the category by its readable plural name."""
-        found = {"productId": self.product_id, "name": self.name, "price": str(self.price), "currency": CURRENCY}
+    def as_event(self) -> ProductInput:
+        """The product as events tell of it; the category by its readable plural name."""
+        found: ProductInput = {"productId": self.product_id, "name": self.name, "price": str(self.price), "currency": CURRENCY}
         if self.brand:
             found["brand"] = self.brand
         if self.category:

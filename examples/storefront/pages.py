@@ -1,4 +1,4 @@
-"""The shop's pages as HTML. Everything that comes from data or the gateway is escaped by `html.element`."""
+"""The shop's pages as HTML. Everything that comes from data or the gateway is escaped by `element`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from examples.storefront.banner import live_banner
 from examples.storefront.cart import CartLine
 from examples.storefront.catalogue import CURRENCY, Product
 from examples.storefront.categories import Category
-from examples.storefront.gateway_client import Decision
-from examples.storefront.html import Child, Html, document, element, fragment
-from examples.storefront.links import Choices, Render, Transport
+from examples.storefront.links import Choices, Render
+from examples.storefront.panel import panel_place
+from examples.storefront.proxy import PATH as GATEWAY_PATH
+from gateway.client import Decision, Html, PageInput, render_configuration
+from gateway.client.html import Child, document, element, fragment
 
 LANGUAGE: Final = "en"
 SHOP_NAME: Final = "Storefront"
@@ -27,14 +29,14 @@ _PICTURES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What all pages share. `page` is the page as a `PageInput`; `server_time_ms` lets the script learn its clock's offset."""
+    """What all pages share. `has_panel`: whether the page may show the panel."""
 
     choices: Choices
     categories: Sequence[Category]
     cart_count: int
-    endpoint: str
-    page: Mapping[str, str]
-    server_time_ms: int
+    publishable_key: str
+    page: PageInput
+    has_panel: bool
 
 
 def home_page(frame: Frame, decision: Decision | None, products: Sequence[Product]) -> str:
@@ -43,10 +45,10 @@ def home_page(frame: Frame, decision: Decision | None, products: Sequence[Produc
         frame,
         SHOP_NAME,
         live_banner(decision, frame.choices),
-        element("p", {"class": "meter", "data-meter": True, "role": "status"}),
+        element("p", {"class": "meter", "data-meter": True, "role": "status"}) if _has_script(frame) else None,
         element("h1", {}, "Popular today"),
         _grid(frame, products),
-        _technique_choice(frame.choices),
+        _technique_choice(frame),
         element("h2", {}, "All categories"),
         element("ul", {"class": "categories"}, (element("li", {}, _category_link(frame, category)) for category in frame.categories)),
     )
@@ -94,13 +96,6 @@ def message_page(frame: Frame, title: str, text: str) -> str:
 
 
 def _layout(frame: Frame, title: str, *content: Child) -> str:
-    body: dict[str, str | int | bool | None] = {
-        "data-endpoint": frame.endpoint,
-        "data-render": frame.choices.render.value,
-        "data-transport": frame.choices.transport.value,
-        "data-page": json.dumps(frame.page),
-        "data-server-time": frame.server_time_ms,
-    }
     full_title = title if title == SHOP_NAME else f"{title} · {SHOP_NAME}"
     return document(
         LANGUAGE,
@@ -111,11 +106,28 @@ def _layout(frame: Frame, title: str, *content: Child) -> str:
             element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
             element("title", {}, full_title),
             element("link", {"rel": "icon", "href": "/static/logo.svg", "type": "image/svg+xml"}),
+            element("link", {"rel": "stylesheet", "href": "/snippet/live-banner.css"}),
             element("link", {"rel": "stylesheet", "href": "/static/shop.css"}),
-            element("script", {"type": "module", "src": "/static/shop.js"}),
+            _scripts(frame) if _has_script(frame) else None,
         ),
-        element("body", body, _header(frame), element("main", {}, *content), _footer()),
+        element("body", {}, _header(frame), element("main", {}, *content), _footer(), panel_place() if _shows_panel(frame) else None),
     )
+
+
+def _scripts(frame: Frame) -> Html:
+    return fragment(
+        render_configuration(GATEWAY_PATH, publishable_key=frame.publishable_key, page=frame.page),
+        element("script", {"type": "module", "src": "/static/shop.js"}),
+        element("script", {"type": "module", "src": "/static/panel.js"}) if _shows_panel(frame) else None,
+    )
+
+
+def _has_script(frame: Frame) -> bool:
+    return frame.choices.render is not Render.SERVER
+
+
+def _shows_panel(frame: Frame) -> bool:
+    return frame.has_panel and frame.choices.panel and _has_script(frame)
 
 
 def _header(frame: Frame) -> Html:
@@ -144,18 +156,21 @@ def _footer() -> Html:
     return element("footer", {}, credit)
 
 
-def _technique_choice(current: Choices) -> Html:
+def _technique_choice(frame: Frame) -> Html:
+    current = frame.choices
     options = [
-        ("Server: in the HTML", Choices(Render.SERVER)),
-        ("Client: by script", Choices(Render.CLIENT)),
-        ("Hybrid: both, over SSE", Choices(Render.HYBRID)),
-        ("Hybrid, over WebSocket", Choices(Render.HYBRID, Transport.WEBSOCKET)),
+        ("Server: in the HTML, no script", Choices(Render.SERVER, current.panel)),
+        ("Client: by script", Choices(Render.CLIENT, current.panel)),
+        ("Hybrid: both", Choices(Render.HYBRID, current.panel)),
     ]
     links = (
         element("a", {"href": choices.link("/"), "aria-current": "true" if choices == current else None}, label)
         for label, choices in options
     )
-    return element("p", {"class": "techniques"}, "How the banner is rendered: ", links)
+    panel = element(
+        "a", {"href": Choices(current.render, not current.panel).link("/")}, "Hide the panel" if current.panel else "Show the panel"
+    )
+    return element("p", {"class": "techniques"}, "How the banner is rendered: ", links, panel if frame.has_panel else None)
 
 
 def _grid(frame: Frame, products: Sequence[Product]) -> Html:

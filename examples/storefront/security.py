@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -13,12 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class SecurityHeaders:
-    """Pure ASGI middleware: a strict Content-Security-Policy and its companions on every answer."""
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Only the shop's own scripts, styles and images, connections to the shop alone, and no text that becomes markup."""
 
-    def __init__(self, app: ASGIApp, browser_endpoint: str) -> None:
+
+class SecurityHeaders:
+    """Pure ASGI middleware: the strict Content-Security-Policy and its companions on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._policy = content_security_policy(browser_endpoint)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; add the headers to the head of an HTTP answer."""
@@ -29,23 +36,12 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["content-security-policy"] = self._policy
+                headers["content-security-policy"] = CONTENT_SECURITY_POLICY
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "same-origin"
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-def content_security_policy(browser_endpoint: str) -> str:
-    """Only the shop's own scripts, styles and images; connections to the shop and the gateway."""
-    parts = urlsplit(browser_endpoint)
-    socket_scheme = "wss" if parts.scheme == "https" else "ws"
-    gateway = f"{parts.scheme}://{parts.netloc} {socket_scheme}://{parts.netloc}"
-    return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        f"connect-src 'self' {gateway}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    )
 
 
 def own_pages_only(handler: Handler) -> Handler:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from examples.storefront.cart import MAX_LINES, MAX_QUANTITY, Cart, read_cart
 from examples.storefront.catalogue import Catalogue, Product
-from examples.storefront.html import Html, element, fragment
-from examples.storefront.links import Choices, Render, Transport, read_choices, safe_link
+from examples.storefront.links import Choices, Render, read_choices
+from gateway.client.html import Html, element, fragment
+from gateway.client.links import safe_link
 
 CATALOGUE = Catalogue(Product(str(number), f"Product {number}", Decimal(number), None, None) for number in range(1, 100))
 
@@ -52,11 +53,11 @@ def test_other_links_are_refused(url: str | None) -> None:
 
 def test_choices_persist_in_links() -> None:
     """A chosen technique goes along to the next page, the default one keeps addresses clean."""
-    chosen = read_choices({"render": "client", "transport": "ws"})
-    assert chosen == Choices(Render.CLIENT, Transport.WEBSOCKET)
-    assert chosen.link("/a?b=1#c") == "/a?b=1&render=client&transport=ws#c"
+    chosen = read_choices({"render": "client", "panel": ""})
+    assert chosen == Choices(Render.CLIENT, panel=True)
+    assert chosen.link("/a?b=1#c") == "/a?b=1&render=client&panel=1#c"
     assert chosen.link("https://other.example/") == "https://other.example/"
-    assert read_choices({"render": "<script>", "transport": ""}) == Choices()
+    assert read_choices({"render": "<script>"}) == Choices()
     assert Choices().link("/a") == "/a"
 
 

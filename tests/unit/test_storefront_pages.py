@@ -19,12 +19,10 @@ from pydantic import SecretStr
 from examples.storefront.app import create_app
 from examples.storefront.catalogue import Catalogue, load_catalogue
 from examples.storefront.settings import Settings
+from tests.client_gateways import DECISION, VISIT, answer_to
 
 CATALOGUE = load_catalogue()
-BANNER = {
-    "id": "b1", "headline": "Exclusive deals on smartphones and accessories!", "body": None, "linkUrl": "/category/smartphones",
-    "ctaLabel": "Go", "image": {"url": "/static/deal.svg", "alt": "A tag", "width": 480, "height": 320},
-}  # fmt: skip
+HEADLINE = DECISION["banner"]["headline"]
 
 
 def token(expires_in_s: float, name: str = "visitor") -> str:
@@ -37,7 +35,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any], str]] = []
-        self.decision: Any = {"id": "d1", "banner": BANNER}
+        self.decision: Any = DECISION
         self.errors: dict[str, list[str]] = {}
         self.token = token(3600, "new")
         self.delay_s = 0.0
@@ -53,8 +51,9 @@ class Gateway:
         if self.errors.get(name):
             code = self.errors[name].pop(0)
             return httpx.Response(200, json={"data": None, "errors": [{"message": "no", "extensions": {"code": code}}]})
-        times = {"expiresAt": "2026-01-01T01:00:00Z", "serverTime": "2026-01-01T00:00:00Z"}
-        data = {"startVisit": {"token": self.token, **times}} if name == "StartVisit" else {"banner": self.decision}
+        visit = {**VISIT, "token": self.token}
+        result = {"results": [], "cursor": "cursor-1", "serverTime": VISIT["serverTime"]}
+        data = {"track": result} if name == "Track" else answer_to(name, decision=self.decision, visit=visit)
         return httpx.Response(200, json={"data": data})
 
     @property
@@ -69,10 +68,14 @@ def gateway() -> Gateway:
 
 @asynccontextmanager
 async def browser(
-    gateway: Gateway, deadline_ms: int = 2000, cookies: dict[str, str] | None = None, catalogue: Catalogue = CATALOGUE
+    gateway: Gateway, deadline_ms: int = 2000, cookies: dict[str, str] | None = None, catalogue: Catalogue = CATALOGUE, panel: bool = False
 ) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
-        gateway_url="http://gateway.test", browser_gateway_url="", publishable_key=SecretStr("pk_test"), banner_deadline_ms=deadline_ms
+        gateway_url="http://gateway.test",
+        publishable_key=SecretStr("pk_test"),
+        secret_key=SecretStr("sk_test"),
+        banner_deadline_ms=deadline_ms,
+        panel=panel,
     )
     app = create_app(settings, catalogue, httpx.MockTransport(gateway))
     async with (
@@ -93,11 +96,11 @@ async def test_first_page_starts_a_visit_and_shows_the_banner(gateway: Gateway) 
     """The first page makes the visitor, keeps its token as a first-party cookie and has the banner in its HTML."""
     async with browser(gateway) as client:
         page = await client.get("/")
-    assert gateway.names == ["StartVisit", "Banner"]
+    assert gateway.names == ["StartVisit", "Banners"]
     assert gateway.calls[0][2] == "Bearer pk_test"
     assert gateway.calls[1][2] == f"Bearer {gateway.token}"
     assert 'data-decision-id="d1"' in hero(page.text)
-    assert "Exclusive deals on smartphones and accessories!" in hero(page.text)
+    assert HEADLINE in hero(page.text)
     cookie = page.headers["set-cookie"].lower()
     assert f"visitor_token={gateway.token}".lower() in cookie
     assert "samesite=lax" in cookie
@@ -121,7 +124,7 @@ async def test_known_visitor_is_not_started_again(gateway: Gateway) -> None:
         await client.get("/category/smartphones")
         await client.get("/product/1004856")
         await client.get("/cart")
-    assert gateway.names == ["Banner"]
+    assert gateway.names == ["Banners"]
     assert gateway.calls[0][2] == f"Bearer {held}"
     assert "set-cookie" not in home.headers
 
@@ -142,30 +145,30 @@ async def test_visitor_is_kept_when_renewing_fails_for_now(gateway: Gateway, cod
     gateway.errors = {"StartVisit": [code]}
     async with browser(gateway, cookies={"visitor_token": token(60)}) as client:
         page = await client.get("/")
-    assert gateway.names == ["StartVisit", "Banner"]
+    assert gateway.names == ["StartVisit", "Banners"]
     assert "set-cookie" not in page.headers
 
 
 async def test_refused_token_gets_a_new_visitor(gateway: Gateway) -> None:
     """A token of another secret is refused; the same page starts a new visit and still has its banner."""
-    gateway.errors = {"Banner": ["UNAUTHENTICATED"]}
+    gateway.errors = {"Banners": ["UNAUTHENTICATED"]}
     async with browser(gateway, cookies={"visitor_token": token(3600)}) as client:
         page = await client.get("/")
-    assert gateway.names == ["Banner", "StartVisit", "Banner"]
-    assert gateway.calls[1][1] == {"token": None}
+    assert gateway.names == ["Banners", "StartVisit", "Banners"]
+    assert gateway.calls[1][1] == {}
     assert "Exclusive deals" in hero(page.text)
 
 
 async def test_next_page_knows_the_last_event(gateway: Gateway) -> None:
     """The cursor of the last event goes along; one that the gateway cannot read costs nothing but a second question."""
-    gateway.errors = {"Banner": ["BAD_USER_INPUT"]}
+    gateway.errors = {"Banners": ["BAD_USER_INPUT"]}
     cookies = {"visitor_token": token(3600), "visitor_cursor": "abc_-="}
     async with browser(gateway, cookies=cookies) as client:
         page = await client.get("/")
     first, second = gateway.calls
     assert first[1]["after"] == "abc_-="
-    assert 0 < first[1]["wait"] < 2000
-    assert second[1]["after"] is None
+    assert 0 < first[1]["maxWaitMs"] < 2000
+    assert "after" not in second[1]
     assert "Exclusive deals" in hero(page.text)
 
 
@@ -181,12 +184,12 @@ async def test_shop_works_without_the_gateway(gateway: Gateway, answer: str | No
         for path in ("/", "/category/smartphones", "/product/1004856", "/cart", "/healthz"):
             assert (await client.get(path)).status_code == 200
         page = await client.get("/")
-        assert (await client.post("/visit")).status_code == 503
+        assert (await client.post("/cart/add", data={"product_id": "1004856"})).status_code == 303
     assert "Welcome to the storefront" in hero(page.text)
     assert "data-decision-id" not in hero(page.text)
 
 
-@pytest.mark.parametrize("decision", [None, {"id": 5, "banner": None}, {"id": "d", "banner": {"headline": None}}, {"id": "d"}, "x"])
+@pytest.mark.parametrize("decision", [None, {**DECISION, "id": 5}, {**DECISION, "banner": {"headline": None}}, {"id": "d"}, "x"])
 async def test_strange_decisions_are_ignored(gateway: Gateway, decision: Any) -> None:
     """A decision of another form is as good as none."""
     gateway.decision = decision
@@ -208,7 +211,7 @@ async def test_page_is_never_late(gateway: Gateway) -> None:
 
 async def test_decision_without_banner_keeps_the_shops_content(gateway: Gateway) -> None:
     """A held-out visitor sees the shop's own content, which still names its decision."""
-    gateway.decision = {"id": "d2", "banner": None}
+    gateway.decision = {**DECISION, "id": "d2", "banner": None}
     async with browser(gateway) as client:
         page = await client.get("/")
     assert "Welcome to the storefront" in hero(page.text)
@@ -218,8 +221,14 @@ async def test_decision_without_banner_keeps_the_shops_content(gateway: Gateway)
 async def test_banner_content_is_escaped(gateway: Gateway) -> None:
     """Nothing in a banner becomes markup, and no link leads to a script."""
     image = {"url": "javascript:x", "alt": "a", "width": 1, "height": 1}
-    hostile = {**BANNER, "headline": "<script>alert(1)</script>", "body": '"><img src=x>', "linkUrl": "javascript:alert(1)", "image": image}
-    gateway.decision = {"id": '"><script>', "banner": hostile}
+    hostile = {
+        **DECISION["banner"],
+        "headline": "<script>alert(1)</script>",
+        "body": '"><img src=x>',
+        "linkUrl": "javascript:alert(1)",
+        "image": image,
+    }
+    gateway.decision = {**DECISION, "id": '"><script>', "banner": hostile}
     async with browser(gateway) as client:
         shown = hero((await client.get("/")).text)
     assert "<script" not in shown
@@ -228,28 +237,66 @@ async def test_banner_content_is_escaped(gateway: Gateway) -> None:
     assert "&lt;script&gt;alert(1)" in shown
 
 
-@pytest.mark.parametrize(("render", "in_html", "calls"), [("server", True, 1), ("hybrid", True, 1), ("client", False, 0)])
-async def test_three_techniques(gateway: Gateway, render: str, in_html: bool, calls: int) -> None:
-    """server and hybrid have the banner in the HTML, client reserves its space; all tell the script, all keep the choice."""
+@pytest.mark.parametrize(("render", "in_html", "scripts"), [("server", True, 0), ("hybrid", True, 1), ("client", False, 1)])
+async def test_three_techniques(gateway: Gateway, render: str, in_html: bool, scripts: int) -> None:
+    """server and hybrid have the banner in the HTML, client and hybrid the snippet; each keeps the choice in the shop's links."""
     async with browser(gateway, cookies={"visitor_token": token(3600)}) as client:
-        page = await client.get("/", params={"render": render, "transport": "ws"})
+        page = await client.get("/", params={"render": render})
     assert ("Exclusive deals" in hero(page.text)) is in_html
-    assert ("hero-text" in hero(page.text)) is in_html
-    assert len(gateway.calls) == calls
-    assert f'data-render="{render}"' in page.text
-    assert 'data-transport="ws"' in page.text
-    expected = "/cart?transport=ws" if render == "hybrid" else f"/cart?render={render}&transport=ws"
-    assert f'href="{expected}"' in unescape(page.text)
+    assert ("Welcome to the storefront" in hero(page.text)) is not in_html
+    assert len(gateway.calls) == in_html
+    assert page.text.count("<script") == scripts
+    assert page.text.count('<meta name="live-banner"') == scripts
+    assert f'href="{"/cart" if render == "hybrid" else f"/cart?render={render}"}"' in page.text
 
 
-async def test_script_gets_a_fresh_token(gateway: Gateway) -> None:
-    """The page script gets a renewed token from the shop, which keeps the cookie."""
+async def test_snippet_is_told_where_the_gateway_is(gateway: Gateway) -> None:
+    """A path of the shop's own origin, the publishable key, and the page; never the token or the secret key."""
+    async with browser(gateway) as client:
+        page = (await client.get("/product/1004856")).text
+    tag = re.search(r'<meta name="live-banner"[^>]*>', page)
+    assert tag is not None
+    assert 'content="/gw/graphql" data-key="pk_test"' in tag[0]
+    assert json.loads(re.findall(r'data-page="([^"]*)"', unescape(tag[0].replace("&quot;", "\x00")))[0].replace("\x00", '"')) == {
+        "type": "product", "locale": "en", "currency": "USD", "productId": "1004856", "category": "smartphones",
+    }  # fmt: skip
+    assert gateway.token not in page
+    assert "sk_test" not in page
+
+
+async def test_event_without_script_is_reported_by_the_server(gateway: Gateway) -> None:
+    """A form that no script took over: the server tells the gateway, and the next page waits for what it told."""
     held = token(3600)
     async with browser(gateway, cookies={"visitor_token": held}) as client:
-        answer = await client.post("/visit", headers={"sec-fetch-site": "same-origin", "origin": "http://shop.test"})
-    assert answer.json() == {"token": gateway.token, "serverTime": "2026-01-01T00:00:00Z"}
-    assert gateway.calls[0][1] == {"token": held}
-    assert gateway.token in answer.headers["set-cookie"]
+        await client.post("/cart/add", data={"product_id": "1004856"})
+        await client.post("/cart/remove", data={"product_id": "1004856"}, headers={"accept": "application/json"})
+        await client.get("/")
+    assert gateway.names == ["Track", "Banners"]
+    [happened] = gateway.calls[0][1]["events"]
+    assert (happened["type"], happened["product"]["productId"]) == ("PRODUCT_ADDED", "1004856")
+    assert gateway.calls[0][2] == f"Bearer {held}"
+    assert gateway.calls[1][1]["after"] == "cursor-1"
+
+
+async def test_panel_is_for_development_only(gateway: Gateway) -> None:
+    """Without the setting there is neither a panel nor its data, whatever the address says."""
+    async with browser(gateway) as client:
+        assert "data-panel" not in (await client.get("/?panel")).text
+        assert (await client.get("/panel.json")).status_code == 404
+    async with browser(gateway, panel=True) as client:
+        assert "data-panel" in (await client.get("/?panel")).text
+        assert "data-panel" not in (await client.get("/")).text
+
+
+async def test_panel_asks_with_the_visitors_own_token_first(gateway: Gateway) -> None:
+    """The secret key is used for nobody whom the gateway has not confirmed; other sites get nothing."""
+    gateway.errors = {"UserContext": ["UNAUTHENTICATED"]}
+    held = token(3600, "someone else")
+    async with browser(gateway, panel=True, cookies={"visitor_token": held}) as client:
+        answer = await client.get("/panel.json")
+        foreign = await client.get("/panel.json", headers={"sec-fetch-site": "cross-site"})
+    assert (answer.status_code, foreign.status_code) == (403, 403)
+    assert [(name, bearer) for name, _, bearer in gateway.calls] == [("UserContext", f"Bearer {held}")]
 
 
 async def test_cart_with_script(gateway: Gateway) -> None:
@@ -280,7 +327,7 @@ async def test_cart_without_script(gateway: Gateway) -> None:
         assert "Samsung smartphone 1004856" in (await client.get("/cart")).text
 
 
-@pytest.mark.parametrize("path", ["/cart/add", "/cart/remove", "/cart/order", "/visit"])
+@pytest.mark.parametrize("path", ["/cart/add", "/cart/remove", "/cart/order"])
 @pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}])
 async def test_other_sites_cannot_post(gateway: Gateway, path: str, headers: dict[str, str]) -> None:
     """A page of another site changes nothing here."""
@@ -316,7 +363,8 @@ async def test_content_security_policy(gateway: Gateway) -> None:
     for answer in (page, script):
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
-        assert "connect-src 'self' http://gateway.test ws://gateway.test;" in policy
+        assert "connect-src 'self';" in policy
+        assert "require-trusted-types-for 'script'; trusted-types 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
     assert "javascript" in script.headers["content-type"]
@@ -327,7 +375,7 @@ async def test_content_security_policy(gateway: Gateway) -> None:
 
 async def test_nothing_personal_is_logged(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     """A failing call is logged by its name and its kind of failure; never with a token."""
-    gateway.errors = {"Banner": ["UNAVAILABLE"]}
+    gateway.errors = {"Banners": ["UNAVAILABLE"]}
     async with browser(gateway) as client:
         await client.get("/")
     assert "The gateway gave no answer to banner: UNAVAILABLE" in caplog.text
