@@ -24,7 +24,7 @@ const shared = {
   external: ["./live-banner.*.js"],
   define: {
     __DOCUMENT_ID__: JSON.stringify(`sha256:${createHash("sha256").update(document).digest("hex")}`),
-    __DOCS__: JSON.stringify(homepage),
+    __DOCS__: JSON.stringify(process.env.LIVE_BANNER_DOCS ?? homepage),
   },
 };
 

@@ -14,13 +14,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from gateway.api.banners import BannerService
 from gateway.api.campaign_stats import CampaignStatsService
 from gateway.api.context import RequestContext, Services
 from gateway.api.explaining import ExplainService
 from gateway.api.exporting import ExportService
+from gateway.api.graphiql import GraphiQL
 from gateway.api.http import GraphQLEndpoint
 from gateway.api.manifest import read_manifests
 from gateway.api.previews import PreviewService
@@ -111,8 +112,7 @@ class Gateway:
         )
         self.app = Starlette(
             routes=[
-                Route("/graphql", self._endpoint),
-                WebSocketRoute("/graphql", self._endpoint),
+                *self._graphql_routes(),
                 Route("/healthz", self._health),
                 Route("/readyz", self._readiness),
                 Route("/metrics", self._metrics_page),
@@ -121,6 +121,13 @@ class Gateway:
             middleware=[Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)],
             lifespan=self._lifespan,
         )
+
+    def _graphql_routes(self) -> list[BaseRoute]:
+        socket = WebSocketRoute("/graphql", self._endpoint)
+        if self._settings.environment == "production":
+            return [Route("/graphql", self._endpoint), socket]
+        graphiql = GraphiQL(self._endpoint, self._settings.graphiql_dir)
+        return [Route("/graphql", graphiql), Route("/graphql/assets/{name}", graphiql.asset), socket]
 
     def _context(self, info: RequestInfo) -> RequestContext:
         credential = info.credential

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     public_cache_seconds: int = Field(
         60, ge=0, le=86_400, description="shared caches may keep a public answer to a GET of a persisted document so long; 0: not at all"
     )
+    graphiql_dir: Path | None = Field(
+        None, description="the built page GraphiQL (graphiql/dist), shown to browsers at /graphql; in development only"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe log line shown")
 
     @field_validator("token_secret")

@@ -11,15 +11,16 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 from local_stack import kafka, valkey
+from local_stack.builds import GRAPHIQL, SNIPPET, built
 from local_stack.data import CHECKPOINTS, KAFKA, VALKEY, DataFolder, Identity, Keys
 from local_stack.jars import CONNECTOR_GROUP, jar_paths
 from local_stack.java import Java, spark_java_home
 from local_stack.ports import HOST, Ports
 from local_stack.processes import PROJECT_ROOT, Child
-from local_stack.snippet import built_snippet
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,12 @@ def _gateway_environment(wiring: Wiring) -> dict[str, str]:
         "GATEWAY_TOKEN_SECRET": wiring.keys.token_secret,
         "GATEWAY_ALLOWED_ORIGINS": json.dumps([f"http://{HOST}:{port}", f"http://localhost:{port}"]),
         "GATEWAY_ENVIRONMENT": "development",
+        "GATEWAY_GRAPHIQL_DIR": str(GRAPHIQL / "dist"),
     }
 
 
-def _build_snippet() -> None:
-    built_snippet()
+def _build(folder: Path) -> None:
+    built(folder)
 
 
 def _storefront_environment(wiring: Wiring) -> dict[str, str]:
@@ -210,6 +212,7 @@ PARTS: Final = (
         name="gateway",
         command=lambda w: _python("gateway", "serve", "--host", HOST, "--port", str(w.ports.gateway)),
         environment=_gateway_environment,
+        prepare=lambda _: _build(GRAPHIQL),
         ready=Serves("gateway", "/readyz"),
         needs=("kafka", "valkey"),
         ports=("gateway",),
@@ -219,7 +222,7 @@ PARTS: Final = (
         name="storefront",
         command=lambda w: _python("examples.storefront", "--host", HOST, "--port", str(w.ports.storefront)),
         environment=_storefront_environment,
-        prepare=lambda _: _build_snippet(),
+        prepare=lambda _: _build(SNIPPET),
         ready=Serves("storefront", "/healthz"),
         needs=("kafka", "valkey"),
         ports=("storefront",),

@@ -30,7 +30,7 @@ _WELCOME = """
   │  3. The banner of both changes at once; reload: it is in the HTML as well.  │
   │                                                                             │
   │  Other techniques:   {storefront}/?render=server, ?render=client{pad}│
-  │  GraphQL:            {graphql:<55}│
+  │  GraphQL, GraphiQL:  {graphql:<55}│
   │  Ctrl-C stops everything.                                                   │
   └─────────────────────────────────────────────────────────────────────────────┘
   event → context → banner, in milliseconds since the gateway received it:

@@ -48,7 +48,7 @@ def set_up(stamp: str) -> None:
     own = ["install", "--python", str(PYTHON), "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
     step("installing the project", [*uv, *own], "read the message above")
     step("fetching jars", [str(PYTHON), "-m", "local_stack.jars"], network)
-    step("building the snippet", [str(PYTHON), "-m", "local_stack.snippet"], network)
+    step("building the snippet and GraphiQL", [str(PYTHON), "-m", "local_stack.builds"], network)
     STAMP.write_text(stamp + "\n")
 
 

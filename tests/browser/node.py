@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from local_stack.builds import SNIPPET, built
 from local_stack.npm import NODE, ensure_packages, environment
 from local_stack.processes import PROJECT_ROOT
-from local_stack.snippet import built_snippet
 from local_stack.stack import LocalStack
 
 HERE: Final = Path(__file__).parent
@@ -24,7 +24,7 @@ class ScenarioFailed(AssertionError):
 def ensure_browser() -> None:
     """The browser's packages and the built snippet."""
     ensure_packages(HERE)
-    built_snippet()
+    built(SNIPPET)
 
 
 class Chromium:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Final
 
@@ -13,8 +12,7 @@ from tests.browser.node import HERE, Chromium
 
 pytestmark = pytest.mark.integration
 
-LONG: Final = bool(os.environ.get("BROWSER_TESTS_LONG"))
-TIMES: Final = {"cuts": 50 if LONG else 20, "closings": 100}
+TIMES: Final = {"cuts": 50, "closings": 100}
 SCENARIOS: Final = re.findall(
     r"^export async function (\w+)", "".join(path.read_text("utf-8") for path in sorted((HERE / "scenarios").glob("*.mjs"))), re.MULTILINE
 )
