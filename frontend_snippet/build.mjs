@@ -9,6 +9,7 @@ import { build } from "esbuild";
 import { minify } from "terser";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
+const NAMES = `${root}names.json`;
 const { version, homepage } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const document = readFileSync(`${root}src/snippet.graphql`, "utf8").trim();
 
@@ -21,7 +22,6 @@ const shared = {
   target: "es2022",
   mangleProps: /^_/,
   legalComments: "none",
-  external: ["./live-banner.*.js"],
   define: {
     __DOCUMENT_ID__: JSON.stringify(`sha256:${createHash("sha256").update(document).digest("hex")}`),
     __DOCS__: JSON.stringify(process.env.LIVE_BANNER_DOCS ?? homepage),
@@ -41,7 +41,7 @@ async function write({ outputFiles }) {
     const { code, map } = await minify(texts[name], {
       module: !name.includes("classic"),
       ecma: 2020,
-      compress: { passes: 4, unsafe_arrows: true },
+      compress: { passes: 4, hoist_funs: true, pure_getters: true, unsafe: true, unsafe_arrows: true, unsafe_methods: true },
       sourceMap: { content: texts[`${name}.map`], filename: name },
     });
     writeFileSync(`${root}dist/${name}`, code);
@@ -54,8 +54,10 @@ async function main() {
   mkdirSync(`${root}dist`);
   const chunks = readdirSync(`${root}src/chunks`).map((name) => ({ in: `src/chunks/${name}`, out: `live-banner.${name.replace(/\.ts$/, "")}` }));
   const modules = { ...shared, format: "esm", outdir: "dist", entryPoints: [{ in: "src/index.ts", out: "live-banner" }, ...chunks] };
-  // A first run gives every mangled name; the second uses them everywhere, since the core hands its parts to a chunk.
-  const { mangleCache } = await build({ ...modules, mangleCache: {} });
+  // The core hands its parts to the chunk by these names. They stay as they are from release to release: a page that is open
+  // while a new one is put in place has the old core and may load the new chunk. New names are added by a first run.
+  const { mangleCache } = await build({ ...modules, mangleCache: JSON.parse(readFileSync(NAMES, "utf8")) });
+  writeFileSync(NAMES, JSON.stringify(mangleCache, null, 2) + "\n");
   await write(await build({ ...modules, mangleCache }));
   await write(await build({ ...shared, mangleCache, format: "iife", outfile: "dist/live-banner.classic.js", entryPoints: ["src/classic.ts"] }));
   writeFileSync(`${root}dist/live-banner.graphql`, document);

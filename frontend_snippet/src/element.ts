@@ -12,9 +12,9 @@ const banners = new Set<LiveBanner>();
 const seen = new Set<string>();
 
 export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
-  _isVisible: boolean | undefined;
-  _timer: ReturnType<typeof setTimeout> | undefined;
-  _waiting: Decision | undefined;
+  declare _isVisible: boolean | undefined;
+  declare _timer: ReturnType<typeof setTimeout> | undefined;
+  declare _waiting: Decision | undefined;
 
   constructor() {
     super();
@@ -24,7 +24,7 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
   }
 
   connectedCallback(): void {
-    if (!placementOf(this)) return complain("<live-banner> needs a placement");
+    if (!placementOf(this)) return complain("needs a placement");
     banners.add(this);
     restart();
   }
@@ -58,11 +58,12 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
   async _show(decision: Decision): Promise<void> {
     const { dataset } = this;
     const { id, banner, campaignId, variant } = decision;
-    const attributes: Record<string, string | null | undefined> = { decisionId: id, bannerId: banner?.id, campaignId, variant };
+    const attributes: Record<string, string | null | undefined> = { bannerId: banner?.id, campaignId, variant };
+    const differs = (name: string): boolean => dataset[name] != attributes[name];
     this._waiting = undefined;
     // The same decision, told again: it keeps the id by which it was seen.
-    if (dataset.decisionId && `${[banner?.id, campaignId, variant]}` === `${[dataset.bannerId, dataset.campaignId, dataset.variant]}`) return;
-    if (dataset.bannerId !== banner?.id) {
+    if (dataset.decisionId && !Object.keys(attributes).some(differs)) return;
+    if (differs("bannerId")) {
       this._waiting = decision;
       // After a tap a banner counts as pointed at until the next one: only a true pointer holds it.
       if (this.matches(":focus-within" + (matchMedia("(hover)").matches ? ",:hover" : ""))) return;
@@ -71,10 +72,12 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
       if (this._waiting !== decision) return;
       this._waiting = undefined;
       if (emit(this, "change", decision)) fill(this, banner);
+      this.hidden = false;
     }
     for (const name in attributes)
       if (attributes[name] == null) delete dataset[name];
       else dataset[name] = attributes[name];
+    dataset.decisionId = id;
     this._see();
   }
 }

@@ -31,7 +31,9 @@ export const post = (body: object, credential: string | undefined, accept: strin
 export async function run<T>(operation: string, variables: object, credential: string | undefined, keepalive?: boolean): Promise<T> {
   const sent = Date.now();
   const response = await post(bodyOf(operation, variables), credential, "application/json", AbortSignal.timeout(1e4), keepalive);
-  const { data, errors } = await response.json();
+  const { data, errors } = await response.json().catch(() => {
+    throw { code: response.status };
+  });
   if (errors) throw refusalOf(errors);
   const [answer] = Object.values(data) as [T & { serverTime?: string }];
   learn(answer.serverTime, sent);

@@ -1,18 +1,17 @@
 /** The snippet's public face. Importing it is enough: it defines `<live-banner>` and follows the page's life. */
-import { changed, configure, seldom } from "./core.ts";
+import { changed, configure, reset, seldom } from "./core.ts";
 import { LiveBanner, lookAgain } from "./element.ts";
-import { PREFIX } from "./options.ts";
 import { claim, enqueueEvent, leave, retryNow, sendLast } from "./outbox.ts";
 import { check, restart } from "./stream.ts";
 import type { LiveBannerApi } from "./types.ts";
-import { forgetToken } from "./visitor.ts";
+import { forgetToken, isAnother } from "./visitor.ts";
 
 export type * from "./types.ts";
 
-export { configure };
+export { configure, reset };
 
 /** Report an event. It is sent as soon as possible, and again until the gateway has it. */
-export const track: LiveBannerApi["track"] = (type, ...[payload]) => enqueueEvent({ type, ...(payload as object) });
+export const track = ((type: string, payload?: object) => enqueueEvent({ type, ...payload })) as LiveBannerApi["track"];
 
 /** The visitor has logged in: join what the anonymous visitor did to the known one. */
 export const identify: LiveBannerApi["identify"] = (identity) => seldom("identify", identity);
@@ -20,16 +19,12 @@ export const identify: LiveBannerApi["identify"] = (identity) => seldom("identif
 /** The visitor's answer. Without personalization nothing is stored and nobody is followed. */
 export const setConsent: LiveBannerApi["setConsent"] = (personalization, measurement) => seldom("setConsent", personalization, measurement);
 
-/** The visitor has logged out: a new visit, in all tabs. */
-export const reset: LiveBannerApi["reset"] = () => seldom("reset");
-
-function follow({ type, key, persisted }: StorageEvent & PageTransitionEvent): void {
+function follow({ type, persisted }: PageTransitionEvent): void {
   if (type === "pageshow" && !persisted) return;
-  if (type === "storage") {
-    if (key !== PREFIX + "visit") return;
+  if (isAnother()) {
     forgetToken(true);
     changed();
-  }
+  } else if (type === "storage") return;
   if (type === "online") retryNow?.();
   restart();
   lookAgain();

@@ -38,7 +38,11 @@ const next = (): Item[] => (isGranted() ? batchOf(items.filter((item) => !underW
 
 /** Put a call into the queue and send it. */
 export function enqueue(item: object): void {
-  keep([...items, { messageId: newId(), timestamp: stamp(), ...item }]);
+  try {
+    keep([...items, JSON.parse(JSON.stringify({ messageId: newId(), timestamp: stamp(), ...item }))]);
+  } catch (problem) {
+    return complain(problem);
+  }
   // Calls of the same moment go together.
   queueMicrotask(drain);
 }
@@ -119,6 +123,5 @@ export function claim(): void {
 
 /** The page goes: what it leaves behind may be taken over. */
 export function leave(): void {
-  release?.();
-  release = undefined;
+  release = release?.() as undefined;
 }

@@ -39,11 +39,11 @@ export const settle = (items: readonly Item[], results: readonly Result[]): Item
 export const bounded = (items: Item[]): Item[] => items.slice(-MAX_ITEMS);
 
 /** Whether the same may succeed later: no answer at all (a DOMException has a number as its code), or THROTTLED, UNAVAILABLE, UNAUTHENTICATED, INTERNAL_SERVER_ERROR, PERSISTED_QUERY_NOT_FOUND. */
-export const passes = ({ code }: Refusal): boolean => /^(\d|u|T|UNA|I|PE)/.test(code!);
+export const passes = ({ code }: Refusal = {}): boolean => /^(\d|u|T|UNA|I|PE)/.test(code!);
 
 /** A batch was refused as a whole: whether to send it again as it is. A defect of the gateway may come from what is in it. */
-export const isRetried = (refusal: Refusal, failures: number): boolean => passes(refusal) && (failures < MAX_DEFECTS || refusal.code?.[0] !== "I");
+export const isRetried = (refusal: Refusal, failures: number): boolean => passes(refusal) && (failures < MAX_DEFECTS || !/^(I|4[01][03])/.test(refusal.code!));
 
 /** How long to wait before the next try: doubling, in the upper half at random, so that pages do not come all at once. */
-export const backoffMs = (failures: number, { retryAfterMs }: Refusal): number =>
+export const backoffMs = (failures: number, { retryAfterMs }: Refusal = {}): number =>
   (retryAfterMs || 0) + Math.min(15e3, 250 * 2 ** failures) * (1 + Math.random());

@@ -1,6 +1,6 @@
 /** The one stream of a page: open while the page is visible and has banners, opened again after every cut. */
 import { more } from "./core.ts";
-import { placements, show, shownIds } from "./element.ts";
+import { disown, placements, show, shownIds } from "./element.ts";
 import { bodyOf, refusalOf, run } from "./http.ts";
 import { complain, currentPage, endpoint, option } from "./options.ts";
 import { backoffMs, passes } from "./queue.ts";
@@ -16,7 +16,7 @@ const SILENCE_MS = 20_000;
 let connection: AbortController | undefined;
 let starting: ReturnType<typeof setTimeout> | undefined;
 let heardAt: number;
-let address: string;
+let address: string | undefined;
 
 const here = (): string => location.href.split("#")[0]!;
 
@@ -27,6 +27,8 @@ export function restart(): void {
   clearTimeout(starting);
   // Elements that come and go in the same moment make one stream.
   starting = setTimeout(() => {
+    // Another page of a single-page application: what a cap would end is no longer held.
+    if (address && address !== here()) disown();
     address = here();
     if (!document.hidden && placements()[0]) void keepOpen();
   }, 20);
@@ -45,7 +47,7 @@ async function keepOpen(): Promise<void> {
     let shown: string | undefined;
     let isAlive: boolean | undefined;
     own = connection = new AbortController();
-    heardAt = Date.now();
+    const opened = (heardAt = Date.now());
     try {
       shown = await credential();
       const transport: Transport = option("transport") === "websocket" ? (await more()).overWebSocket : overEventStream;
@@ -55,21 +57,23 @@ async function keepOpen(): Promise<void> {
         own.signal,
         ({ data, errors }) => {
           if (errors) refusal = refusalOf(errors);
-          else if (own === connection) show(Object.values(data!)[0] as Decision);
+          else if (own === connection) show(Object.values(data!)[0] as Decision), (failures = 0);
         },
         () => {
           heardAt = Date.now();
           isAlive = true;
-          failures = 0;
+          if (heardAt - opened > 1e4) failures = 0;
         },
         endpoint(),
       );
     } catch (problem) {
-      refusal = problem as Refusal;
+      refusal = (problem || {}) as Refusal;
     }
+    own.abort();
     if (own !== connection) return;
+    if (isAlive && !refusal.code) failures = 0;
     if (!passes(refusal)) return complain(refusal.message);
-    refuse(refusal, shown);
+    if (refuse(refusal, shown) && failures > 1) complain(refusal.message);
     // Something between us and the gateway may hold streams back: then plain answers tell what is new.
     if (!isAlive) await ask().catch(String);
     await new Promise((resolve) => setTimeout(resolve, backoffMs(failures++, refusal)));

@@ -147,8 +147,6 @@ export interface Options {
 export interface ShownProduct {
   name: string;
   url?: string;
-  imageUrl?: string;
-  price?: string;
 }
 
 export interface Identity {

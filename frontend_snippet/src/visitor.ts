@@ -20,8 +20,10 @@ export const newId = (): string => `${Date.now()}-${Math.random()}`;
 
 /** Storage that all tabs share, or where the browser allows none a memory of this page. */
 export let storage: Record<string, string> = {};
+let locks: LockManager | undefined;
 try {
   storage = localStorage;
+  locks = navigator.locks;
 } catch {}
 
 /** Write an entry that all tabs share; not before consent. */
@@ -33,14 +35,19 @@ export function store(name: string, value: string): void {
 
 /** Run under a lock that all tabs share; without locks (http) at once. */
 export const locked = <T>(name: string, options: LockOptions, work: (lock: unknown) => Promise<T> | T): Promise<T> | T =>
-  navigator.locks ? (navigator.locks.request(name, options, work) as Promise<T>) : work(1);
+  (locks?.request(name, options, work) as Promise<T>) ?? work(1);
 
 /** Whether the visitor may be known and things may be stored. */
 export function isGranted(): boolean {
   const page = option("consent");
   const said = storage[PREFIX + "consent"];
-  return page !== "denied" && (said ? said === "1" : page !== "pending" && !(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
+  return page !== "denied" && (said ? said === "1" : page ? page === "granted" : !(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
 }
+
+let visit: string;
+/** Whether another page has changed the visitor since this was asked last; also while this one lay in the back/forward cache. */
+export const isAnother = (): boolean => visit !== (visit = storage[PREFIX + "visit"] + "," + storage[PREFIX + "consent"]);
+isAnother();
 
 // The clock
 
@@ -58,7 +65,7 @@ export function learn(serverTime: string | undefined, sentMs: number): void {
 
 // The token
 
-export const cookie = (): string => RegExp(COOKIE + "([^;]+)").exec(document.cookie)?.[1] || "";
+export const cookie = (): string => ("; " + document.cookie).split("; " + COOKIE)[1]?.split(";")[0] || "";
 
 export function setCookie(pair: string, seconds: number): void {
   document.cookie = `${pair};path=/;max-age=${seconds};samesite=lax` + (location.protocol > "http:" ? ";secure" : "");
@@ -83,13 +90,11 @@ export const tokenAtHand = (): string => (holds(known()) ? token! : "");
 export const credential = async (): Promise<string | undefined> =>
   isGranted() ? tokenAtHand() || (renewing ??= seldom("renew").finally(() => (renewing = undefined))) : option("key");
 
-/** The gateway did not take this token: get another one before the next request. */
-export const refuse = ({ code }: Refusal, of: string | undefined): void => {
-  if (/^UNAU/.test(code!)) refused = of;
-};
+/** Whether the gateway did not take this token: then another one is got before the next request. */
+export const refuse = ({ code }: Refusal = {}, of: string | undefined): unknown => /^UNAU/.test(code!) && (refused = of || "none");
 
 export function setToken(found: string): string {
-  if (!given.token) setCookie(COOKIE + found, COOKIE_SECONDS);
+  if (isGranted() && !given.token) setCookie(COOKIE + found, COOKIE_SECONDS);
   return (token = found);
 }
 

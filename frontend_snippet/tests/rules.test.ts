@@ -42,6 +42,9 @@ test("a defect of the gateway is taken for the batch's own after some tries", ()
   assert.ok(isRetried({ code: "INTERNAL_SERVER_ERROR" }, 7));
   assert.ok(!isRetried({ code: "INTERNAL_SERVER_ERROR" }, 8));
   assert.ok(isRetried({ code: "THROTTLED" }, 1_000));
+  // No answer of the gateway, but of something on the way: the status tells whether what is in the batch may be why.
+  for (const code of [400, 403, 410, 413]) assert.deepEqual([isRetried({ code } as never, 7), isRetried({ code } as never, 8)], [true, false], `${code}`);
+  for (const code of [404, 429, 502, 503]) assert.ok(isRetried({ code } as never, 1_000), `${code}`);
   assert.ok(isRetried({}, 1_000));
 });
 

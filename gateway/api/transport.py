@@ -93,7 +93,7 @@ class TransportSettings:
     shutdown_deadline_s: float = 5.0
     init_timeout_s: float = 5.0
     """WebSocket: `connection_init` must have arrived within."""
-    ping_interval_s: float = 25.0
+    ping_interval_s: float = 12.0
     """WebSocket: a socket silent for two of these is closed."""
     max_frame_bytes: int = 64 * 1024
     max_operations_per_connection: int = 50

@@ -23,7 +23,7 @@ from gateway.client.deadline import Deadline
 from gateway.client.errors import BAD_USER_INPUT, FORBIDDEN, UNAUTHENTICATED, GatewayError, NoAnswer, Refused
 from gateway.client.inputs import EventInput, PageInput, new_message_id
 from gateway.client.requests import Call
-from gateway.client.tokens import read_cursor, read_token, token_expiry_s
+from gateway.client.tokens import is_renewable, read_cursor, read_token, token_expiry_s
 from gateway.client.transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -260,7 +260,7 @@ class GatewayClient:
     async def _visitor(self, token: str | None, deadline: Deadline) -> tuple[str | None, StartedVisit | None]:
         """A token that holds now, and what is new and belongs into the cookie."""
         remaining_s = ((token_expiry_s(token) or 0.0) if token else 0.0) - time.time()
-        if token is not None and remaining_s > RENEW_BEFORE_END_S:
+        if token is not None and remaining_s > (RENEW_BEFORE_END_S if is_renewable(token) else 0):
             return token, None
         if not self._publishable_key:
             return (token if remaining_s > 0 else None), None

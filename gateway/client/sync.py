@@ -12,10 +12,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from functools import update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from gateway.client.client import GatewayClient
+from gateway.client.errors import NoAnswer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,15 +104,25 @@ class _Running:
         future = asyncio.run_coroutine_threadsafe(call(self._client), self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise NoAnswer("closed", "the client was closed meanwhile") from None
         except BaseException:
             future.cancel()
             raise
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        # Whoever waits in another thread must not wait for ever.
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._client.aclose()
 
 
 _all: weakref.WeakSet[SyncGatewayClient] = weakref.WeakSet()

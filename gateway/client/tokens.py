@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 import time
-from typing import Final
+from typing import Any, Final
 
 MAX_ID_CHARACTERS: Final = 128
 MIN_SECRET_CHARACTERS: Final = 32
@@ -20,6 +20,10 @@ MAX_MINUTES: Final = 1440
 ANONYMOUS_PREFIX: Final = "anon_"
 """Ids that begin so are made by `startVisit` only."""
 
+STARTED_BY_GATEWAY: Final = "startVisit"
+"""The claim `by` of the tokens that `startVisit` gives."""
+
+_NO_TOKEN: Final = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError, binascii.Error)
 _TOKEN: Final = re.compile(r"[\w-]{1,2048}\.[\w-]{1,4096}\.[\w-]{1,1024}", re.ASCII)
 _CURSOR: Final = re.compile(r"[\w.~=+/-]{1,2048}", re.ASCII)
 
@@ -47,11 +51,17 @@ def sign_visitor_token(user_id: str, token_secret: str, minutes: int = 30) -> st
 def token_expiry_s(token: str) -> float | None:
     """When a token ends (unix seconds), or None when it can be none of ours. Read without proof: the gateway checks the signature."""
     try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"])
-    except (LookupError, TypeError, ValueError, OverflowError, RecursionError, binascii.Error):
+        return float(_claims(token)["exp"])
+    except _NO_TOKEN:
         return None
+
+
+def is_renewable(token: str) -> bool:
+    """Whether `startVisit` gave this token, and gives a new one for it. One that the shop signed is the shop's to renew."""
+    try:
+        return bool(_claims(token).get("by") == STARTED_BY_GATEWAY)
+    except _NO_TOKEN:
+        return False
 
 
 def read_token(cookie: str | None) -> str | None:
@@ -62,6 +72,11 @@ def read_token(cookie: str | None) -> str | None:
 def read_cursor(cookie: str | None) -> str | None:
     """The cursor of a cookie's value, or None when it cannot be one."""
     return cookie if cookie and _CURSOR.fullmatch(cookie) else None
+
+
+def _claims(token: str) -> Any:
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
 def _part(claims: dict[str, object]) -> str:

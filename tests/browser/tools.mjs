@@ -49,7 +49,8 @@ export const call = (page, name, ...parameters) =>
 
 export const add = (page, category, productId = `p-${Math.random()}`) => call(page, "track", "PRODUCT_ADDED", { product: { productId, category } });
 export const exclusive = (category) => `Exclusive deals on ${category} and accessories!`;
-export const showsExclusive = (page, category) => until(async () => (await headline(page)) === exclusive(category), `the banner for ${category} did not come`);
+export const showsExclusive = (page, category, withinMs = DEADLINE_MS) =>
+  until(async () => (await headline(page)) === exclusive(category), `the banner for ${category} did not come`, withinMs);
 
 /** The stream is open and what it had to say was said. */
 export const listening = (shop, streams = 1) => until(() => shop.streams.size >= streams, () => `${shop.streams.size} streams, not ${streams}`);

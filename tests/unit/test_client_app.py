@@ -109,9 +109,10 @@ async def test_a_token_that_is_refused_is_healed_in_the_same_page(client: Gatewa
     assert found.decisions[PLACEMENT].banner is not None
 
 
-async def test_a_known_users_token_is_used_as_it_is(client: GatewayClient) -> None:
-    """A token that the shop signed needs no visit."""
-    token = sign_visitor_token("alice", TOKEN_SECRET, minutes=30)
+@pytest.mark.parametrize("minutes", [1, 10, 30])
+async def test_a_known_users_token_is_used_as_it_is(client: GatewayClient, minutes: int) -> None:
+    """A token that the shop signed is the shop's to renew: while it holds it is used, also in its last minute."""
+    token = sign_visitor_token("alice", TOKEN_SECRET, minutes=minutes)
     found = await client.personalize([PLACEMENT], token=token)
     assert (found.token, found.started) == (token, None)
 

@@ -107,6 +107,20 @@ def test_it_can_be_closed_twice_and_used_again() -> None:
         client.close()
 
 
+def test_closing_ends_calls_that_other_threads_wait_for() -> None:
+    """They are told so; none waits for ever."""
+    with serving() as server, ThreadPoolExecutor(1) as threads:
+        client = client_of(server, timeout_s=60)
+        waiting = threads.submit(client.track, [event("PAGE_VIEWED", userId="alice")])
+        deadline = time.monotonic() + 10
+        while not any(request["operationName"] == "Track" for request in server.requests):
+            assert time.monotonic() < deadline, "nothing was asked"
+            time.sleep(0.01)
+        client.close()
+        with pytest.raises(NoAnswer, match="closed"):
+            waiting.result(10)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_a_forked_child_has_connections_of_its_own() -> None:

@@ -2,7 +2,7 @@
  * All that a page needs seldom, in one file: a banner is swapped, a visit starts, someone logs in or out, a gateway does not know
  * our document; and for pages that ask for it WebSocket, related products, names of other trackers, `?gw_debug`.
  */
-export { identify, renew, reset, setConsent } from "../more/visitor.ts";
+export { identify, renew, setConsent } from "../more/visitor.ts";
 export { showState } from "../more/debug.ts";
 export { overWebSocket } from "../more/websocket.ts";
 export { translate } from "../more/adapters.ts";
@@ -10,4 +10,8 @@ export { showProducts } from "../more/products.ts";
 export { fill } from "../more/render.ts";
 
 /** The text of the persisted document; it lies beside this file. */
-export const text = async (): Promise<string> => (await fetch(new URL("live-banner.graphql", import.meta.url))).text();
+export async function text(): Promise<string | undefined> {
+  const found = await (await fetch(new URL("live-banner.graphql", import.meta.url))).text();
+  // A server may say anything where the file is not.
+  return /^sub/.test(found) ? found : undefined;
+}

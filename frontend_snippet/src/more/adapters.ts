@@ -1,4 +1,5 @@
 /** Calls that a page makes to GA4 or Segment, as events of ours; docs/event-names.md has the whole table of names. */
+import type { EventType } from "../types.ts";
 
 /** Ours, then theirs; a name that is ours but for its spelling needs no second one. */
 const NAMES =
@@ -7,7 +8,7 @@ const NAMES =
 type Given = Record<string, any>;
 
 /** An event of GA4 (`gtag("event", name, …)`, the data layer's `ecommerce`) or Segment as type and payload for `track`. A name without a counterpart becomes CUSTOM. */
-export function translate(name: string, given: Given = {}): [type: string, payload: Given] {
+export function translate(name: string, given: Given = {}): [type: EventType, payload: any] {
   const type = (NAMES.find((line) => line.split(" ").includes(name.toLowerCase().replace(/ /g, "_"))) || "custom").split(" ")[0]!.toUpperCase();
   const { currency, items, products = items || [given] } = given;
   const all = products.map((product: Given) => ({
@@ -22,5 +23,5 @@ export function translate(name: string, given: Given = {}): [type: string, paylo
   if (/^PRODUCT_[^L]/.test(type)) payload.product = all[0];
   if (/^(CA|PRODUCT_L)/.test(type)) payload.products = all;
   if (/^O/.test(type)) payload.order = { orderId: given.order_id || given.transaction_id, value: given.total || given.value, currency, products: all };
-  return [type, payload];
+  return [type as EventType, payload];
 }

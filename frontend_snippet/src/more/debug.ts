@@ -1,6 +1,6 @@
 /** `?gw_debug`: what each banner shows, above the page. */
 export function showState(): void {
-  const panel = Object.assign(document.createElement("dialog"), { open: true });
-  document.body.append(panel);
+  const panel = document.createElement("pre");
+  document.body.prepend(panel);
   setInterval(() => (panel.textContent = [...document.querySelectorAll<HTMLElement>("live-banner")].map(({ dataset }) => JSON.stringify(dataset)).join()), 500);
 }

@@ -6,11 +6,11 @@ export const showProducts = (describe: (product: RelatedProduct) => ShownProduct
   addEventListener("live-banner:change", (event) => {
     const { detail, target } = event as CustomEvent<Decision>;
     // The swap follows this event.
-    setTimeout(() =>
+    setTimeout(() => !event.defaultPrevented &&
       (target as Element).append(
         ...(detail.banner?.products || []).map((product) => {
           const shown = describe(product);
-          return shown ? Object.assign(document.createElement("a"), { className: "lb-product", href: shown.url, textContent: shown.name }) : "";
+          return shown ? Object.assign(document.createElement("a"), { className: "lb-product", textContent: shown.name, ...(shown.url && { href: shown.url }) }) : "";
         }),
       ),
     );

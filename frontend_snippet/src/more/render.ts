@@ -12,8 +12,8 @@ export function safeUrl(url: string | null | undefined): string | false | null |
 /** The content of a banner; `dismissible`: the label of its close button, or null. */
 export function contentOf({ headline, body, linkUrl, ctaLabel, image }: Banner, dismissible: string | null): HTMLElement[] {
   const content: HTMLElement[] = [];
-  const add = (name: string, part: string, properties: object): HTMLElement =>
-    content[content.push(Object.assign(document.createElement(name), { className: "lb-" + part, ...properties })) - 1]!;
+  const add = (name: string, part: string, ...properties: unknown[]): HTMLElement =>
+    content[content.push(Object.assign(document.createElement(name), { className: "lb-" + part }, ...properties)) - 1]!;
   const href = safeUrl(linkUrl);
   const title = add("h2", "headline", { textContent: headline });
   if (body) add("p", "body", { textContent: body });
@@ -24,7 +24,7 @@ export function contentOf({ headline, body, linkUrl, ctaLabel, image }: Banner, 
   const src = safeUrl(image?.url);
   if (src) {
     const { alt, width, height } = image!;
-    add("img", "image", { src, alt, ...(width && { width }), ...(height && { height }) });
+    add("img", "image", { src, alt }, width && { width }, height && { height });
   }
   if (dismissible != null) add("button", "dismiss", { type: "button", ariaLabel: dismissible, textContent: "×" });
   return content;
@@ -32,11 +32,10 @@ export function contentOf({ headline, body, linkUrl, ctaLabel, image }: Banner, 
 
 /** Swap the content; `null` brings the page's own back, which a template keeps meanwhile. */
 export function fill(place: HTMLElement, banner: Banner | null): void {
-  let own = place.querySelector("template");
+  let own = place.querySelector<HTMLTemplateElement>(":scope>template");
   if (!own && !place.dataset.bannerId) {
     own = document.createElement("template");
     own.content.append(...place.childNodes);
   }
   place.replaceChildren(...(banner ? contentOf(banner, place.getAttribute("dismissible")) : [own?.content.cloneNode(true) || ""]), own || "");
-  place.hidden = false;
 }

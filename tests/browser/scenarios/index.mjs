@@ -1,3 +1,4 @@
+export * from "./adversity.mjs";
 export * from "./content.mjs";
 export * from "./essentials.mjs";
 export * from "./events.mjs";
