@@ -7,6 +7,7 @@ import type { Decision } from "./types.ts";
 
 const SEEN_SHARE = 0.5;
 const SEEN_MS = 1_000;
+const RETRY_MS = 3_000;
 
 const banners = new Set<LiveBanner>();
 const seen = new Set<string>();
@@ -36,7 +37,7 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
 
   handleEvent({ type, target }: Event): void {
     // The pointer or the focus has left, or may have: what waited may come.
-    setTimeout(() => this._waiting && this._show(this._waiting).catch(String));
+    setTimeout(() => this._waiting && this._try(this._waiting));
     if (type !== "click") return;
     const part = (target as Element).closest(".lb-dismiss,a");
     if (part) report(this, (this.hidden = part.matches("button")) ? "dismissed" : "clicked");
@@ -52,6 +53,11 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
         seen.add(id);
         report(this, "viewed");
       }, SEEN_MS);
+  }
+
+  /** Show a decision; again after a while where the chunk could not be had. */
+  _try(decision: Decision): void {
+    this._show(decision).catch(() => setTimeout(() => this.handleEvent({} as Event), RETRY_MS));
   }
 
   /** Show a decision, unless it is shown; later while the visitor points at the banner or is in it. The latest wins. */
@@ -100,7 +106,7 @@ export const shownIds = (): unknown[] => {
   return ids.every(Boolean) ? ids : [];
 };
 /** Show a decision wherever it belongs. */
-export const show = (decision: Decision): void => banners.forEach((banner) => placementOf(banner) === decision.placement && banner._show(decision).catch(String));
+export const show = (decision: Decision): void => banners.forEach((banner) => placementOf(banner) === decision.placement && banner._try(decision));
 /** Whether the page is looked at has changed. */
 export const lookAgain = (): void => banners.forEach((banner) => banner._see());
 /** The visitor has changed: what is shown was decided for someone else. */

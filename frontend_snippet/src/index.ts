@@ -4,7 +4,7 @@ import { LiveBanner, lookAgain } from "./element.ts";
 import { claim, enqueueEvent, leave, retryNow, sendLast } from "./outbox.ts";
 import { check, restart } from "./stream.ts";
 import type { LiveBannerApi } from "./types.ts";
-import { forgetToken, isAnother } from "./visitor.ts";
+import { isAnother, readToken } from "./visitor.ts";
 
 export type * from "./types.ts";
 
@@ -22,7 +22,7 @@ export const setConsent: LiveBannerApi["setConsent"] = (personalization, measure
 function follow({ type, persisted }: PageTransitionEvent): void {
   if (type === "pageshow" && !persisted) return;
   if (isAnother()) {
-    forgetToken(true);
+    readToken();
     changed();
   } else if (type === "storage") return;
   if (type === "online") retryNow?.();

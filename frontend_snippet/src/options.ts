@@ -10,7 +10,7 @@ const told = new Set<unknown>();
 
 /** Say what is wrong, once, with the place in the docs. */
 export function complain(problem: unknown): void {
-  if (!told.has(problem)) console.error(`${PREFIX} ${problem}. See ${__DOCS__}#messages`);
+  if (!told.has(problem)) console.error(`${PREFIX} ${problem}. See ${__DOCS__}`);
   told.add(problem);
 }
 

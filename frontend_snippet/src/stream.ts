@@ -67,11 +67,11 @@ async function keepOpen(): Promise<void> {
         endpoint(),
       );
     } catch (problem) {
-      refusal = (problem || {}) as Refusal;
+      refusal = problem as Refusal;
     }
     own.abort();
     if (own !== connection) return;
-    if (isAlive && !refusal.code) failures = 0;
+    if (isAlive && !refusal?.code) failures = 0;
     if (!passes(refusal)) return complain(refusal.message);
     if (refuse(refusal, shown) && failures > 1) complain(refusal.message);
     // Something between us and the gateway may hold streams back: then plain answers tell what is new.

@@ -98,8 +98,7 @@ export function setToken(found: string): string {
   return (token = found);
 }
 
-/** Forget the token; when another tab has done so, what its cookie holds now counts. */
-export function forgetToken(isElsewhere?: boolean): void {
-  if (!isElsewhere) setCookie(COOKIE, 0);
-  token = cookie();
-}
+/** What the cookie holds counts: another page has changed it. */
+export const readToken = (): unknown => (token = cookie());
+
+export const forgetToken = (): unknown => (setCookie(COOKIE, 0), readToken());

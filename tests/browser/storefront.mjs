@@ -8,22 +8,12 @@ const shop = { url: process.argv[2] };
 const browser = await launch();
 const FORM = 'form[data-action="add"][data-product*="smartphones"] button';
 const deals = (category) => `Exclusive deals on ${category} and accessories!`;
-const changed = (page) => page.evaluate(() => globalThis.changed);
+const changed = async (page) => (await watched(page)).mutations;
 const texts = (page, selector) => page.evaluate((one) => document.querySelector(one)?.textContent ?? "", selector);
 
 /** A visitor of the shop; what leaves its origin or breaks its policy is kept. */
 async function visitor(options = {}) {
   const context = await browser.newContext(options);
-  await context.addInitScript(() => {
-    globalThis.changed = [];
-    const observer = new MutationObserver((records) => {
-      if (document.readyState === "loading") return;
-      for (const { target } of records) if ((target.nodeType === 1 ? target : target.parentElement)?.closest("live-banner")) changed.push(target.nodeName);
-    });
-    observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-    // What the parser did is told later than it was done: drop it at its end, which comes before the snippet runs.
-    document.addEventListener("readystatechange", () => observer.takeRecords(), { once: true });
-  });
   const foreign = [];
   const streams = [];
   context.on("request", (request) => {

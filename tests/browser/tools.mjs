@@ -29,13 +29,16 @@ export async function visit(context, shop, path = "/") {
     }).observe({ type: "layout-shift", buffered: true });
     for (const name of ["change", "viewed", "clicked", "dismissed"])
       addEventListener(`live-banner:${name}`, ({ detail }) => watched.heard.push([name, detail.campaignId ?? null, detail.id ?? detail.decisionId]));
-    // From the moment the element is parsed, before any script of the page runs.
-    new MutationObserver((records) => {
+    const observer = new MutationObserver((records) => {
+      if (document.readyState === "loading") return;
       for (const { target, type, attributeName } of records) {
         const banner = (target.nodeType === 1 ? target : target.parentElement)?.closest("live-banner");
-        if (banner && document.readyState !== "loading") watched.mutations.push(attributeName ?? type);
+        if (banner) watched.mutations.push(attributeName ?? type);
       }
-    }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    });
+    observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    // What the parser did is told later than it was done: drop it at its end, which comes before any module runs.
+    document.addEventListener("readystatechange", () => observer.takeRecords(), { once: true });
   });
   await page.goto(shop.url + path);
   return page;
