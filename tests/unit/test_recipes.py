@@ -11,12 +11,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from examples.recipes import cached_page, starlette_page
-from gateway.client import GatewayClient, parsing
+from examples.recipes import cached_page, django_page, starlette_page
+from gateway.client import GatewayClient, SyncGatewayClient, parsing
 from tests.client_gateways import DECISION, ENDPOINT, NOWHERE, PUBLISHABLE_KEY, lonely_gateway
 
 ROOT = Path(__file__).parent.parent.parent
 FALLBACK = "Welcome! Fresh deals every day"
+OWN = '<live-banner placement="homepage-hero" aria-live="polite"><h2>Welcome</h2></live-banner>'
 
 
 def gateway() -> GatewayClient:
@@ -39,6 +40,30 @@ async def test_starlette_page_has_the_visitors_banner() -> None:
         assert 'data-decision-id="' in page.text
 
 
+def test_django_page_has_the_visitors_banner() -> None:
+    """The first page starts a visitor, the second is the same visitor's; neither is kept by anyone."""
+    with SyncGatewayClient(ENDPOINT, publishable_key=PUBLISHABLE_KEY, deadline_s=10, transport=lonely_gateway()) as client:
+        app = django_page.create_app(client, PUBLISHABLE_KEY)
+        with httpx.Client(transport=httpx.WSGITransport(app), base_url="https://shop.test") as shop:
+            first, second = shop.get("/"), shop.get("/")
+    assert re.search("visitor_token=.*; Max-Age=2592000; .*SameSite=lax; Secure", first.headers["set-cookie"])
+    assert "set-cookie" not in second.headers
+    for page in (first, second):
+        assert page.headers["cache-control"] == "private, no-store"
+        assert FALLBACK in page.text
+        assert 'data-decision-id="' in page.text
+        assert 'name="live-banner" content="/graphql"' in page.text
+
+
+def test_a_gateway_that_is_away_leaves_djangos_page_its_own_content() -> None:
+    """The page is there, with what the shop wrote."""
+    with SyncGatewayClient(f"http://{NOWHERE}/graphql", publishable_key=PUBLISHABLE_KEY) as client:
+        app = django_page.create_app(client, PUBLISHABLE_KEY)
+        with httpx.Client(transport=httpx.WSGITransport(app), base_url="https://shop.test") as shop:
+            page = shop.get("/")
+    assert OWN in page.text
+
+
 async def test_cached_page_is_the_same_for_everybody() -> None:
     """No cookie goes in or out, and nothing in it names a visitor."""
     async with browser(cached_page.create_app(gateway(), PUBLISHABLE_KEY)) as client:
@@ -54,7 +79,7 @@ async def test_a_gateway_that_is_away_leaves_the_pages_own_content(recipe: objec
     client = GatewayClient(f"http://{NOWHERE}/graphql", publishable_key=PUBLISHABLE_KEY)
     async with browser(recipe.create_app(client, PUBLISHABLE_KEY)) as shop:  # type: ignore[attr-defined]
         page = await shop.get("/")
-    assert '<live-banner placement="homepage-hero" aria-live="polite"><h2>Welcome</h2></live-banner>' in page.text
+    assert OWN in page.text
 
 
 def test_a_page_is_kept_no_longer_than_its_banner_may_stand() -> None:

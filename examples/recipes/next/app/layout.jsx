@@ -1,0 +1,13 @@
+export const metadata = { title: "Shop" };
+
+export default function Layout({ children }) {
+  return (
+    <html lang="en">
+      <head>
+        <link rel="stylesheet" href="/static/live-banner.css" />
+        <script type="module" async src="/static/live-banner.js" />
+      </head>
+      <body>{children}</body>
+    </html>
+  );
+}

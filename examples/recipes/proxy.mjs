@@ -1,0 +1,18 @@
+/** The gateway under a path of the page's own origin: passed on piece by piece, so that event streams flow; cookies stay here. */
+import { request } from "node:http";
+
+/** A handler for Node's http server or Express. `endpoint`: the GraphQL address. */
+export const proxy = (endpoint) => (incoming, response) => {
+  const { cookie, host, connection, ...headers } = incoming.headers;
+  const gateway = new URL(endpoint);
+  gateway.search = incoming.url.split("?").slice(1).join("?");
+  const onward = request(gateway, { method: incoming.method, headers });
+  onward.on("response", (answer) => {
+    response.writeHead(answer.statusCode, answer.headers);
+    response.flushHeaders();
+    answer.on("error", () => response.destroy()).pipe(response);
+  });
+  onward.on("error", () => (response.headersSent ? response.destroy() : response.writeHead(502).end("The gateway does not answer.")));
+  response.on("close", () => response.writableFinished || onward.destroy());
+  incoming.pipe(onward);
+};

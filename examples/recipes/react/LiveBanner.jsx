@@ -1,0 +1,19 @@
+"use client";
+import { useEffect, useRef, useState } from "react";
+
+/**
+ * A banner whose HTML the server rendered. To React it is opaque: the snippet may swap it before, while and after React hydrates,
+ * and no render of React touches it again. `onChange` hears `live-banner:change`; its `preventDefault()` leaves the swap to you.
+ */
+export function LiveBanner({ html, onChange }) {
+  const place = useRef(null);
+  // The first one stays: what a later render brings may be older than what the snippet shows.
+  const [opaque] = useState({ __html: html });
+  useEffect(() => {
+    if (!onChange) return;
+    const element = place.current;
+    element.addEventListener("live-banner:change", onChange);
+    return () => element.removeEventListener("live-banner:change", onChange);
+  }, [onChange]);
+  return <div ref={place} dangerouslySetInnerHTML={opaque} suppressHydrationWarning />;
+}

@@ -1,0 +1,5 @@
+import { createSSRApp } from "vue";
+
+import App from "./App.vue";
+
+createSSRApp(App, JSON.parse(document.getElementById("properties").textContent)).mount("#root");

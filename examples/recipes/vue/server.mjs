@@ -1,0 +1,25 @@
+/** Server rendering with Vue: node build.mjs, then as the Express recipe. */
+import { fileURLToPath } from "node:url";
+
+import express from "express";
+import { createSSRApp } from "vue";
+import { renderToString } from "vue/server-renderer";
+
+import { createShop, listen } from "../express/shop.mjs";
+import App from "./dist/App.mjs";
+
+const page = async ({ head, banner }) => `<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8"><title>Shop</title>
+  ${head}
+  <script type="module" src="/assets/client.js"></script>
+</head>
+<body>
+  <div id="root">${await renderToString(createSSRApp(App, { banner }))}</div>
+  <script type="application/json" id="properties">${JSON.stringify({ banner }).replaceAll("<", "\\u003c")}</script>
+</body>
+</html>
+`;
+
+listen(createShop(page).use("/assets", express.static(fileURLToPath(new URL("dist", import.meta.url)))));
