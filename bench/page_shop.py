@@ -1,0 +1,147 @@
+"""The storefront's home page as others would have it, for `bench/page`: without personalization, and with a peer's script.
+
+It is the storefront itself, without a key: so its server asks no gateway, for nobody. From the page the snippet's tags are
+taken out, which takes less than 0.1 ms, and for `/?peer` GrowthBook's script tag is put in, as its documentation shows it.
+What GrowthBook would send from its own servers comes from here at once, which flatters it.
+
+Run as `python -m bench.page_shop`; the first line it prints is its address, and it ends when its input does.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import uvicorn
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bench.sizes import PEERS
+from examples.storefront.app import create_app
+from examples.storefront.settings import Settings
+from local_stack.processes import PROJECT_ROOT
+
+PEER: Final = "peer"
+_BUNDLES: Final = PEERS / "node_modules" / "@growthbook" / "growthbook" / "dist" / "bundles"
+_SCRIPT: Final = PROJECT_ROOT / "bench" / "page_peer.js"
+_CLIENT_KEY: Final = "sdk-bench"
+_OF_THE_SNIPPET: Final = (
+    re.compile(rb'<link rel="stylesheet" href="/snippet/live-banner\.css">'),
+    re.compile(rb'<meta name="live-banner"[^>]*>'),
+    re.compile(rb'<script type="module" src="/static/shop\.js"></script>'),
+)
+_FLAGS: Final[dict[str, Any]] = {
+    "status": 200,
+    "features": {
+        "homepage-hero": {
+            "defaultValue": {
+                "headline": "Welcome! Fresh deals every day",
+                "body": "Have a look around: what you like decides what you see here.",
+                "linkUrl": "/category/smartphones",
+                "ctaLabel": "See smartphones",
+                "image": {"src": "/static/hero.svg", "alt": "A phone and headphones", "width": 480, "height": 320},
+            }
+        }
+    },
+    "dateUpdated": "2026-01-01T00:00:00.000Z",
+}
+"""The banner that the gateway has for a new visitor, as GrowthBook's features endpoint would send it."""
+
+
+class OtherPages:
+    """ASGI around the storefront: its home page without the snippet, or with the peer's script in its place."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; change the home page, which the storefront sends in one piece."""
+        if scope["type"] != "http" or scope["path"] != "/":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        tags = _peer_tags(str(request.base_url).rstrip("/")) if PEER in request.query_params else b""
+        head: Message = {}
+
+        async def send_changed(message: Message) -> None:
+            nonlocal head
+            if message["type"] == "http.response.start":
+                head = message
+                return
+            body = without_snippet(message["body"]).replace(b"</head>", tags + b"</head>", 1)
+            MutableHeaders(raw=head["headers"])["content-length"] = str(len(body))
+            await send(head)
+            await send({**message, "body": body})
+
+        await self._app(scope, receive, send_changed)
+
+
+def without_snippet(page: bytes) -> bytes:
+    """The page without what it loads for the snippet. Raises ValueError when it has no such tags: it would not be the same page."""
+    for tag in _OF_THE_SNIPPET:
+        page, found = tag.subn(b"", page)
+        if found != 1:
+            raise ValueError(f"the storefront's home page has {found} tags like {tag.pattern.decode()}, not one")
+    return page
+
+
+def _peer_tags(origin: str) -> bytes:
+    return (
+        '<script async src="/page_peer.js"></script>'
+        f'<script async data-client-key="{_CLIENT_KEY}" data-api-host="{origin}" src="/growthbook/auto.min.js"></script>'
+    ).encode()
+
+
+async def _flags(_: Request) -> Response:
+    return JSONResponse(_FLAGS)
+
+
+async def _script(_: Request) -> Response:
+    return FileResponse(_SCRIPT)
+
+
+def create_shop() -> Starlette:
+    """The application; the packages of `bench/peers` must be installed."""
+    storefront = create_app(Settings(publishable_key=SecretStr(""), secret_key=SecretStr("")))  # type: ignore[call-arg]  # defaults
+    routes = [
+        Route(f"/api/features/{_CLIENT_KEY}", _flags),
+        Route("/page_peer.js", _script),
+        Mount("/growthbook", StaticFiles(directory=_BUNDLES)),
+        Mount("/", OtherPages(storefront)),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with storefront.router.lifespan_context(storefront):
+            yield
+
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def main() -> None:
+    """Serve on a free port until the input ends: so it never outlives who started it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+        server = uvicorn.Server(uvicorn.Config(create_shop(), access_log=False, log_level="warning"))
+        threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
+        server.run(sockets=[listener])
+
+
+def _end_with_input(server: uvicorn.Server) -> None:
+    sys.stdin.read()
+    server.should_exit = True
+
+
+if __name__ == "__main__":
+    main()
