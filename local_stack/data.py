@@ -66,6 +66,7 @@ class DataFolder:
         self.stack_file = self.root / "stack.json"
         self.data_file = self.root / "data.json"
         self.keys_file = self.root / "keys.json"
+        self.documents_file = self.root / "documents.json"
         self.lock_file = self.root / "supervisor.lock"
 
     @property

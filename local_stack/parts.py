@@ -11,9 +11,9 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
+from gateway.api.manifest import documents_of, write_manifest
 from local_stack import kafka, valkey
 from local_stack.builds import GRAPHIQL, SNIPPET, built
 from local_stack.data import CHECKPOINTS, KAFKA, VALKEY, DataFolder, Identity, Keys
@@ -128,11 +128,19 @@ def _gateway_environment(wiring: Wiring) -> dict[str, str]:
         "GATEWAY_ALLOWED_ORIGINS": json.dumps([f"http://{HOST}:{port}", f"http://localhost:{port}"]),
         "GATEWAY_ENVIRONMENT": "development",
         "GATEWAY_GRAPHIQL_DIR": str(GRAPHIQL / "dist"),
+        "GATEWAY_DOCUMENTS_FILE": json.dumps([str(wiring.folder.documents_file)]),
     }
 
 
-def _build(folder: Path) -> None:
-    built(folder)
+def _prepare_gateway(wiring: Wiring) -> None:
+    built(GRAPHIQL)
+    # What the storefront's pages and its server send: known by its hash from the first request on.
+    trusted = documents_of([SNIPPET / "src", PROJECT_ROOT / "gateway" / "client" / "operations"])
+    wiring.folder.documents_file.write_bytes(write_manifest(trusted))
+
+
+def _prepare_storefront(_: Wiring) -> None:
+    built(SNIPPET)
 
 
 def _storefront_environment(wiring: Wiring) -> dict[str, str]:
@@ -212,7 +220,7 @@ PARTS: Final = (
         name="gateway",
         command=lambda w: _python("gateway", "serve", "--host", HOST, "--port", str(w.ports.gateway)),
         environment=_gateway_environment,
-        prepare=lambda _: _build(GRAPHIQL),
+        prepare=_prepare_gateway,
         ready=Serves("gateway", "/readyz"),
         needs=("kafka", "valkey"),
         ports=("gateway",),
@@ -222,7 +230,7 @@ PARTS: Final = (
         name="storefront",
         command=lambda w: _python("examples.storefront", "--host", HOST, "--port", str(w.ports.storefront)),
         environment=_storefront_environment,
-        prepare=lambda _: _build(SNIPPET),
+        prepare=_prepare_storefront,
         ready=Serves("storefront", "/healthz"),
         needs=("kafka", "valkey"),
         ports=("storefront",),

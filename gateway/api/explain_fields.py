@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import strawberry
 from strawberry import ID, Info
 
+from gateway.api.arguments import NamedVisitor, Page, Placement
 from gateway.api.banners import BannerRequest
 from gateway.api.context import RequestContext
 from gateway.api.explain_types import Explanation, explanation_answer
-from gateway.api.inputs import PageInput, plain
-from gateway.api.previews import optional_time_ms
+from gateway.api.inputs import plain
+from gateway.api.previews import optional_moment_ms
 from gateway.api.scalars import JSON, DateTime
 
 
@@ -24,21 +27,21 @@ class ExplainQuery:
     async def explain(
         self,
         info: Info[RequestContext, None],
-        placement: ID,
-        decision_id: ID | None = None,
-        user_id: ID | None = None,
-        page: PageInput | None = None,
-        at: DateTime | None = None,
+        placement: Placement,
+        decision_id: Annotated[ID | None, strawberry.argument(description="The decision to explain; then `at` must be left out.")] = None,
+        user_id: Annotated[ID | None, strawberry.argument(description="The visitor; without it: nobody in particular.")] = None,
+        page: Page = None,
+        at: Annotated[DateTime | None, strawberry.argument(description="The past moment. Without it, and without decisionId: now.")] = None,
     ) -> Explanation | None:
         """Explain a decision."""
         context = info.context
         context.secret()
         request = BannerRequest(context.visitor(user_id), (placement,), plain(page))
-        explained = await context.services.explaining.explain(request, decision_id, optional_time_ms(at, "at"))
+        explained = await context.services.explaining.explain(request, decision_id, optional_moment_ms(at, "at"))
         return explanation_answer(explained)
 
     @strawberry.field(description="Everything held of a visitor, in the form of docs/privacy.md; null when nothing is. (secret)")
-    async def export_user(self, info: Info[RequestContext, None], user_id: ID) -> JSON | None:
+    async def export_user(self, info: Info[RequestContext, None], user_id: NamedVisitor) -> JSON | None:
         """Export a visitor."""
         context = info.context
         context.secret()

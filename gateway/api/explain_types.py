@@ -35,8 +35,8 @@ class StepOutcome(Enum):
 class ExplanationStep:
     """What became of one campaign."""
 
-    campaign_id: strawberry.ID
-    outcome: StepOutcome
+    campaign_id: strawberry.ID = strawberry.field(description="The campaign.")
+    outcome: StepOutcome = strawberry.field(description="What became of it.")
     detail: str = strawberry.field(description="Why, in words: which part of the condition was false, with the values seen.")
 
 
@@ -48,18 +48,18 @@ class Evidence:
     """An event that shapes a field of the context."""
 
     field: str = strawberry.field(description="The field of the context, as `context` names it.")
-    topic: str
-    partition: int
-    offset: str
-    message_id: strawberry.ID | None
-    occurred_at: DateTime | None
+    topic: str = strawberry.field(description="The Kafka topic that holds the event.")
+    partition: int = strawberry.field(description="Of the topic, from 0.")
+    offset: str = strawberry.field(description='Within the partition; a text, as it may pass 2^53. "-" where the topic is "sealed".')
+    message_id: strawberry.ID | None = strawberry.field(description="As the client sent it.")
+    occurred_at: DateTime | None = strawberry.field(description="When it happened.")
 
 
 @strawberry.type(description="Why a decision is as it is.")
 class Explanation:
     """Why a decision is as it is."""
 
-    decision: types.BannerDecision
+    decision: types.BannerDecision = strawberry.field(description="The decision that is explained.")
     context: JSON = strawberry.field(description="The context that was decided by; empty where nothing was known.")
     steps: list[ExplanationStep] = strawberry.field(
         description="Every campaign of the placement, strongest first; none where none is considered: no consent, unknown placement."

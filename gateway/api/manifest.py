@@ -2,12 +2,14 @@
 
     {"documents": {"sha256:<hash of the text>": "query …"}, "operations": {"<operation name>": "sha256:…"}}
 
-`operations` is for those who build clients; the gateway reads `documents` alone.
+`operations` is for those who build clients; the gateway reads `documents` alone. A name that two documents have says of
+neither which is meant, so it is left out there.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -61,7 +63,9 @@ def _documents(manifest: Any) -> dict[str, Any]:
 def write_manifest(documents: Iterable[str]) -> bytes:
     """The manifest of some documents, in the order of their ids so that equal sources give equal files."""
     by_id = {document_id(text): text for text in documents}
-    names = {name: named for named, text in by_id.items() for name in _operation_names(parse(text))}
+    named = [(name, its_id) for its_id, text in by_id.items() for name in _operation_names(parse(text))]
+    times = Counter(name for name, _ in named)
+    names = {name: its_id for name, its_id in named if times[name] == 1}
     manifest = {"documents": dict(sorted(by_id.items())), "operations": dict(sorted(names.items()))}
     return orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Annotated, cast
 
 import strawberry
 from strawberry import ID, Info
 
 from gateway.api import types
 from gateway.api.answers import decision_answer
+from gateway.api.arguments import Page, Placement, RulesetVersion
 from gateway.api.context import RequestContext
-from gateway.api.inputs import PageInput, plain
-from gateway.api.previews import Wish, optional_time_ms
+from gateway.api.inputs import plain
+from gateway.api.previews import Wish, optional_moment_ms
 from gateway.api.scalars import JSON, DateTime
 from gateway.errors import BadUserInput
 from gateway.model.decide import Inputs
@@ -19,38 +20,42 @@ from gateway.model.given_context import InvalidContext, complete_context
 from gateway.model.ruleset import Campaign, Problem
 from gateway.rules.service import InForce
 
+Moment = Annotated[DateTime | None, strawberry.argument(description="Decide as if it were then: schedules and caps hold. Without it: now.")]
+
 
 @strawberry.type(description="A campaign, in short.")
 class CampaignSummary:
     """A campaign, in short."""
 
-    campaign_id: ID
-    placement: ID
-    priority: int
+    campaign_id: ID = strawberry.field(description="Its id in the ruleset.")
+    placement: ID = strawberry.field(description="Where it shows its banner.")
+    priority: int = strawberry.field(
+        description="Of the campaigns that apply, the one with the greatest is shown; from -1,000,000 to 1,000,000."
+    )
     when: str = strawberry.field(description="Its condition, CEL.")
-    starts_at: DateTime | None
-    ends_at: DateTime | None
+    starts_at: DateTime | None = strawberry.field(description="Begin of its schedule; null: it has none.")
+    ends_at: DateTime | None = strawberry.field(description="End of its schedule; null: it has none.")
 
 
 @strawberry.type(description="A numbered, immutable version of all placements and campaigns.")
 class Ruleset:
     """A version of all placements and campaigns."""
 
-    version: int
+    version: int = strawberry.field(description="Counts up by one with each that is published.")
     published_at: DateTime | None = strawberry.field(description="null: the seed of this gateway's settings, or a dry run.")
-    placements: list[ID]
+    placements: list[ID] = strawberry.field(description="Ids of the placements.")
     campaigns: list[CampaignSummary] = strawberry.field(description="By placement, the strongest first.")
-    yaml: str
+    yaml: str = strawberry.field(description="Its whole text, as it was published.")
 
 
 @strawberry.type(description="A mistake in a ruleset. Line and column count from 1.")
 class RulesetProblem:
     """A mistake in a ruleset."""
 
-    message: str
-    campaign_id: ID | None
-    line: int | None
-    column: int | None
+    message: str = strawberry.field(description="What is wrong, in words.")
+    campaign_id: ID | None = strawberry.field(description="The campaign it is in, where it is in one.")
+    line: int | None = strawberry.field(description="Line in `yaml`, where it has a place.")
+    column: int | None = strawberry.field(description="Column in that line.")
 
 
 @strawberry.type(description="What became of a wish to publish: a ruleset, or all the mistakes that refuse it.")
@@ -58,15 +63,15 @@ class PublishResult:
     """Answer of `publishRuleset`."""
 
     ruleset: Ruleset | None = strawberry.field(description="What is now in force; by a dry run what would be.")
-    problems: list[RulesetProblem]
+    problems: list[RulesetProblem] = strawberry.field(description="All mistakes; empty when it was taken.")
 
 
 @strawberry.type(description="A token for `previewToken`.")
 class Preview:
     """Answer of `createPreview`."""
 
-    token: str
-    expires_at: DateTime
+    token: str = strawberry.field(description="Signed; it goes into a link to the page.")
+    expires_at: DateTime = strawberry.field(description="When it ends.")
 
 
 @strawberry.type
@@ -74,7 +79,7 @@ class RulesetQuery:
     """What can be asked about rulesets."""
 
     @strawberry.field(description="A version of the ruleset; without `version` the one in force. (secret)")
-    async def ruleset(self, info: Info[RequestContext, None], version: int | None = None) -> Ruleset | None:
+    async def ruleset(self, info: Info[RequestContext, None], version: RulesetVersion = None) -> Ruleset | None:
         """A version of the ruleset."""
         info.context.secret()
         return _ruleset(await info.context.services.rulesets.version(version))
@@ -86,11 +91,11 @@ class RulesetQuery:
     async def preview(
         self,
         info: Info[RequestContext, None],
-        placement: ID,
-        context: JSON,
-        page: PageInput | None = None,
-        at: DateTime | None = None,
-        ruleset_version: int | None = None,
+        placement: Placement,
+        context: Annotated[JSON, strawberry.argument(description="An object with fields of a context: cart, traits, purchases and so on.")],
+        page: Page = None,
+        at: Moment = None,
+        ruleset_version: RulesetVersion = None,
     ) -> types.BannerDecision | None:
         """Decide for a context that is given."""
         info.context.secret()
@@ -99,7 +104,7 @@ class RulesetQuery:
             given = complete_context(cast(object, context))
         except InvalidContext as problem:
             raise BadUserInput(str(problem), field="context") from problem
-        at_ms = optional_time_ms(at, "at")
+        at_ms = optional_moment_ms(at, "at")
         in_force = await services.rulesets.version(ruleset_version)
         inputs = Inputs(given, plain(page), services.now_ms() if at_ms is None else at_ms, given["user_id"] or None)
         return decision_answer(services.banners.previewed(in_force.ruleset, placement, inputs))
@@ -114,7 +119,13 @@ class RulesetMutation:
         "CONFLICT. `dryRun` checks and stores nothing. (secret)"
     )
     async def publish_ruleset(
-        self, info: Info[RequestContext, None], yaml: str, expected_version: int | None = None, dry_run: bool = False
+        self,
+        info: Info[RequestContext, None],
+        yaml: Annotated[str, strawberry.argument(description="The whole ruleset (docs/campaigns.md), at most 1,000,000 bytes.")],
+        expected_version: Annotated[
+            int | None, strawberry.argument(description="The version it was made from. Without it: after whatever is in force.")
+        ] = None,
+        dry_run: Annotated[bool, strawberry.argument(description="true: only say what would come of it.")] = False,
     ) -> PublishResult | None:
         """Publish a ruleset."""
         info.context.secret()
@@ -132,11 +143,15 @@ class RulesetMutation:
     async def create_preview(
         self,
         info: Info[RequestContext, None],
-        ruleset_version: int | None = None,
-        campaign_id: ID | None = None,
-        at: DateTime | None = None,
-        expires_in_minutes: int = 60,
-        yaml: str | None = None,
+        ruleset_version: RulesetVersion = None,
+        campaign_id: Annotated[
+            ID | None, strawberry.argument(description="Show this one in its placement, whatever its rules say.")
+        ] = None,
+        at: Moment = None,
+        expires_in_minutes: Annotated[int, strawberry.argument(description="From 1 to 10,080 (a week).")] = 60,
+        yaml: Annotated[
+            str | None, strawberry.argument(description="A ruleset that is not published; then rulesetVersion must be left out.")
+        ] = None,
     ) -> Preview | None:
         """Make a preview token."""
         info.context.secret()

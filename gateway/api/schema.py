@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import cast
+from typing import Annotated, cast
 
 import strawberry
 from graphql import GraphQLInputObjectType, GraphQLObjectType, Undefined
@@ -12,6 +12,19 @@ from strawberry.schema.config import StrawberryConfig
 
 from gateway.api import types
 from gateway.api.answers import context_answer, decision_answer, event_answer, visit_answer
+from gateway.api.arguments import (
+    After,
+    MaxWaitMs,
+    MessageId,
+    NamedVisitor,
+    Page,
+    Placement,
+    Placements,
+    PreviewToken,
+    SentAt,
+    Timestamp,
+    Visitor,
+)
 from gateway.api.banners import BannerRequest
 from gateway.api.context import RequestContext
 from gateway.api.explain_fields import ExplainQuery
@@ -40,7 +53,7 @@ async def _request(
 class TrackResult:
     """The answers to a batch of events."""
 
-    results: list[types.EventResult]
+    results: list[types.EventResult] = strawberry.field(description="One answer for each event, in the order they were sent.")
     cursor: Cursor | None = strawberry.field(
         description="Where the events stand in the log; null when the batch holds several visitors, or a position is not known."
     )
@@ -49,7 +62,7 @@ class TrackResult:
 
     @strawberry.field(description="Decisions after these events, in the same round trip.")
     async def decisions(
-        self, info: ContextInfo, placements: list[ID], page: PageInput | None = None, max_wait_ms: int = 250
+        self, info: ContextInfo, placements: Placements, page: Page = None, max_wait_ms: MaxWaitMs = 250
     ) -> list[types.BannerDecision] | None:
         """Wait until the context covers the events, then decide."""
         if self.visitor_id is None:
@@ -68,7 +81,7 @@ def _track_result(info: ContextInfo, tracked: Tracked) -> TrackResult:
     )
 
 
-@strawberry.type
+@strawberry.type(description="What can be asked. Fields are null where `errors` says why; one that fails takes no other along.")
 class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     """What can be asked."""
 
@@ -76,12 +89,12 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     async def banner(
         self,
         info: ContextInfo,
-        placement: ID,
-        user_id: ID | None = None,
-        page: PageInput | None = None,
-        after: Cursor | None = None,
-        max_wait_ms: int = 0,
-        preview_token: str | None = None,
+        placement: Placement,
+        user_id: Visitor = None,
+        page: Page = None,
+        after: After = None,
+        max_wait_ms: MaxWaitMs = 0,
+        preview_token: PreviewToken = None,
     ) -> types.BannerDecision | None:
         """One decision."""
         request = await _request(info, [placement], user_id, page, preview_token)
@@ -92,12 +105,12 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     async def banners(
         self,
         info: ContextInfo,
-        placements: list[ID],
-        user_id: ID | None = None,
-        page: PageInput | None = None,
-        after: Cursor | None = None,
-        max_wait_ms: int = 0,
-        preview_token: str | None = None,
+        placements: Placements,
+        user_id: Visitor = None,
+        page: Page = None,
+        after: After = None,
+        max_wait_ms: MaxWaitMs = 0,
+        preview_token: PreviewToken = None,
     ) -> list[types.BannerDecision] | None:
         """Several decisions from one read of the context."""
         request = await _request(info, placements, user_id, page, preview_token)
@@ -105,7 +118,7 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
         return [decision_answer(one) for one in given]
 
     @strawberry.field(description="What is known of a visitor now; null when nothing is.")
-    async def user_context(self, info: ContextInfo, user_id: ID | None = None) -> types.UserContext | None:
+    async def user_context(self, info: ContextInfo, user_id: Visitor = None) -> types.UserContext | None:
         """A visitor's context. The token of an anonymous id that joined a user does not show that person's data."""
         context = info.context
         visitor_id = context.required_visitor(user_id)
@@ -121,7 +134,7 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
         return context_answer(found.context, context.services.now_ms(), may_see_traits=is_secret)
 
 
-@strawberry.type
+@strawberry.type(description="What can be sent. Sending a message id again is safe: it counts once.")
 class Mutation(RulesetMutation):
     """What can be sent."""
 
@@ -129,7 +142,13 @@ class Mutation(RulesetMutation):
         description="A new anonymous visitor and its signed token; writes nothing. With `token`: renews that visitor's, "
         "also within a grace time after its end."
     )
-    async def start_visit(self, info: ContextInfo, token: str | None = None) -> types.Visit | None:
+    async def start_visit(
+        self,
+        info: ContextInfo,
+        token: Annotated[
+            str | None, strawberry.argument(description="One that startVisit gave: its visitor goes on. Without it a new visitor begins.")
+        ] = None,
+    ) -> types.Visit | None:
         """Start or renew a visit."""
         context = info.context
         context.authenticated()
@@ -138,7 +157,15 @@ class Mutation(RulesetMutation):
         return visit_answer(visit, context.services.now_ms())
 
     @strawberry.mutation(description="Send events. Each is answered on its own: one that is rejected takes no other along.")
-    async def track(self, info: ContextInfo, events: list[EventInput], sent_at: DateTime | None = None) -> TrackResult | None:
+    async def track(
+        self,
+        info: ContextInfo,
+        events: Annotated[
+            list[EventInput],
+            strawberry.argument(description="At most the gateway's GATEWAY_MAX_BATCH_EVENTS (100); with a secret key of any visitors."),
+        ],
+        sent_at: SentAt = None,
+    ) -> TrackResult | None:
         """Send events."""
         context = info.context
         tracked = await context.services.tracking.track(context.authenticated(), plain(events), sent_at, context.traceparent)
@@ -151,13 +178,21 @@ class Mutation(RulesetMutation):
     async def identify(
         self,
         info: ContextInfo,
-        message_id: ID,
-        user_id: ID | None = None,
-        anonymous_id: ID | None = None,
-        anonymous_token: str | None = None,
-        traits: JSON | None = None,
-        timestamp: DateTime | None = None,
-        sent_at: DateTime | None = None,
+        message_id: MessageId,
+        user_id: Annotated[ID | None, strawberry.argument(description="With a secret key: the known visitor.")] = None,
+        anonymous_id: Annotated[ID | None, strawberry.argument(description="With a secret key: the anonymous visitor who joins.")] = None,
+        anonymous_token: Annotated[
+            str | None, strawberry.argument(description="The token of the anonymous visitor who joins, as startVisit gave it.")
+        ] = None,
+        traits: Annotated[
+            JSON | None,
+            strawberry.argument(
+                description="An object of at most 64 keys and 4 KiB, joined with what is known, key by key. A visitor token may "
+                "set public traits only."
+            ),
+        ] = None,
+        timestamp: Timestamp = None,
+        sent_at: SentAt = None,
     ) -> TrackResult | None:
         """Join an anonymous visitor to a known one."""
         context = info.context
@@ -181,12 +216,16 @@ class Mutation(RulesetMutation):
     async def set_consent(
         self,
         info: ContextInfo,
-        personalization: bool,
-        message_id: ID,
-        measurement: bool | None = None,
-        user_id: ID | None = None,
-        timestamp: DateTime | None = None,
-        sent_at: DateTime | None = None,
+        personalization: Annotated[
+            bool, strawberry.argument(description="false: banners are the fallbacks, and the profile is forgotten after ten minutes.")
+        ],
+        message_id: MessageId,
+        measurement: Annotated[
+            bool | None, strawberry.argument(description="false: left out of campaign statistics; null: not asked about.")
+        ] = None,
+        user_id: Visitor = None,
+        timestamp: Timestamp = None,
+        sent_at: SentAt = None,
     ) -> TrackResult | None:
         """Set consent."""
         context = info.context
@@ -199,7 +238,7 @@ class Mutation(RulesetMutation):
         return _track_result(info, await context.services.tracking.send(event, sent_at, timestamp, context.traceparent))
 
     @strawberry.mutation(description="Erase a visitor: what was received up to now is gone, what comes later starts anew. (secret)")
-    async def delete_user(self, info: ContextInfo, user_id: ID, message_id: ID) -> TrackResult | None:
+    async def delete_user(self, info: ContextInfo, user_id: NamedVisitor, message_id: MessageId) -> TrackResult | None:
         """Erase a visitor."""
         context = info.context
         context.secret()
@@ -209,7 +248,8 @@ class Mutation(RulesetMutation):
         except StoreUnavailable as problem:
             # Which anonymous visitors joined is only known there; an erasure must not leave them behind.
             raise Unavailable(str(problem), retry_after_ms=1000) from problem
-        joined = (found.context or {}).get("anonymous_ids", [])
+        # Of an anonymous visitor that joined, what came in under its own id goes: found is its owner's context, who stays.
+        joined = [] if found.joined else (found.context or {}).get("anonymous_ids", [])
         event = {"message_id": message_id, "type": "DELETE", "visitor_id": visitor_id, "payload": {}}
         return _track_result(info, await context.services.tracking.erase(event, joined, context.traceparent))
 
@@ -230,7 +270,7 @@ def _anonymous_side(context: RequestContext, anonymous_id: str | None, anonymous
     return context.services.authenticator.check_visitor_id(anonymous_id, "anonymousId")
 
 
-@strawberry.type
+@strawberry.type(description="What can be followed, over WebSocket and server-sent events.")
 class Subscription:
     """What can be followed."""
 
@@ -241,11 +281,13 @@ class Subscription:
     async def banner_changed(
         self,
         info: ContextInfo,
-        placements: list[ID],
-        user_id: ID | None = None,
-        page: PageInput | None = None,
-        shown: list[ID] = [],  # noqa: B006  # read only; Strawberry shows it as the default of the schema
-        preview_token: str | None = None,
+        placements: Placements,
+        user_id: Visitor = None,
+        page: Page = None,
+        shown: Annotated[
+            list[ID], strawberry.argument(description="Ids of the decisions that the page shows: at most 40, the rest is not looked at.")
+        ] = [],  # noqa: B006  # read only; Strawberry shows it as the default of the schema
+        preview_token: PreviewToken = None,
     ) -> AsyncIterator[types.BannerDecision]:
         """Follow some placements."""
         request = await _request(info, placements, user_id, page, preview_token)

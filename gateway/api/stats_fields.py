@@ -20,8 +20,8 @@ from gateway.model.campaign_stats import Result, VariantResult, shown_variant
 class Interval:
     """An interval."""
 
-    low: float
-    high: float
+    low: float = strawberry.field(description="The lower end.")
+    high: float = strawberry.field(description="The upper end.")
 
 
 @strawberry.type(
@@ -72,7 +72,7 @@ class SampleRatio:
     mismatch: bool = strawberry.field(
         description="pValue < 0.001: something loses visitors of a variant, and no comparison can be trusted before it is found."
     )
-    variants: list[SampleRatioVariant]
+    variants: list[SampleRatioVariant] = strawberry.field(description="The visitors of each variant.")
     versions_left_out: list[int] = strawberry.field(description="Versions of the ruleset whose weights cannot be read; not tested.")
 
 
@@ -80,16 +80,16 @@ class SampleRatio:
 class SampleRatioVariant:
     """Visitors of one variant."""
 
-    variant: str
-    observed: int
-    expected: float
+    variant: str = strawberry.field(description="As in VariantStats.")
+    observed: int = strawberry.field(description="Visitors who saw it first.")
+    expected: float = strawberry.field(description="How many the weights and holdouts lead to expect.")
 
 
 @strawberry.type(description="What came of a campaign. docs/statistics.md says what is counted, and by which methods.")
 class CampaignStats:
     """What came of a campaign."""
 
-    campaign_id: ID
+    campaign_id: ID = strawberry.field(description="The campaign.")
     as_of: DateTime = strawberry.field(description="When the event log was read; later events are not counted yet.")
     from_: DateTime | None = strawberry.field(name="from", description="Begin of the hours that are counted; null: there are none yet.")
     to: DateTime | None = strawberry.field(description="End of the hours that are counted.")
@@ -98,7 +98,7 @@ class CampaignStats:
     moved_visitors: int = strawberry.field(
         description="Visitors who saw several variants, by logging in on a second device or by changed weights; they count to the first."
     )
-    sample_ratio: SampleRatio
+    sample_ratio: SampleRatio = strawberry.field(description="Whether visitors were split as they should be.")
 
 
 @strawberry.type
@@ -112,9 +112,13 @@ class StatsQuery:
     async def campaign_stats(
         self,
         info: Info[RequestContext, None],
-        campaign_id: ID,
-        from_: Annotated[DateTime | None, strawberry.argument(name="from")] = None,
-        to: DateTime | None = None,
+        campaign_id: Annotated[
+            ID, strawberry.argument(description="A campaign of the ruleset in force, or of an earlier one that was counted.")
+        ],
+        from_: Annotated[
+            DateTime | None, strawberry.argument(name="from", description="From the hour of this moment on; without it, all there is.")
+        ] = None,
+        to: Annotated[DateTime | None, strawberry.argument(description="Up to the end of the hour of this moment.")] = None,
     ) -> CampaignStats | None:
         """What came of a campaign."""
         info.context.secret()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import strawberry
 from strawberry import ID, Info
@@ -17,8 +17,8 @@ MAX_FIRST: Final = 100
 class TrendingProduct:
     """A product that trends."""
 
-    product_id: ID
-    category: str | None
+    product_id: ID = strawberry.field(description="The shop's own id of the product.")
+    category: str | None = strawberry.field(description="Its category, as the events told it.")
     score: float = strawberry.field(
         description="Different visitors who viewed (1), added (5) and bought (20) it in the last 24 hours, what is 6 hours old "
         "counting half. Approximate; good for comparing products of one answer."
@@ -29,12 +29,12 @@ class TrendingProduct:
 class TrendsQuery:
     """What can be asked about trends."""
 
-    @strawberry.field(
-        description="What trends, strongest first, as of the snapshot that decisions go by. `category`: of that category only. "
-        "`first`: from 1 to 100. Any credential."
-    )
+    @strawberry.field(description="What trends, strongest first, as of the snapshot that decisions go by. Any credential.")
     async def trending(
-        self, info: Info[RequestContext, None], category: str | None = None, first: int = 10
+        self,
+        info: Info[RequestContext, None],
+        category: Annotated[str | None, strawberry.argument(description="Only products of this category.")] = None,
+        first: Annotated[int, strawberry.argument(description="How many, from 1 to 100.")] = 10,
     ) -> list[TrendingProduct] | None:
         """What trends."""
         info.context.authenticated()

@@ -15,9 +15,11 @@ from gateway.model.decide import DecisionReason as Reason
 class Visit:
     """Answer of `startVisit`."""
 
-    anonymous_id: strawberry.ID
+    anonymous_id: strawberry.ID = strawberry.field(description="The visitor's id until it is known: `anon_…`.")
     token: str = strawberry.field(description="The visitor's signed token; send it as `Authorization: Bearer …`.")
-    expires_at: DateTime
+    expires_at: DateTime = strawberry.field(
+        description="When the token ends; until then, and some time after, `startVisit(token:)` renews it."
+    )
     server_time: DateTime = strawberry.field(description="The gateway's clock, so that a client can learn its own clock's offset.")
 
 
@@ -34,7 +36,9 @@ class EventStatus(Enum):
 class EventError:
     """Why an event was rejected."""
 
-    code: str
+    code: str = strawberry.field(
+        description="REQUIRED, INVALID_VALUE, TOO_LARGE, TIMESTAMP_AHEAD and others; treat a new one as INVALID_VALUE."
+    )
     message: str = strawberry.field(description="What is wrong and what to do.")
     field: str | None = strawberry.field(default=None, description="The field of EventInput it is about, as a path.")
 
@@ -43,9 +47,9 @@ class EventError:
 class EventResult:
     """The answer to one event."""
 
-    message_id: strawberry.ID
-    status: EventStatus
-    error: EventError | None = None
+    message_id: strawberry.ID = strawberry.field(description="Of the event that is answered.")
+    status: EventStatus = strawberry.field(description="What became of it.")
+    error: EventError | None = strawberry.field(default=None, description="Why it was rejected; else null.")
 
 
 @strawberry.enum(description="Why this banner. A client treats a value it does not know as DEFAULT.")
@@ -72,18 +76,18 @@ class DecisionReason(Enum):
 class Image:
     """An image."""
 
-    url: str
-    alt: str
-    width: int | None = None
-    height: int | None = None
+    url: str = strawberry.field(description="http(s) or relative.")
+    alt: str = strawberry.field(description="What it shows, in words; plain text.")
+    width: int | None = strawberry.field(default=None, description="In CSS pixels.")
+    height: int | None = strawberry.field(default=None, description="In CSS pixels.")
 
 
 @strawberry.type(description="A product beside a banner.")
 class RelatedProduct:
     """A product beside a banner, as far as the events tell of it."""
 
-    product_id: strawberry.ID
-    category: str | None = None
+    product_id: strawberry.ID = strawberry.field(description="The shop's own id of the product.")
+    category: str | None = strawberry.field(default=None, description="Its category, as the events told it.")
 
 
 @strawberry.type(description="A banner, its texts filled in. Texts are plain text, links are http(s) or relative.")
@@ -91,14 +95,16 @@ class Banner:
     """A banner."""
 
     id: strawberry.ID = strawberry.field(description="Hash of the rendered content: equal ids, equal fields.")
-    headline: str
-    body: str | None = None
-    link_url: str | None = None
-    cta_label: str | None = None
-    image: Image | None = None
-    locale: str | None = None
+    headline: str = strawberry.field(description="Plain text: escape it for HTML.")
+    body: str | None = strawberry.field(default=None, description="Plain text below the headline.")
+    link_url: str | None = strawberry.field(default=None, description="Where the banner leads: http(s) or relative.")
+    cta_label: str | None = strawberry.field(default=None, description="Plain text of the button.")
+    image: Image | None = strawberry.field(default=None, description="The image, where the banner has one.")
+    locale: str | None = strawberry.field(
+        default=None, description="The language of its texts, such as de-CH, where the ruleset names one."
+    )
     products: list[RelatedProduct] = strawberry.field(description="Related products by the campaign's rule.")
-    data: JSON | None = None
+    data: JSON | None = strawberry.field(default=None, description="Free data of the ruleset for the page's own use.")
 
 
 @strawberry.type(description="The banner for a visitor at a placement.")
@@ -106,16 +112,16 @@ class BannerDecision:
     """The banner for a visitor at a placement."""
 
     id: strawberry.ID = strawberry.field(description="Signed and self-describing; names this decision in BANNER_* events and `shown`.")
-    placement: strawberry.ID
+    placement: strawberry.ID = strawberry.field(description="The place it was asked for.")
     banner: Banner | None = strawberry.field(description="null: the page keeps its own default content.")
-    reason: DecisionReason
-    campaign_id: strawberry.ID | None
-    variant: str | None
+    reason: DecisionReason = strawberry.field(description="Why it is this banner.")
+    campaign_id: strawberry.ID | None = strawberry.field(description="The campaign that decided, a holdout's too; null for the fallback.")
+    variant: str | None = strawberry.field(description="The variant the visitor is drawn for, where the campaign is split.")
     ruleset_version: int = strawberry.field(description="0: a preview of a ruleset that is not published.")
-    context_version: int
+    context_version: int = strawberry.field(description="The version of the context it was decided by; 0: nothing was known.")
     cursor: Cursor = strawberry.field(description="How much of the log this decision has seen.")
     fresh: bool = strawberry.field(description="false: `after` was not reached within maxWaitMs, or the context store is unreachable.")
-    decided_at: DateTime
+    decided_at: DateTime = strawberry.field(description="When it was decided, by the gateway's clock.")
     valid_until: DateTime | None = strawberry.field(description="When a schedule could change it without an event.")
 
 
@@ -123,60 +129,64 @@ class BannerDecision:
 class Interest:
     """A category and its score, as of the visitor's latest event."""
 
-    category: str
-    score: float
+    category: str = strawberry.field(description="As the events name it.")
+    score: float = strawberry.field(
+        description="Above 0, as of the latest event; halves in 24 hours. Compare the scores of one visitor: their ratio does not decay."
+    )
 
 
 @strawberry.type(description="An exact amount.")
 class Money:
     """An exact amount in a currency (ISO 4217)."""
 
-    amount: Decimal
-    currency: str
+    amount: Decimal = strawberry.field(description="Exact, in units of the currency: 19.90, not cents.")
+    currency: str = strawberry.field(description="ISO 4217, such as EUR.")
 
 
 @strawberry.type(description="One line of the cart.")
 class CartItem:
     """One line of the cart; `price` is per piece."""
 
-    product_id: strawberry.ID
-    variant_id: strawberry.ID | None
-    category: str | None
-    quantity: int
-    price: Money | None
+    product_id: strawberry.ID = strawberry.field(description="The shop's own id of the product.")
+    variant_id: strawberry.ID | None = strawberry.field(description="Which of its variants; null: it has none, or it was not told.")
+    category: str | None = strawberry.field(description="Its category, as the events told it.")
+    quantity: int = strawberry.field(description="Pieces, 1 or more.")
+    price: Money | None = strawberry.field(description="Per piece; null: it was not told.")
 
 
 @strawberry.type(description="What the visitor bought; amounts per currency, refunds taken off.")
 class Purchases:
     """What the visitor bought."""
 
-    count: int
-    totals: list[Money]
-    last_at: DateTime | None
+    count: int = strawberry.field(description="Orders, each counted once per order id.")
+    totals: list[Money] = strawberry.field(description="What was paid, one amount for each currency.")
+    last_at: DateTime | None = strawberry.field(description="When the latest order was; null without one.")
 
 
 @strawberry.type(description="The strictest of what the visitor answered; null: never asked.")
 class Consent:
     """Consent."""
 
-    personalization: bool | None
-    measurement: bool | None
+    personalization: bool | None = strawberry.field(description="Banners by what the visitor does.")
+    measurement: bool | None = strawberry.field(description="Counted in campaign statistics.")
 
 
 @strawberry.type(description="What is known of a visitor now.")
 class UserContext:
     """What is known of a visitor now."""
 
-    user_id: strawberry.ID
-    interested_category: str | None
-    interests: list[Interest] = strawberry.field(description="Strongest first.")
-    cart: list[CartItem]
-    recent_products: list[strawberry.ID] = strawberry.field(description="Newest first.")
-    purchases: Purchases
-    consent: Consent
-    updated_at: DateTime | None
+    user_id: strawberry.ID = strawberry.field(description="The visitor; of an anonymous id that joined, the known visitor.")
+    interested_category: str | None = strawberry.field(description="Category of the latest event that shows intent.")
+    interests: list[Interest] = strawberry.field(description="Strongest first, at most 50.")
+    cart: list[CartItem] = strawberry.field(description="In the order the products came, at most 100 lines.")
+    recent_products: list[strawberry.ID] = strawberry.field(
+        description="Product ids of the latest product and order events, newest first, each once, at most 50."
+    )
+    purchases: Purchases = strawberry.field(description="What was bought, all orders together.")
+    consent: Consent = strawberry.field(description="What the visitor allows.")
+    updated_at: DateTime | None = strawberry.field(description="The time of the latest event; null when there was none.")
     version: int = strawberry.field(description="Counts the distinct messages absorbed.")
-    cursor: Cursor
+    cursor: Cursor = strawberry.field(description="How much of the log this has seen.")
     private_traits: strawberry.Private[object]
     may_see_traits: strawberry.Private[bool]
 

@@ -26,7 +26,7 @@ HEADLINE = DECISION["banner"]["headline"]
 
 
 def token(expires_in_s: float, name: str = "visitor") -> str:
-    payload = json.dumps({"sub": name, "exp": time.time() + expires_in_s}).encode()
+    payload = json.dumps({"sub": name, "exp": time.time() + expires_in_s, "by": "startVisit"}).encode()
     return f"head.{base64.urlsafe_b64encode(payload).rstrip(b'=').decode()}.signature"
 
 
