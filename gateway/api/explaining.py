@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from gateway.api.banners import BannerRequest, Given
 from gateway.clock import NowMs
@@ -29,9 +29,6 @@ from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
 from gateway.store.states import Held, StateReader
 
-MAX_VERSIONS: Final = 200
-"""How many versions of the ruleset are looked at, newest first, for the one in force at a past moment."""
-
 
 class Rulesets(Protocol):
     """Where the versions of the ruleset come from (`gateway.rules.service.RulesetService`)."""
@@ -42,6 +39,9 @@ class Rulesets(Protocol):
 
     async def version(self, version: int | None) -> InForce:
         """A version, the one in force for None. Raises `NotFound` or `Unavailable`."""
+
+    async def at(self, at_ms: int) -> InForce:
+        """The version that was in force at a moment, the first of all where none was yet. Raises `NotFound` or `Unavailable`."""
 
 
 class Snapshots(Protocol):
@@ -113,7 +113,10 @@ class ExplainService:
 
     async def _past(self, request: BannerRequest, at_ms: int) -> Explained:
         held = await self._held(request.visitor_id)
-        ruleset, notes = await self._ruleset_at(at_ms)
+        in_force, notes = await self._rulesets.at(at_ms), list[str]()
+        ruleset = in_force.ruleset
+        if in_force.published_at_ms is not None and in_force.published_at_ms > at_ms:
+            notes.append(f"no version of the ruleset was published by then; this is what version {ruleset.version} decides")
         number = await self._trends.number_at(at_ms) if ruleset.uses_trends else 0
         if number == 0 and ruleset.uses_trends:
             notes.append("no trends snapshot of then is kept: this is decided without trends")
@@ -237,20 +240,6 @@ class ExplainService:
             return await self._states.read(visitor_id)
         except StoreUnavailable as problem:
             raise Unavailable(str(problem), retry_after_ms=1000) from problem
-
-    async def _ruleset_at(self, at_ms: int) -> tuple[Ruleset, list[str]]:
-        """The version that was in force at a moment."""
-        newest = found = self._rulesets.current
-        for version in range(newest.version, max(0, newest.version - MAX_VERSIONS), -1):
-            try:
-                in_force = await self._rulesets.version(version)
-            except NotFound:
-                # A version that cannot be loaded never came into force here.
-                continue
-            found = in_force.ruleset
-            if in_force.published_at_ms is None or in_force.published_at_ms <= at_ms:
-                return found, []
-        return found, [f"no version of the ruleset was published by then; this is what version {found.version} decides"]
 
 
 def _as_of(held: Held, keep: Keep) -> State | None:

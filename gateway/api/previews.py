@@ -13,6 +13,7 @@ from gateway.model.payload import InvalidEvent
 from gateway.model.preview import InvalidPreview, Preview, draft_hash, open_preview
 from gateway.model.ruleset import InvalidRuleset, Ruleset
 from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.schedule import parse_moment_ms
 from gateway.rules.service import RulesetService
 from gateway.store.connection import StoreUnavailable
 from gateway.store.drafts import DraftStore
@@ -56,7 +57,7 @@ class PreviewService:
         """A token and when it expires (ms). Raises `NotFound` for a version or campaign that is not there, `BadUserInput`."""
         if not 1 <= wish.minutes <= MAX_MINUTES:
             raise BadUserInput(f"expiresInMinutes must be from 1 to {MAX_MINUTES}", field="expiresInMinutes")
-        at_ms = optional_time_ms(wish.at, "at")
+        at_ms = optional_moment_ms(wish.at, "at")
         draft = None
         if wish.yaml is None:
             ruleset = (await self._rulesets.version(wish.version)).ruleset
@@ -120,5 +121,13 @@ def optional_time_ms(value: object, field: str) -> int | None:
     """A time of the API, or raise `BadUserInput`."""
     try:
         return None if value is None else parse_time_ms(value, field)
+    except InvalidEvent as problem:
+        raise BadUserInput(problem.message, field=field) from problem
+
+
+def optional_moment_ms(value: object, field: str) -> int | None:
+    """A time of the API that is to be decided for, or raise `BadUserInput`."""
+    try:
+        return None if value is None else parse_moment_ms(value, field)
     except InvalidEvent as problem:
         raise BadUserInput(problem.message, field=field) from problem

@@ -24,9 +24,9 @@ from gateway.model.decide import Inputs
 from gateway.model.decision_id import visitor_hash
 from gateway.model.dry_run import Report, compare, placements_of
 from gateway.model.dry_run_text import text_of_report
-from gateway.model.events import parse_time_ms
 from gateway.model.given_page import page_of
 from gateway.model.ruleset import Ruleset
+from gateway.model.schedule import parse_moment_ms
 from gateway.model.trends import NO_TRENDS, Trends
 from gateway.settings import Settings, load_settings
 from gateway.store.connection import connect
@@ -56,7 +56,7 @@ def dry_run(options: argparse.Namespace) -> int:
     new = load_file(options.file)
     old, name = load_other(options.against, options)
     page = page_of(options.page or [HOME]) | ({"locale": options.locale} if options.locale else {})
-    now_ms = system_now_ms() if options.at is None else parse_time_ms(options.at, "--at")
+    now_ms = system_now_ms() if options.at is None else parse_moment_ms(options.at, "--at")
     placements = options.placement or placements_of(old, new)
     report, notes = asyncio.run(_run(_settings(), _Question(old, new, placements, page, now_ms, options.sample, options.show_ids)))
     if options.json:

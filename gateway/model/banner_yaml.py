@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -12,8 +11,6 @@ from gateway.model.ruleset import BannerTemplate, ImageTemplate, ProductRule, Pr
 from gateway.model.template import InvalidTemplate, Template, parse_template
 from gateway.model.yaml_reader import YamlReader
 
-MAX_DATA_VALUES: Final = 10_000
-"""Values in the `data` of one banner; anchors count as often as they are used."""
 MAX_PRODUCTS: Final = 20
 LANGUAGE_KEYS: Final = ("headline", "body", "link_url", "cta_label", "image")
 BANNER_KEYS: Final = (*LANGUAGE_KEYS, "locale", "data", "products", "locales")
@@ -39,7 +36,7 @@ class BannerReader:
             cta_label=self.template(fields.get("cta_label"), "cta_label"),
             image=self._image(fields.get("image")),
             locale=self._reader.scalar(fields.get("locale"), str, "locale"),
-            data=self._data(fields.get("data")),
+            data=self._reader.json(fields.get("data"), "data"),
             products=self._products(fields.get("products")),
         )
         locales = {}
@@ -73,8 +70,7 @@ class BannerReader:
         try:
             return parse_template(text, is_link=is_link)
         except InvalidTemplate as problem:
-            quoted = 1 if isinstance(node, yaml.ScalarNode) and node.style in ("'", '"') else 0
-            self._reader.problem(f"{name}: {problem}", node, 0, quoted + problem.column)
+            self._reader.problem(f"{name}: {problem}", node, problem.column)
             return None
 
     def _image(self, node: yaml.Node | None) -> ImageTemplate | None:
@@ -104,33 +100,3 @@ class BannerReader:
                 excluded.add(name)
         count = self._reader.whole(fields.get("count"), "count", 1, MAX_PRODUCTS) or 4
         return None if rule is None else ProductRule(ProductSource(rule), count, "cart" in excluded, "bought" in excluded)
-
-    def _data(self, node: yaml.Node | None) -> Any:
-        if node is None:
-            return None
-        if _holds_more_than(MAX_DATA_VALUES, node):
-            self._reader.problem(f"data must hold at most {MAX_DATA_VALUES} values", node)
-            return None
-        try:
-            plain = json.dumps(yaml.constructor.SafeConstructor().construct_document(node), allow_nan=False, ensure_ascii=False)
-            plain.encode()
-        except yaml.MarkedYAMLError as problem:
-            self._reader.problem(f"data must be JSON: {problem.problem}", node)
-            return None
-        except (TypeError, ValueError) as problem:
-            self._reader.problem(f"data must be JSON: {problem}", node)
-            return None
-        # As a reader of the JSON sees it: every key is a text.
-        return json.loads(plain)
-
-
-def _holds_more_than(limit: int, root: yaml.Node) -> bool:
-    left, found = [root], 0
-    while left and found <= limit:
-        node = left.pop()
-        found += 1
-        if isinstance(node, yaml.MappingNode):
-            left.extend(value for _, value in node.value)
-        elif isinstance(node, yaml.SequenceNode):
-            left.extend(node.value)
-    return found > limit

@@ -16,7 +16,7 @@ import orjson
 
 from gateway.model.fold import EXACT
 from gateway.model.intervals import Interval, Sums, once_each, ratio_interval, wilson
-from gateway.model.sample_ratio import NO_VARIANT, SampleRatio, sample_ratio
+from gateway.model.sample_ratio import DEFAULT_VARIANT, NO_VARIANT, SampleRatio, sample_ratio
 from gateway.model.sequential import Comparison, compare
 
 HOUR_MS: Final = 3_600_000
@@ -145,8 +145,8 @@ def _converting(row: Row) -> Sums:
 
 
 def shown_variant(variant: str) -> str:
-    """A variant as the API names it: a campaign without a split has one, "default"."""
-    return "default" if variant == NO_VARIANT else variant
+    """A variant as the API names it: a campaign without a split has one, `DEFAULT_VARIANT`."""
+    return DEFAULT_VARIANT if variant == NO_VARIANT else variant
 
 
 def encode_rows(rows: Iterable[Row]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,12 +14,12 @@ from gateway.model.banner_yaml import BannerReader
 from gateway.model.caps import MAX_VIEWS, NO_CAPS, Caps, ViewCap
 from gateway.model.conditions import PAGE_FIELDS, Condition, InvalidCondition
 from gateway.model.decide import HOLDOUT_VARIANT
-from gateway.model.events import parse_time_ms
 from gateway.model.examples import NO_CAMPAIGN
 from gateway.model.given_context import InvalidContext, complete_context
 from gateway.model.payload import InvalidEvent
 from gateway.model.ruleset import BannerTemplate, Campaign, Example, Placement, Variant
-from gateway.model.schedule import ALWAYS, DAYS, MINUTES_A_DAY, Schedule
+from gateway.model.sample_ratio import DEFAULT_VARIANT
+from gateway.model.schedule import ALWAYS, DAYS, MINUTES_A_DAY, Schedule, parse_moment_ms
 from gateway.model.yaml_reader import YamlReader
 
 CAMPAIGN_KEYS: Final = (
@@ -36,6 +35,7 @@ PERIOD: Final = r"(\d{1,4}) (minute|hour|day|week)s?"
 _UNITS_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000}
 MAX_PRIORITY: Final = 1_000_000
 MAX_VARIANTS: Final = 50
+RESERVED_VARIANTS: Final = {HOLDOUT_VARIANT: "those who are held out", DEFAULT_VARIANT: "a campaign without a split"}
 
 
 class CampaignReader:
@@ -106,8 +106,10 @@ class CampaignReader:
             if name is None or weight is None or not found:
                 continue
             self._reader.identifier(parts["variant"], name)
-            if name == HOLDOUT_VARIANT or any(variant.variant_id == name for variant in split):
-                self._reader.problem(f"variant {name} is there twice, or named as the holdout is", parts["variant"])
+            if name in RESERVED_VARIANTS:
+                self._reader.problem(f"a variant cannot be named {name}: so statistics call {RESERVED_VARIANTS[name]}", parts["variant"])
+            if any(variant.variant_id == name for variant in split):
+                self._reader.problem(f"variant {name} is there twice", parts["variant"])
             split.append(Variant(name, weight, banner))
         if not split or len(split) > MAX_VARIANTS or sum(variant.weight for variant in split) > MAX_TOTAL_WEIGHT:
             limits = f"a split has 1 to {MAX_VARIANTS} variants, whose weights sum to at most {MAX_TOTAL_WEIGHT}"
@@ -129,14 +131,8 @@ class CampaignReader:
         try:
             return Condition(text)
         except InvalidCondition as problem:
-            quoted = 1 if isinstance(node, yaml.ScalarNode) and node.style in ("'", '"') else 0
-            if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
-                # A block's text begins on the line after its mark; its indentation is not part of the text.
-                first = next((line for line in self._reader.lines[node.start_mark.line + 1 :] if line.strip()), "")
-                column = len(first) - len(first.lstrip(" ")) + (problem.column if node.style == "|" else 1)
-                self._reader.problem(f"when: {problem}", node, problem.line, column - 1 - node.start_mark.column)
-            else:
-                self._reader.problem(f"when: {problem}", node, 0, quoted + problem.column - 1)
+            before = text.split("\n")[: problem.line - 1]
+            self._reader.problem(f"when: {problem}", node, sum(len(line) + 1 for line in before) + problem.column - 1)
             return None
 
     def _schedule(self, node: yaml.Node | None) -> Schedule:
@@ -144,7 +140,8 @@ class CampaignReader:
             return ALWAYS
         fields = self._reader.fields(node, SCHEDULE_KEYS, (), "schedule")
         from_ms, until_ms = self._time(fields.get("from"), "from"), self._time(fields.get("until"), "until")
-        if from_ms is not None and until_ms is not None and from_ms >= until_ms:
+        is_forward = from_ms is None or until_ms is None or from_ms < until_ms
+        if not is_forward:
             self._reader.problem("schedule: from must be before until", node)
         days = frozenset(self._days(fields["days"])) if "days" in fields else frozenset(range(7))
         from_minute, until_minute = self._hours(fields.get("hours"))
@@ -153,12 +150,16 @@ class CampaignReader:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             self._reader.problem(f"zone: {zone} is no time zone; write one such as Europe/Berlin", fields["zone"])
-        return Schedule(from_ms, until_ms, days, from_minute, until_minute, zone)
+            return ALWAYS
+        schedule = Schedule(from_ms, until_ms, days, from_minute, until_minute, zone)
+        if days and is_forward and not schedule.ever_runs:
+            self._reader.problem("schedule: it never holds, its days and hours do not come between from and until", node)
+        return schedule
 
     def _time(self, node: yaml.Node | None, name: str) -> int | None:
         text = self._reader.scalar(node, str, name)
         try:
-            return None if text is None else parse_time_ms(text, name)
+            return None if text is None else parse_moment_ms(text, name)
         except InvalidEvent as problem:
             self._reader.problem(problem.message, node)
             return None
@@ -247,15 +248,11 @@ class CampaignReader:
         return page
 
     def _plain(self, node: yaml.Node | None, name: str) -> dict[str, Any]:
-        if node is None:
-            return {}
-        try:
-            value = json.loads(json.dumps(yaml.constructor.SafeConstructor().construct_document(node), allow_nan=False))
-        except (yaml.MarkedYAMLError, TypeError, ValueError):
-            value = None
+        value = self._reader.json(node, name)
         if isinstance(value, dict):
             return value
-        self._reader.problem(f"{name} must be a mapping of plain values", node)
+        if isinstance(node, yaml.ScalarNode | yaml.SequenceNode):
+            self._reader.problem(f"{name} must be a mapping", node)
         return {}
 
 

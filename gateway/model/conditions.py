@@ -7,11 +7,13 @@ campaign's schedule and caps. The language: https://github.com/google/cel-spec/b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from cel_expr_python import cel
 
+from gateway.model.condition_shapes import NULL, NUMBER, TEXT, TRUTH, ListOf, MapOf, Misfit, Record, Scalar, Shape, fits, says, shape_of
+from gateway.model.condition_tree import Call, Literal, Loop, Node, Tree, conjuncts, nodes_of, path_of
 from gateway.model.trends import NO_TRENDS, Trends
 
 _TEXT: Final = cel.Type.STRING
@@ -32,9 +34,35 @@ VARIABLES: Final = {
     "page": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
     "trends": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.STRING)),
 }
-CHUNK: Final = 64
-"""Conditions in one list expression: enough to share the cost of an evaluation, few enough to stop early."""
 PAGE_FIELDS: Final = ("url", "title", "referrer", "locale", "type", "product_id", "category", "currency")
+_OPTIONAL_NUMBER: Final = Scalar(NUMBER.kinds | NULL.kinds)
+_OPTIONAL_TRUTH: Final = Scalar(TRUTH.kinds | NULL.kinds)
+_LINE_FIELDS: Final[Mapping[str, Shape]] = {
+    "product_id": TEXT, "variant_id": TEXT, "category": TEXT, "quantity": NUMBER, "price": _OPTIONAL_NUMBER, "currency": TEXT,
+}  # fmt: skip
+_COUNT_FIELDS: Final[Mapping[str, Shape]] = {
+    "views": NUMBER, "clicks": NUMBER, "dismissals": NUMBER, "views_since_click": NUMBER,
+    "last_viewed_at": Scalar(TEXT.kinds | NULL.kinds), "recent_views_ms": ListOf(NUMBER),
+}  # fmt: skip
+SHAPES: Final[Mapping[str, Shape | None]] = {
+    "user_id": TEXT,
+    "interested_category": TEXT,
+    "interest_shares": MapOf(NUMBER),
+    "interest_ranks": ListOf(TEXT),
+    "cart": ListOf(Record("a line of the cart", _LINE_FIELDS)),
+    "recent_products": ListOf(TEXT),
+    "last_search": TEXT,
+    "purchases": Record("purchases", {"count": NUMBER, "totals": MapOf(NUMBER)}),
+    "banners": MapOf(Record("what is counted of a banner", _COUNT_FIELDS)),
+    "traits": MapOf(None),
+    "consent": Record("consent", {"personalization": _OPTIONAL_TRUTH, "measurement": _OPTIONAL_TRUTH}),
+    "page": Record("page", dict.fromkeys(PAGE_FIELDS, TEXT)),
+    "trends": Record("trends", {"products": ListOf(TEXT), "categories": ListOf(TEXT)}),
+}
+"""The fields of `VARIABLES`, as `values_of` gives them: nearer than CEL's types, which know no objects."""
+
+Requirement = tuple[tuple[str, ...], str]
+"""A variable, or a field of one, and the text that it must be."""
 
 _ENV: Final = cel.NewEnv(variables=VARIABLES)
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
@@ -50,58 +78,44 @@ class InvalidCondition(ValueError):
 
 
 class Condition:
-    """One compiled condition."""
+    """One compiled condition. `requires`: texts that some fields must have for it to be true; where one has not, it is false."""
 
-    __slots__ = ("expression", "text")
+    __slots__ = ("expression", "requires", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.expression = _compile(text)
+        self.expression = compiled(text)
         found = str(self.expression.return_type())
         if found not in ("BOOL", "DYN"):
             raise InvalidCondition(f"a condition must give true or false, this one gives {found.lower()}", 1, 1)
+        try:
+            tree = Tree(self.expression.serialize())
+            _check_shapes(text, tree)
+            self.requires = tuple(_requirements(tree.root))
+        except RecursionError as problem:
+            raise InvalidCondition("nested too deeply", 1, 1) from problem
 
     def evaluate(self, activation: Any) -> bool | str:
         """True or false, or the text of what failed while running (which counts as false)."""
-        result = self.expression.eval(activation)
+        try:
+            result = self.expression.eval(activation)
+        except RuntimeError as problem:
+            # CEL stops what takes too many steps: loops within loops over long lists.
+            return str(problem)
         value = result.value()
         if isinstance(value, bool):
             return value
         return str(result) if str(result.type()) == "ERROR" else f"gave {result} instead of true or false"
 
 
-class ConditionSet:
-    """Conditions evaluated many at one go: as list expressions of some dozen, singly when one of them fails while running."""
-
-    __slots__ = ("_chunks",)
-
-    def __init__(self, conditions: Sequence[Condition]) -> None:
-        chunks = [tuple(conditions[start : start + CHUNK]) for start in range(0, len(conditions), CHUNK)]
-        self._chunks = [(_compile_all(chunk), chunk) for chunk in chunks]
-
-    def evaluate(self, activation: Any) -> Iterator[bool | str]:
-        """One answer for each condition, in order (see `Condition.evaluate`); what is not asked for is not evaluated."""
-        for whole, chunk in self._chunks:
-            answers: list[bool | str] | None = None
-            result = whole.eval(activation) if whole is not None else None
-            if result is not None and str(result.type()) != "ERROR":
-                answers = [item.value() for item in result.value()]
-            if answers is None or not all(isinstance(answer, bool) for answer in answers):
-                answers = [condition.evaluate(activation) for condition in chunk]
-            yield from answers
-
-
-def _compile_all(conditions: Sequence[Condition]) -> Any:
-    """One list expression, or None where they are too deep or too long together: then each is evaluated singly."""
-    try:
-        return _compile("[" + ",\n".join(f"dyn({condition.text}\n)" for condition in conditions) + "]")
-    except InvalidCondition:
-        return None
-
-
 def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> Any:
     """The values of `VARIABLES` for a context (public JSON, or None), a page and the trends of now, as conditions take them."""
-    return _ENV.Activation(values_of(context, page, trends))
+    return activated(values_of(context, page, trends))
+
+
+def activated(values: Mapping[str, Any]) -> Any:
+    """What `values_of` gives, as conditions take it."""
+    return _ENV.Activation(values)
 
 
 def values_of(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> dict[str, Any]:
@@ -110,6 +124,7 @@ def values_of(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None,
     interests: Mapping[str, float] = context.get("interests") or {}
     total = sum(interests.values())
     purchases = context.get("purchases") or {}
+    consent = context.get("consent") or {}
     page = page or {}
     return {
         "user_id": context.get("user_id") or "",
@@ -125,7 +140,7 @@ def values_of(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None,
         },
         "banners": context.get("banners") or {},
         "traits": context.get("traits") or {},
-        "consent": context.get("consent") or {},
+        "consent": {"personalization": consent.get("personalization"), "measurement": consent.get("measurement")},
         "page": {name: page.get(name) or "" for name in PAGE_FIELDS},
         "trends": trends.values,
     }
@@ -143,7 +158,43 @@ def _cart_line(line: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compile(text: str) -> Any:
+def _requirements(root: Node) -> Iterator[Requirement]:
+    """What stands as `field == "text"` among the parts that `&&` joins at the top."""
+    for part in conjuncts(root):
+        if any(isinstance(node, Loop) for node in nodes_of(part)):
+            # Evaluated before what follows, it may take too many steps: a failure that no `false` takes away.
+            return
+        if isinstance(part, Call) and part.function == "_==_":
+            one, other = part.arguments
+            for field, literal in ((one, other), (other, one)):
+                path = path_of(field)
+                if isinstance(literal, Literal) and isinstance(literal.value, str) and path is not None and _is_text(path):
+                    yield path, literal.value
+
+
+def _is_text(path: tuple[str, ...]) -> bool:
+    """Whether every visitor has a text there, be it empty."""
+    shape = SHAPES.get(path[0])
+    for field in path[1:]:
+        shape = shape.fields.get(field) if isinstance(shape, Record) else None
+    return shape == TEXT
+
+
+def _check_shapes(text: str, tree: Tree) -> None:
+    try:
+        given = shape_of(tree.root, SHAPES)
+        if given is not None and not fits(given, TRUTH):
+            raise Misfit(f"a condition must give true or false, this one gives {says(given)}", tree.root)
+    except Misfit as problem:
+        offset = tree.offset_of(problem.node)
+        if problem.field is not None:
+            offset = max(offset, text.find(problem.field, offset))
+        before = text[:offset]
+        raise InvalidCondition(str(problem), before.count("\n") + 1, offset - before.rfind("\n")) from problem
+
+
+def compiled(text: str) -> Any:
+    """The expression of a text, or raise `InvalidCondition`."""
     try:
         return _ENV.compile(text)
     except TypeError as problem:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gateway.model.assignment import choose, is_within
-from gateway.model.conditions import activation
+from gateway.model.conditions import values_of
 from gateway.model.render import Banner, render
 from gateway.model.ruleset import BannerTemplate, Campaign, Placement, Ruleset, Variant
 from gateway.model.trends import NO_TRENDS, Trends
@@ -133,11 +133,10 @@ def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
     changes_ms: int | None = None
     failed: tuple[str, ...] = ()
     if placement.campaigns:
-        answers = placement.conditions.evaluate(activation(inputs.context, inputs.page, inputs.trends))
-        for campaign, answer in zip(placement.campaigns, answers, strict=False):
+        for number, answer in placement.conditions.evaluate(values_of(inputs.context, inputs.page, inputs.trends)):
+            campaign = placement.campaigns[number]
             if answer is not True:
-                if answer is not False:
-                    failed = (*failed, campaign.campaign_id)
+                failed = (*failed, campaign.campaign_id)
                 continue
             judgment = judge(ruleset, campaign, inputs)
             changes_ms = _earlier(changes_ms, judgment.changes_ms)
@@ -248,7 +247,12 @@ def _plain(ruleset: Ruleset, placement_id: str, inputs: Inputs, reason: Decision
 
 
 def _fallback(placement: Placement, inputs: Inputs) -> Banner | None:
-    return None if placement.fallback is None else render(placement.fallback, {}, inputs.trends, (inputs.page or {}).get("locale"))
+    """What everybody gets: its texts are the same for all, its language and its products are the visitor's where consent allows."""
+    if placement.fallback is None:
+        return None
+    if inputs.has_consent:
+        return render(placement.fallback, {}, inputs.trends, inputs.locale, known=inputs.values)
+    return render(placement.fallback, {}, inputs.trends, (inputs.page or {}).get("locale"))
 
 
 def _render(template: BannerTemplate, inputs: Inputs) -> Banner | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from gateway.model.conditions import activation
+from gateway.model.conditions import values_of
 from gateway.model.decide import Decision, DecisionReason, Inputs, Outcome, decide, judge
 from gateway.model.ruleset import Ruleset
 
@@ -200,12 +200,10 @@ def look(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Look:
     passed_over: dict[str, What] = {}
     if placement is None or not inputs.has_consent or not placement.campaigns or placement.campaigns[0].campaign_id == decision.campaign_id:
         return Look(decision, passed_over)
-    answers = placement.conditions.evaluate(activation(inputs.context, inputs.page, inputs.trends))
-    for campaign, answer in zip(placement.campaigns, answers, strict=False):
+    for number, answer in placement.conditions.evaluate(values_of(inputs.context, inputs.page, inputs.trends)):
+        campaign = placement.campaigns[number]
         if campaign.campaign_id == decision.campaign_id:
             break
-        if answer is False:
-            continue
         outcome = judge(ruleset, campaign, inputs).outcome if answer is True else Outcome.CONDITION_ERROR
         if outcome in _PASSED_OVER:
             passed_over[campaign.campaign_id] = _PASSED_OVER[outcome]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gateway.model.condition_text import parts_of, paths_of, values_text, variables_of
 from gateway.model.conditions import Condition, InvalidCondition, activation, values_of
-from gateway.model.decide import Decision, Inputs, Judgment, Outcome, decide, judge
+from gateway.model.decide import Decision, DecisionReason, Inputs, Judgment, Outcome, decide, judge
 from gateway.model.ruleset import BannerTemplate, Campaign, ProductRule, ProductSource, Ruleset
 from gateway.model.template import Template
 
@@ -75,6 +75,8 @@ def explain(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Story:
             used |= _fields_used(campaign, judgment, inputs)
             if step.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
                 winner = campaign.campaign_id
+        if placement.fallback is not None and (winner is None or decision.reason is DecisionReason.HOLDOUT):
+            used |= _fields_of_form(placement.fallback, inputs)
     return Story(decision, tuple(steps), tuple(field for field in CONTEXT_FIELDS if field in used), tuple(asked))
 
 
@@ -140,12 +142,14 @@ def _fields_used(campaign: Campaign, judgment: Judgment | None, inputs: Inputs) 
     for variant in campaign.variants:
         if variant.banner is None or judgment.variant_id not in (None, variant.variant_id):
             continue
-        used |= {name.split(".", 1)[0] for name, _ in _placeholders(variant.banner)}
-        if variant.banner.locales and not (inputs.page or {}).get("locale"):
-            used.add("traits")
-        if variant.banner.products is not None:
-            used |= _fields_of_rule(variant.banner.products)
+        used |= {name.split(".", 1)[0] for name, _ in _placeholders(variant.banner)} | _fields_of_form(variant.banner, inputs)
     return used
+
+
+def _fields_of_form(banner: BannerTemplate, inputs: Inputs) -> set[str]:
+    """The context fields that the language and the related products of a banner come from."""
+    used = {"traits"} if banner.locales and not (inputs.page or {}).get("locale") else set[str]()
+    return used if banner.products is None else used | _fields_of_rule(banner.products)
 
 
 def _fields_of_rule(rule: ProductRule) -> set[str]:

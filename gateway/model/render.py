@@ -48,8 +48,13 @@ class Banner:
     products: tuple[RelatedProduct, ...] = ()
 
 
-def render(template: BannerTemplate, values: Mapping[str, Any], trends: Trends, locale: str | None) -> Banner | None:
-    """The banner, or None when one of its placeholders has neither data nor a default."""
+def render(
+    template: BannerTemplate, values: Mapping[str, Any], trends: Trends, locale: str | None, *, known: Mapping[str, Any] | None = None
+) -> Banner | None:
+    """The banner, or None when one of its placeholders has neither data nor a default.
+
+    `values` fill the placeholders; related products go by `known`, where that is given.
+    """
     template = _in_language(template, locale)
     texts: list[str | None] = []
     for part in (template.headline, template.body, template.link_url, template.cta_label):
@@ -62,7 +67,7 @@ def render(template: BannerTemplate, values: Mapping[str, Any], trends: Trends, 
         image = _image(template.image, values)
         if image is None:
             return None
-    products = _products(template.products, values, trends) if template.products else ()
+    products = _products(template.products, values if known is None else known, trends) if template.products else ()
     headline, body, link_url, cta_label = texts
     parts: list[Any] = [headline, body, link_url, cta_label, [image.url, image.alt, image.width, image.height] if image else None]
     parts += [template.locale, template.data]

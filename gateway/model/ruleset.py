@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.model.caps import NO_CAPS, Caps
-from gateway.model.conditions import Condition, ConditionSet
+from gateway.model.condition_set import ConditionSet
+from gateway.model.conditions import Condition
 from gateway.model.schedule import ALWAYS, Schedule
 from gateway.model.template import Template
 

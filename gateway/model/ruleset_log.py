@@ -55,6 +55,7 @@ class RulesetLog:
     def __init__(self) -> None:
         self.current: Published | None = None
         self._offsets: list[int] = []
+        self._published_ms: list[int] = []
         self._versions: dict[str, int | None] = {}
 
     @property
@@ -71,9 +72,14 @@ class RulesetLog:
             self._versions[record.message_id] = None
             return None
         self._offsets.append(offset)
+        self._published_ms.append(record.published_at_ms)
         self._versions[record.message_id] = self.version
         self.current = Published(self.version, record.yaml, record.published_at_ms, offset)
         return self.current
+
+    def published_by(self, at_ms: int) -> list[int]:
+        """The versions that had been published by a moment, newest first."""
+        return [version for version in range(self.version, 0, -1) if self._published_ms[version - 1] <= at_ms]
 
     def version_of(self, message_id: str) -> int | None:
         """The version that a message made; None when it was void. Raises KeyError while it was not seen."""

@@ -8,10 +8,11 @@ import yaml
 
 from gateway.model.banner_yaml import BannerReader
 from gateway.model.campaign_yaml import CampaignReader
+from gateway.model.condition_set import ConditionSet
 from gateway.model.condition_text import variables_of
-from gateway.model.conditions import ConditionSet
 from gateway.model.ruleset import BannerTemplate, Campaign, InvalidRuleset, Placement, Problem, Ruleset
 from gateway.model.template import Template
+from gateway.model.yaml_nodes import compose
 from gateway.model.yaml_reader import YamlReader, is_null
 
 FORMAT: Final = 1
@@ -24,15 +25,20 @@ def load_ruleset(text: str, version: int) -> Ruleset:
     """The ruleset of a YAML text, or raise `InvalidRuleset` with all its problems."""
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise InvalidRuleset([Problem(f"a ruleset has at most {MAX_BYTES} bytes")])
-    reader = YamlReader(text)
+    # A mark of the byte order is no character of the file, to libyaml.
+    bare = text.removeprefix("\ufeff")
+    reader = YamlReader(bare)
     try:
-        ruleset = _ruleset(reader, yaml.compose(text, Loader=yaml.SafeLoader), text, version)
+        root = compose(bare)
+        if root is not None and reader.is_too_large(root):
+            raise InvalidRuleset(reader.problems)
+        ruleset = _ruleset(reader, root, text, version)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         raise InvalidRuleset([Problem(f"not YAML: {problem.problem or problem.context}", None, line, column)]) from problem
     except yaml.reader.ReaderError as problem:
-        before = text[: problem.position]
+        before = bare[: problem.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise InvalidRuleset([Problem(f"not YAML: {problem.reason}", None, line, column)]) from problem
     except RecursionError as problem:

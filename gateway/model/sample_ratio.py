@@ -22,6 +22,8 @@ LEAST_EXPECTED: Final = 5
 """With fewer expected visitors in a variant the chi-square distribution is no good approximation (W. Cochran, 1954)."""
 NO_VARIANT: Final = ""
 """Stands for the variant of a campaign without a split."""
+DEFAULT_VARIANT: Final = "default"
+"""What people see in its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,13 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from gateway.model.events import parse_time_ms
+from gateway.model.payload import InvalidEvent
+
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_A_DAY: Final = 24 * 60
+END_MS: Final = 253_370_764_800_000
+"""The year 9999: what comes later has no days around it that Python could name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,14 @@ class Schedule:
         """Whether it runs now, and when that changes next (None: never again)."""
         runs = self._runs(now_ms)
         return runs, next((moment for moment in self._boundaries(now_ms) if moment > now_ms and self._runs(moment) != runs), None)
+
+    @property
+    def ever_runs(self) -> bool:
+        """Whether there is a moment at which it runs. Where it is open to one side, there is: every day and hour comes."""
+        if self.from_ms is None or self.until_ms is None:
+            return True
+        runs, changes_ms = self.at(self.from_ms)
+        return runs or changes_ms is not None
 
     @property
     def _is_daily(self) -> bool:
@@ -55,6 +68,14 @@ class Schedule:
             for day in range(today - 1, today + 16):
                 edges += _edges_of_day(self.zone, day, self.from_minute, self.until_minute)
         return sorted(edges)
+
+
+def parse_moment_ms(value: object, field: str) -> int:
+    """A time that can be decided for, in ms since the epoch: an RFC 3339 text of the years 1970 to 9998. Raises `InvalidEvent`."""
+    moment_ms = parse_time_ms(value, field)
+    if not 0 <= moment_ms < END_MS:
+        raise InvalidEvent("INVALID_VALUE", f"{field} must lie in the years 1970 to 9998", field)
+    return moment_ms
 
 
 @lru_cache(maxsize=4096)

@@ -97,3 +97,14 @@ def _check_link(parts: list[str | tuple[str, str | None]], text: str) -> None:
         raise InvalidTemplate("a link must start with https://, http:// (and a whole host) or /, before any placeholder", 0)
     if any(isinstance(part, str) and _UNSAFE_IN_LINK.search(part) for part in parts):
         raise InvalidTemplate("a link must not contain spaces, control characters or backslashes", 0)
+    if not is_absolute and _could_leave(parts):
+        raise InvalidTemplate("a link must stay on its site whatever is filled in: no ':' before its first '/', and no '//' there", 0)
+
+
+def _could_leave(parts: list[str | tuple[str, str | None]]) -> bool:
+    """Whether a relative link could get a scheme or a host: by a ':' before the first of "/?#", or as it begins with "//".
+
+    What is filled in is percent-encoded, so it has none of these; but it may be empty, where the default is.
+    """
+    shortest = "".join(part if isinstance(part, str) else "" if part[1] == "" else "x" for part in parts)
+    return shortest.startswith("//") or ":" in re.split("[/?#]", shortest, maxsplit=1)[0]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import re
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from gateway.model.ruleset import Problem
+from gateway.model.yaml_places import place_in
 
+MAX_JSON_VALUES: Final = 10_000
+"""Values in the `data` of one banner, or in the context of one example."""
+MAX_VALUES: Final = 100_000
+"""Values in a file. A thousand campaigns have some 15,000."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)
@@ -21,13 +28,38 @@ class YamlReader:
 
     def __init__(self, text: str) -> None:
         self.problems: list[Problem] = []
-        self.lines = text.split("\n")
+        self._text = text
+        self._sizes: dict[int, float] = {}
         self.campaign_id: str | None = None
 
-    def problem(self, message: str, node: yaml.Node | None, line: int = 0, column: int = 0) -> None:
-        mark = node.start_mark if node is not None else None
-        at = (mark.line + 1 + line, mark.column + 1 + column) if mark else (1, 1)
+    def problem(self, message: str, node: yaml.Node | None, offset: int | None = None) -> None:
+        """Note a mistake of a node, or of the character at `offset` in the value of a scalar."""
+        at = (1, 1) if node is None else (node.start_mark.line + 1, node.start_mark.column + 1)
+        if offset is not None and isinstance(node, yaml.ScalarNode):
+            at = place_in(self._text, node, offset)
         self.problems.append(Problem(message, self.campaign_id, *at))
+
+    def is_too_large(self, root: yaml.Node) -> bool:
+        """Whether a file multiplies what it holds by anchors; then it is not to be read any further, and a problem says where."""
+        if self._size(root) <= MAX_VALUES:
+            return False
+        node, seen = root, {id(root)}
+        while True:
+            larger = next((one for one in _children(node) if self._size(one) > MAX_VALUES and id(one) not in seen), None)
+            if larger is None:
+                break
+            node = larger
+            seen.add(id(node))
+        self.problem(f"this holds more than {MAX_VALUES} values; what an anchor names counts as often as it is used", node)
+        return True
+
+    def _size(self, node: yaml.Node) -> float:
+        """How many values a node holds, itself included; infinite where it holds itself."""
+        found = self._sizes.get(id(node))
+        if found is None:
+            self._sizes[id(node)] = math.inf
+            found = self._sizes[id(node)] = 1 + sum(map(self._size, _children(node)))
+        return found
 
     def identifier(self, node: yaml.Node, text: str) -> None:
         if not _ID.fullmatch(text):
@@ -85,6 +117,24 @@ class YamlReader:
         self.problem(f"{name} must be {expected}", node)
         return None
 
+    def json(self, node: yaml.Node | None, name: str) -> Any:
+        """A value as a reader of JSON sees it (every key is a text), None when absent or wrong."""
+        if node is None:
+            return None
+        if self._size(node) > MAX_JSON_VALUES:
+            self.problem(f"{name} must hold at most {MAX_JSON_VALUES} values", node)
+            return None
+        try:
+            plain = json.dumps(yaml.constructor.SafeConstructor().construct_document(node), allow_nan=False, ensure_ascii=False)
+            plain.encode()
+        except yaml.MarkedYAMLError as problem:
+            self.problem(f"{name} must be JSON: {problem.problem}", node)
+            return None
+        except (TypeError, ValueError) as problem:
+            self.problem(f"{name} must be JSON: {problem}", node)
+            return None
+        return json.loads(plain)
+
     def flag(self, node: yaml.Node | None, name: str) -> bool | None:
         """True or false, or None when absent."""
         if node is None:
@@ -115,3 +165,9 @@ class YamlReader:
 def is_null(node: yaml.Node | None) -> bool:
     """Whether a value is absent or null."""
     return node is None or node.tag == _NULL
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [value for _, value in node.value]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []

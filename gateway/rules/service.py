@@ -15,7 +15,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from gateway.clock import NowMs
@@ -33,6 +33,8 @@ from gateway.telemetry import Metrics
 
 KEPT_VERSIONS: Final = 20
 KEPT_LOADED: Final = 8
+KEPT_CHECKED: Final = 2
+"""Rulesets that were checked for a publish and not taken up yet."""
 IN_FORCE_SECONDS: Final = 2.0
 """How long a publish waits until its version is in force in this process."""
 NEWER_SECONDS: Final = 0.5
@@ -76,7 +78,8 @@ class RulesetService:
         self._in_force = InForce(seed, None)
         self._key = (SEED_EPOCH, seed.version)
         self._kept: dict[int, Published] = {}
-        self._loaded: dict[int, Ruleset] = {}
+        self._loaded: dict[int, InForce] = {}
+        self._checked: list[Ruleset] = []
         self._callbacks: list[Callable[[], None]] = []
         self._swapped = asyncio.Condition()
         self._seeding: asyncio.Task[None] | None = None
@@ -136,21 +139,35 @@ class RulesetService:
             return in_force
         if version > in_force.ruleset.version:
             await self.at_least(version, NEWER_SECONDS)
-        published = self._kept.get(version) or await self._read(version)
         loaded = self._loaded.get(version)
         if loaded is None:
+            published = self._kept.get(version) or await self._read(version)
             try:
-                loaded = await asyncio.to_thread(load_ruleset, published.yaml, version)
+                loaded = InForce(await self._load(published.yaml, version), published.published_at_ms)
             except InvalidRuleset as problem:
                 raise NotFound(f"version {version} was published by another release and is none that this gateway can load") from problem
             _keep(self._loaded, version, loaded, KEPT_LOADED)
-        return InForce(loaded, published.published_at_ms)
+        return loaded
+
+    async def at(self, at_ms: int) -> InForce:
+        """The version that was in force at a moment, the first of all where none was yet. Raises `NotFound` or `Unavailable`."""
+        in_force = self._in_force
+        if in_force.published_at_ms is None or in_force.published_at_ms <= at_ms:
+            return in_force
+        if not self._topic.caught_up.is_set():
+            raise Unavailable("old versions cannot be read while the event log is away", retry_after_ms=1000)
+        known = range(1, in_force.ruleset.version)
+        for version in (*(version for version in self._topic.log.published_by(at_ms) if version in known), *known):
+            # One that cannot be loaded never came into force here.
+            with contextlib.suppress(NotFound):
+                return await self.version(version)
+        return in_force
 
     async def publish(self, text: str, expected_version: int | None, *, dry_run: bool) -> PublishOutcome:
         """Publish a ruleset, or only check it. Raises `Conflict` when another version is current, `Unavailable`."""
         current = self._topic.log.version if self._topic.caught_up.is_set() else self.current.version
         try:
-            ruleset = await asyncio.to_thread(load_ruleset, text, current + 1)
+            ruleset = await self._load(text, current + 1)
         except InvalidRuleset as problem:
             return PublishOutcome(None, problem.problems)
         if expected_version not in (None, current):
@@ -159,6 +176,7 @@ class RulesetService:
             return PublishOutcome(InForce(ruleset, None), ())
         if not self._topic.caught_up.is_set():
             raise Unavailable("the event log cannot be reached; nothing was published", retry_after_ms=1000)
+        self._checked = [*self._checked, ruleset][-KEPT_CHECKED:]
         published_at_ms = self._now_ms()
         try:
             version = await self._topic.publish(RulesetRecord(str(uuid.uuid4()), expected_version, text, published_at_ms))
@@ -168,6 +186,11 @@ class RulesetService:
             raise Conflict("another ruleset was published meanwhile; look at what changed, then publish again")
         await self.at_least(version, IN_FORCE_SECONDS)
         return PublishOutcome(await self.version(version), ())
+
+    async def _load(self, text: str, version: int) -> Ruleset:
+        """A ruleset; one that was checked for a publish is not loaded a second time. Raises `InvalidRuleset`."""
+        checked = next((ruleset for ruleset in (*self._checked, self._in_force.ruleset) if ruleset.yaml == text), None)
+        return await asyncio.to_thread(load_ruleset, text, version) if checked is None else replace(checked, version=version)
 
     async def _read(self, version: int) -> Published:
         if version < 1 or (self._topic.caught_up.is_set() and version > self._topic.log.version):
@@ -184,6 +207,8 @@ class RulesetService:
         """Kafka told of versions; the newest that can be loaded comes into force."""
         for published in versions:
             _keep(self._kept, published.version, published, KEPT_VERSIONS)
+            # The topic may have been made anew.
+            self._loaded.pop(published.version, None)
         if not at_end and not self._topic.caught_up.is_set():
             return
         for published in sorted(self._kept.values(), key=lambda one: -one.version):
@@ -235,7 +260,7 @@ class RulesetService:
     async def _adopt(self, epoch: int, version: int, text: str, published_at_ms: int) -> bool:
         """Bring a version into force, unless a newer one came meanwhile; false when it cannot be loaded."""
         try:
-            ruleset = await asyncio.to_thread(load_ruleset, text, version)
+            ruleset = await self._load(text, version)
         except InvalidRuleset as problem:
             first = problem.problems[0].text("ruleset")
             log.error("version %d of the ruleset is void here, %d mistakes: %s", version, len(problem.problems), first)
@@ -252,6 +277,8 @@ class RulesetService:
 
 
 def _keep(kept: dict[int, Value], version: int, value: Value, limit: int) -> None:
+    """Keep a value as the latest of some."""
+    kept.pop(version, None)
     kept[version] = value
     while len(kept) > limit:
-        del kept[min(kept)]
+        del kept[next(iter(kept))]

@@ -119,13 +119,14 @@ class RulesetTopic:
             batches = await consumer.getmany(_PARTITION, timeout_ms=1000 if self.caught_up.is_set() else 100)
             versions = [found for record in batches.get(_PARTITION, ()) if (found := self._absorb(record)) is not None]
             at_end = self._next >= end or await consumer.position(_PARTITION) >= end
+            if batches:
+                # First of all: loading what came takes time, in which a publisher need not wonder whether it was written.
+                async with self._seen:
+                    self._seen.notify_all()
             if versions or (at_end and not self.caught_up.is_set()):
                 await self._on_records(versions, at_end)
             if at_end:
                 self.caught_up.set()
-            if batches:
-                async with self._seen:
-                    self._seen.notify_all()
 
     def _absorb(self, record: Any) -> Published | None:
         if record.offset < self._next:

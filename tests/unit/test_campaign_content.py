@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from gateway.model.decide import Decision, DecisionReason, Inputs, decide
+from gateway.model.explain import explain
 from gateway.model.ruleset import InvalidRuleset
 from gateway.model.ruleset_yaml import load_ruleset
 from gateway.model.trends import TrendingProduct, Trends
 
 NOW_MS = 1_790_000_000_000
+MANY = f"[{'1, ' * 10_000}]"
 HEAD = "version: 1\nplacements: {hero: {fallback: {headline: Hello, locales: {de: {headline: Hallo}}}}}\ncampaigns:\n"
 TRENDS = Trends(
     products=tuple(TrendingProduct(f"{category}{n}", category, 10.0 - n) for n in range(1, 4) for category in ("tv", "radio")),
@@ -57,9 +59,42 @@ def test_a_banner_speaks_the_language_of_the_page(page: str | None, traits: Any,
     assert headline(LANGUAGES, context, None if page is None else {"locale": page}) == expected
 
 
-def test_a_fallback_speaks_the_language_of_the_page() -> None:
-    """It is for visitors of whom nothing is known, so the page decides."""
-    assert headline("banner: {headline: '{last_search}'}", {"traits": {"locale": "de"}}, {"locale": "de-DE"}) == "Hallo"
+@pytest.mark.parametrize(
+    ("page", "traits", "consent", "expected"),
+    [
+        ("de-DE", {"locale": "fr"}, None, "Hallo"),
+        ("de-DE", {}, False, "Hallo"),
+        (None, {"locale": "de"}, None, "Hallo"),
+        (None, {"locale": "de"}, False, "Hello"),
+        ("fr", {"locale": "de"}, None, "Hello"),
+    ],
+)
+def test_a_fallback_speaks_the_language_of_the_page_too(page: str | None, traits: Any, consent: bool | None, expected: str) -> None:
+    """Else the visitor's, where consent allows to look at it."""
+    context = {"traits": traits, "consent": {"personalization": consent}}
+    assert headline("banner: {headline: '{last_search}'}", context, {"locale": page}) == expected
+
+
+@pytest.mark.parametrize(
+    ("consent", "reason", "products"),
+    [(None, DecisionReason.DEFAULT, ["tv2", "radio2"]), (False, DecisionReason.NO_CONSENT, ["tv1", "radio1"])],
+)
+def test_a_fallback_shows_no_product_that_the_visitor_has(consent: bool | None, reason: DecisionReason, products: list[str]) -> None:
+    """Nor another text than everybody else; without consent nothing is looked at, and explain names what was."""
+    fallback = "headline: '{interested_category|our best}', products: {rule: trending, count: 2}, locales: {de: {headline: Hallo}}"
+    rules = load_ruleset(f"version: 1\nplacements: {{hero: {{fallback: {{{fallback}}}}}}}\n", 1)
+    context = {
+        "interested_category": "tv",
+        "cart": [{"product_id": "tv1", "quantity": 1}],
+        "purchases": {"products": ["radio1"]},
+        "consent": {"personalization": consent},
+    }
+    story = explain(rules, "hero", Inputs(context, None, NOW_MS, "v", TRENDS))
+    banner = story.decision.banner
+    assert banner is not None
+    assert (story.decision.reason, banner.headline) == (reason, "our best")
+    assert [product.product_id for product in banner.products] == products
+    assert story.fields == (("consent",) if consent is False else ("cart", "purchases", "traits", "consent"))
 
 
 def test_what_a_language_leaves_out_stays() -> None:
@@ -121,6 +156,13 @@ def test_conditions_see_what_trends() -> None:
         ("schedule: {days: [monday]}, banner: {headline: h}", "monday is no day"),
         ("schedule: {hours: '22:00-06:00'}, banner: {headline: h}", "a span within one day"),
         ("schedule: {hours: '25:00-26:00'}, banner: {headline: h}", "a span within one day"),
+        ("schedule: {until: 9999-01-01T00:00:00Z}, banner: {headline: h}", "until must lie in the years 1970 to 9998"),
+        ("schedule: {from: 2026-01-05T00:00:00Z, until: 2026-01-06T00:00:00Z, days: [wed]}, banner: none", "it never holds"),
+        ("schedule: {from: 2026-01-05T10:00:00Z, until: 2026-01-05T11:00:00Z, hours: '12:00-13:00'}, banner: none", "it never holds"),
+        (  # the night on which clocks in Berlin go from 02:00 to 03:00
+            "schedule: {from: 2026-03-29T00:00:00Z, until: 2026-03-29T09:00:00Z, hours: '02:00-03:00', zone: Europe/Berlin}, banner: none",
+            "it never holds",
+        ),
         ("schedule: {zone: Berlin}, banner: {headline: h}", "Berlin is no time zone"),
         ("schedule: {zone: ../etc/passwd}, banner: {headline: h}", "is no time zone"),
         ("caps: {views: [{max: 0}]}, banner: {headline: h}", "max must be from 1 to 50"),
@@ -131,7 +173,8 @@ def test_conditions_see_what_trends() -> None:
         ("split: [{variant: a, weight: 0, banner: none}]", "weight must be from 1"),
         ("split: []", "a split has 1 to 50 variants"),
         ("split: [{variant: a, banner: none}, {variant: a, banner: none}]", "variant a is there twice"),
-        ("split: [{variant: holdout, banner: none}]", "named as the holdout is"),
+        ("split: [{variant: holdout, banner: none}]", "cannot be named holdout: so statistics call"),
+        ("split: [{variant: default, banner: none}]", "cannot be named default: so statistics call"),
         ("split: [{variant: a, banner: none}], banner: none", "has its banners in the split's variants"),
         ("priority: 1", "a campaign needs the field 'banner'"),
         ("holdout: 1.5, banner: none", "a share from 0 to 1"),
@@ -144,6 +187,10 @@ def test_conditions_see_what_trends() -> None:
         ("banner: none, examples: [{context: {interest: x}, expect: {campaign: c}}]", "context has no field interest"),
         ("banner: none, examples: [{page: {kind: x}, expect: {campaign: c}}]", "page has texts for"),
         ("banner: none, examples: [{context: {}}]", "an example needs the field 'expect'"),
+        (f"banner: none, examples: [{{context: {{traits: {{a: {MANY}}}}}, expect: {{}}}}]", "context must hold at most 10000 values"),
+        ('banner: none, examples: [{context: {last_search: "\\ud800"}, expect: {}}]', "context must be JSON"),
+        ("banner: none, examples: [{context: [], expect: {}}]", "context must be a mapping"),
+        ("banner: none, examples: [{at: 0001-01-01T00:00:00Z, expect: {}}]", "at must lie in the years 1970 to 9998"),
         ("banner: none, examples: [{at: today, expect: {campaign: c}}]", "at must be an RFC 3339 time"),
     ],
 )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.schedule import DAYS, Schedule
+from gateway.api.previews import optional_moment_ms
+from gateway.errors import BadUserInput
+from gateway.model.events import format_time_ms
+from gateway.model.payload import InvalidEvent
+from gateway.model.schedule import DAYS, END_MS, Schedule, parse_moment_ms
 from tests.strategies import SETTINGS
 
 BERLIN = "Europe/Berlin"
@@ -108,3 +113,45 @@ def test_nothing_changes_before_the_moment_that_is_named(schedule: Schedule, now
         assert schedule.at(moment)[0] == runs
     if changes_ms is not None:
         assert schedule.at(changes_ms)[0] != runs
+
+
+@pytest.mark.parametrize("zone", [BERLIN, "America/New_York", "Pacific/Kiritimati", "Pacific/Niue"])
+@pytest.mark.parametrize("now_ms", [0, END_MS - 1])
+def test_every_time_that_can_be_given_can_be_decided_for(zone: str, now_ms: int) -> None:
+    """To the first and the last of the years that are taken, in every zone."""
+    assert parse_moment_ms(format_time_ms(now_ms), "at") == now_ms
+    runs, changes_ms = Schedule(from_minute=540, until_minute=1080, zone=zone).at(now_ms)
+    assert runs in (True, False)
+    assert changes_ms is not None
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_times_beyond_are_refused(text: str) -> None:
+    """In words, wherever a time to decide for is given."""
+    with pytest.raises(InvalidEvent, match="at must lie in the years 1970 to 9998"):
+        parse_moment_ms(text, "at")
+    with pytest.raises(BadUserInput, match="at must lie in the years 1970 to 9998"):
+        optional_moment_ms(text, "at")
+
+
+def named(from_text: str, until_text: str, **options: Any) -> Schedule:
+    return Schedule(at(from_text), at(until_text), zone=BERLIN, **options)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "runs"),
+    [
+        (Schedule(days=days("mon")), True),
+        (Schedule(until_ms=0, days=days("mon")), True),
+        (named("2026-07-06T00:00", "2026-07-07T00:00", days=days("mon")), True),
+        (named("2026-07-06T00:00", "2026-07-07T00:00", days=days("tue")), False),
+        (named("2026-07-06T00:00", "2026-07-07T00:01", days=days("tue")), True),
+        (named("2026-07-06T10:00", "2026-07-06T11:00", from_minute=720, until_minute=780), False),
+        (named("2026-07-06T10:00", "2026-07-06T12:01", from_minute=720, until_minute=780), True),
+        (named("2026-03-29T00:00", "2026-03-29T12:00", from_minute=120, until_minute=180), False),  # 02:00 is followed by 03:00
+        (named("2026-03-29T00:00", "2026-03-30T12:00", from_minute=120, until_minute=180), True),
+    ],
+)
+def test_a_schedule_that_never_holds_is_known(schedule: Schedule, runs: bool) -> None:
+    """Its days and hours have to come between its from and its until."""
+    assert schedule.ever_runs is runs

@@ -14,6 +14,7 @@ from gateway.commands.rules import schema_text
 from gateway.model.banner_yaml import BANNER_KEYS, IMAGE_KEYS, PRODUCT_KEYS
 from gateway.model.campaign_yaml import CAMPAIGN_KEYS, CAPS_KEYS, EXAMPLE_KEYS, EXPECT_KEYS, SCHEDULE_KEYS, VARIANT_KEYS
 from gateway.model.conditions import PAGE_FIELDS, VARIABLES
+from gateway.model.decide import HOLDOUT_VARIANT, Inputs, decide
 from gateway.model.examples import examples_of, run_examples
 from gateway.model.ruleset import Campaign, ProductSource
 from gateway.model.ruleset_schema import json_schema
@@ -67,6 +68,30 @@ def test_the_docs_have_examples() -> None:
 def test_every_field_of_the_language_is_shown(name: str) -> None:
     """In an example that is run."""
     assert any(re.search(rf"\b{name}:", text) for _, text in BLOCKS)
+
+
+def test_every_campaign_of_the_docs_has_an_example() -> None:
+    """So every feature is not only shown, but run."""
+    rulesets = [load_ruleset(text, 1) for _, text in BLOCKS]
+    campaigns = [campaign for ruleset in rulesets for placement in ruleset.placements.values() for campaign in placement.campaigns]
+    assert [campaign.campaign_id for campaign in campaigns if not campaign.examples] == []
+
+
+def test_every_rule_for_products_is_shown() -> None:
+    """In a banner of an example that is run."""
+    shown = {match for _, text in BLOCKS for match in re.findall(r"\brule: (\w+)", text)}
+    assert shown == set(ProductSource)
+
+
+def test_who_is_held_out_is_shown() -> None:
+    """By an example that names the campaign and expects the fallback."""
+    held_out = []
+    for ruleset in (load_ruleset(text, 1) for _, text in BLOCKS):
+        for campaign, example in examples_of(ruleset):
+            inputs = Inputs(example.context, example.page, example.at_ms or NOW_MS, example.context["user_id"] or None)
+            if decide(ruleset, campaign.placement, inputs).variant == HOLDOUT_VARIANT:
+                held_out.append((example.campaign_id, example.headline))
+    assert ("spring", "Welcome") in held_out
 
 
 @pytest.mark.parametrize("name", [*VARIABLES, *PAGE_FIELDS, *ProductSource])

@@ -106,7 +106,8 @@ CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
     ("{tags: [1, x, null], 5: true}", "!python/name:os.system x", (17, 13), "deals", "data must be JSON"),
     ("{tags: [1, x, null], 5: true}", "{[1]: 2}", (17, 13), "deals", "data must be JSON"),
     ("{tags: [1, x, null], 5: true}", "2026-13-45", (17, 13), "deals", "data must be JSON"),
-    ("{tags: [1, x, null], 5: true}", "&a [*a]", (17, 13), "deals", "data must hold at most"),
+    ("{tags: [1, x, null], 5: true}", "&a [*a]", (17, 13), None, "this holds more than 100000 values"),
+    ("{tags: [1, x, null], 5: true}", f"[{'1, ' * 10_000}]", (17, 13), "deals", "data must hold at most 10000 values"),
     ("{tags: [1, x, null], 5: true}", '"\\uD800"', (17, 13), "deals", "data must be JSON"),
     ("description: on top", "description: [on top]", (4, 18), None, "description must be a text"),
     ("description: on top", "description: \ton: top", (4, 18), None, "not YAML"),
@@ -177,10 +178,13 @@ def test_a_file_that_is_too_large_is_refused() -> None:
 
 
 def test_anchors_do_not_multiply() -> None:
-    """Nine anchors of nine each would be a billion values."""
+    """Nine anchors of nine each would be a billion values; an example that is used 10,000 times is many as well."""
     bomb = "[x, &a0 [lol]" + "".join(f", &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(9)) + "]"
     (problem,) = problems(GOOD.replace("{tags: [1, x, null], 5: true}", bomb))
-    assert "at most 10000 values" in problem.message
+    assert ("more than 100000 values" in problem.message, problem.line) == (True, 17)
+    example = f"&e {{context: {{traits: {{a: [{'1, ' * 500}]}}}}, expect: {{campaign: deals}}}}"
+    (problem,) = problems(f"{GOOD}    examples: [{example}{', *e' * 10_000}]\n")
+    assert ("more than 100000 values" in problem.message, problem.line, problem.column) == (True, 18, 15)
 
 
 def test_a_thousand_long_conditions_are_one_ruleset() -> None:

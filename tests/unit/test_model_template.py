@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from urllib.parse import urljoin, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model.template import InvalidTemplate, parse_template
@@ -83,6 +84,11 @@ def test_a_wrong_placeholder_is_named_with_its_column(text: str, column: int, me
         "https://shop.example/a b",
         "javascript&colon;x:y",
         "/x\x00",
+        "javascript{traits.plan|}:alert(1)",
+        "java{traits.plan}:alert(1)",
+        "deals{traits.plan}{last_search|}:x/y",
+        "/{last_search|}/evil.example",
+        "/{last_search|}{traits.none|}/evil.example",
     ],
 )
 def test_an_unsafe_link_is_refused(link: str) -> None:
@@ -110,6 +116,11 @@ def test_an_unsafe_link_is_refused(link: str) -> None:
         "https://[::1]:8080/x",
         "./x",
         "../x",
+        "/{traits.plan}/deals",
+        "/{last_search|all}/deals",
+        "/{last_search|}{traits.plan}/deals",
+        "deals-{traits.plan}/a:b",
+        "#{traits.plan}:a",
     ],
 )
 def test_a_safe_link_is_taken(link: str) -> None:
@@ -130,3 +141,32 @@ def test_what_is_filled_in_never_changes_where_a_link_leads(value: str, link: st
     assert rendered.startswith(start)
     assert urlsplit(rendered).netloc == urlsplit(start).netloc
     assert not set(rendered[len(start) :]) & set("/\\:?#@&<>\"' \n")
+
+
+signs = ["/", "//", "\\", ":", "?", "#", ".", "@", "%2F", "&", "\t"]
+words = ["java", "script", "javascript:", "http:", "https://", "shop.example", "deals"]
+placeholders = ["{traits.x}", "{traits.y|}", "{traits.y|script}", "{traits.z|/}"]
+traits = st.dictionaries(st.sampled_from("xyz"), st.text() | st.sampled_from(["script", "javascript:", "/", "//", "\\", ":", "\t", "."]))
+
+
+def leads_to(link: str) -> tuple[str, str]:
+    """Scheme and host of a link on https://here.example, as a browser reads it (https://url.spec.whatwg.org/#url-parsing)."""
+    read = re.sub("[\t\n\r]", "", link.strip("".join(map(chr, range(33)))))
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", read)
+    if scheme is not None and scheme[1].lower() not in ("http", "https"):
+        return scheme[1], ""
+    read = re.sub(r"^[^?#]*", lambda found: found[0].replace("\\", "/"), read)
+    return urlsplit(urljoin("https://here.example/page", read))[:2]
+
+
+@settings(SETTINGS, max_examples=500)
+@given(st.lists(st.sampled_from([*signs, *words, *placeholders]), min_size=1, max_size=6).map("".join), traits)
+def test_no_trait_makes_a_link_lead_elsewhere(link: str, values: dict[str, str]) -> None:
+    """A link that is taken stays on its site, or on the one that its text names; its scheme is http or https."""
+    try:
+        template = parse_template(link, is_link=True)
+    except InvalidTemplate:
+        return
+    named = re.match("https?://([^/?#]+)", link)
+    rendered = template.render({"traits": values})
+    assert rendered is None or leads_to(rendered) in {(scheme, named[1] if named else "here.example") for scheme in ("http", "https")}

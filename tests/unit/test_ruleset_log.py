@@ -35,6 +35,12 @@ def test_records_in_order_are_versions() -> None:
     assert [log.offset_of(version) for version in (0, 1, 2, 3, 4)] == [None, 0, 1, 2, None]
 
 
+def test_the_versions_published_by_a_moment() -> None:
+    """Newest first, by the time that each record says."""
+    log = fold(*(RulesetRecord(name, None, "", time_ms).encode() for name, time_ms in (("a", 5), ("b", 9), ("c", 7))))
+    assert [log.published_by(at_ms) for at_ms in (4, 5, 8, 9)] == [[], [1], [3, 1], [3, 2, 1]]
+
+
 def test_a_record_that_expects_another_version_is_void() -> None:
     """Of two that expect the same one, the first in the log wins; a void one counts as nothing."""
     log = fold(record("a", 0), record("other", 0), record("late", 5), record("b", 1))
