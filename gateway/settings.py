@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     publishable_keys: list[SecretStr] = Field(default_factory=list, description='JSON list of keys "pk_…" for pages: startVisit')
     token_secret: SecretStr = Field(
         description="signs visitor tokens (JWT, HS256), anonymous ids and decision ids; at least 32 characters, shared with the "
-        "shop's server where it makes tokens of its own"
+        "shop's server where it makes tokens of its own; erasures are known by hashes made with it, so never change it "
+        "while they must hold (docs/privacy.md)"
     )
     visitor_token_minutes: int = Field(60, ge=1, le=1440, description="how long a token of startVisit holds")
     visitor_renewal_days: int = Field(30, ge=0, le=400, description="how long after its end a token of startVisit can be renewed")

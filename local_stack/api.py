@@ -22,8 +22,8 @@ TRACK = """mutation Track($events: [EventInput!]!, $placements: [ID!]!, $ask: Bo
   track(events: $events) { cursor serverTime results { messageId status error { code message field } }
     decisions(placements: $placements, maxWaitMs: $wait) @include(if: $ask) { id fresh reason banner { headline } } } }"""
 START = "mutation { startVisit { anonymousId token expiresAt serverTime } }"
-CHANGED = """subscription Changed($placements: [ID!]!, $shown: [ID!]!) {
-  bannerChanged(placements: $placements, shown: $shown) { id placement reason banner { headline } } }"""
+CHANGED = """subscription Changed($placements: [ID!]!, $shown: [ID!]!, $preview: String) {
+  bannerChanged(placements: $placements, shown: $shown, previewToken: $preview) { id placement reason banner { headline } } }"""
 
 WAIT_MS = 10_000
 PLACEMENT = "homepage-hero"
@@ -81,11 +81,12 @@ class Api:
         return decision
 
     @asynccontextmanager
-    async def frames(self, transport: str, shown: list[str]) -> AsyncIterator[Frames]:
-        """Open a subscription to the homepage's banner over "sse" or "websocket"."""
+    async def frames(self, transport: str, shown: list[str], *, preview: str | None = None) -> AsyncIterator[Frames]:
+        """Open a subscription to the homepage's banner over "sse" or "websocket"; `preview`: as a preview token shows it."""
+        variables = {"placements": [PLACEMENT], "shown": shown, "preview": preview}
         frames = Frames()
         read = self._sse if transport == "sse" else self._websocket
-        task = asyncio.create_task(read(frames, shown))
+        task = asyncio.create_task(read(frames, variables))
         opening = asyncio.create_task(frames.opened.wait())
         try:
             await asyncio.wait((task, opening), return_when=asyncio.FIRST_COMPLETED)
@@ -98,8 +99,8 @@ class Api:
                 with suppress(asyncio.CancelledError):
                     await one
 
-    async def _sse(self, frames: Frames, shown: list[str]) -> None:
-        body = {"query": CHANGED, "variables": {"placements": [PLACEMENT], "shown": shown}}
+    async def _sse(self, frames: Frames, variables: dict[str, Any]) -> None:
+        body = {"query": CHANGED, "variables": variables}
         headers = {**self.headers, "accept": "text/event-stream"}
         async with self.http.stream("POST", self.url, json=body, headers=headers, timeout=None) as response:
             event = ""
@@ -111,13 +112,13 @@ class Api:
                 elif line.startswith("data:") and event == "next":
                     frames.take(json.loads(line[5:]))
 
-    async def _websocket(self, frames: Frames, shown: list[str]) -> None:
+    async def _websocket(self, frames: Frames, variables: dict[str, Any]) -> None:
         url = self.url.replace("http", "ws", 1)
         async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket:
             await socket.send(json.dumps({"type": "connection_init", "payload": self.headers}))
             if json.loads(await socket.recv())["type"] != "connection_ack":
                 raise ApiError([{"message": "no connection_ack"}])
-            payload = {"query": CHANGED, "variables": {"placements": [PLACEMENT], "shown": shown}}
+            payload = {"query": CHANGED, "variables": variables}
             await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
             frames.opened.set()
             async for text in socket:

@@ -1,6 +1,6 @@
 """The batch job `processors bought-together`: for each product those that are bought with it.
 
-    Kafka: purchase_events, user_actions ─▶ orders, each once ─▶ baskets ─▶ pairs of products ─▶ a numbered version in Redis
+    Kafka: purchase_events, user_actions, erasures ─▶ orders, each once ─▶ baskets ─▶ pairs of products ─▶ a numbered version in Redis
 
 A basket is what one visitor bought on one day (UTC): those who order twice a day mean one purchase. Anonymous visitors count
 with the person they joined; orders of erased visitors are left out. The similarity of two products is the cosine of the sets
@@ -27,10 +27,13 @@ from pyspark.sql import functions as sf
 from gateway.model.contributions import Position
 from gateway.model.events import Event, EventType
 from gateway.model.names import Topic
+from gateway.settings import InvalidSettings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.trends import TrendsStore
 from processors.batch import JobFailed, run_batch
+from processors.kept_log import kept_erasures
 from processors.log import events_in, read_log
+from processors.stats_facts import Erased
 
 if TYPE_CHECKING:
     from pyspark import RDD
@@ -57,14 +60,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.days < 1 or arguments.min_baskets < 1:
         _LOG.error("bought-together not started: --days and --min-baskets must be 1 or more")
         return 2
-    return run_batch("bought-together", arguments, lambda spark: _job(spark, arguments))
+    try:
+        settings = load_settings()
+    except InvalidSettings as problem:
+        _LOG.error("bought-together not started: %s", problem)
+        return 2
+    return run_batch("bought-together", arguments, lambda spark: _job(spark, arguments, settings.signing_key))
 
 
-def _job(spark: SparkSession, arguments: argparse.Namespace) -> int:
+def _job(spark: SparkSession, arguments: argparse.Namespace, signing_key: bytes) -> int:
     started = time.time()
     since_ms = int(started * 1000) - arguments.days * DAY_MS
+    erased = Erased(kept_erasures(spark, arguments.bootstrap, signing_key))
     log = read_log(spark, arguments.bootstrap, (Topic.PURCHASE_EVENTS.value, Topic.USER_ACTIONS.value), since_ms)
-    found = companions(baskets(events_in(of_interest(log))), arguments.min_baskets)
+    found = companions(baskets(events_in(of_interest(log)), erased), arguments.min_baskets)
     version = int(started)
     is_new = asyncio.run(_store(arguments.redis_url, version, found))
     if not is_new:
@@ -76,25 +85,25 @@ def _job(spark: SparkSession, arguments: argparse.Namespace) -> int:
 
 
 def of_interest(log: DataFrame) -> DataFrame:
-    """Leave out what needs no closer look: of the actions only those that join or erase visitors count."""
-    text = sf.col("value").cast("string")
-    joins_or_erases = text.contains(EventType.IDENTIFY.value) | text.contains(EventType.DELETE.value)
-    return log.where((sf.col("topic") == Topic.PURCHASE_EVENTS.value) | joins_or_erases)
+    """Leave out what needs no closer look: of the actions only those that join visitors count."""
+    joins = sf.col("value").cast("string").contains(EventType.IDENTIFY.value)
+    return log.where((sf.col("topic") == Topic.PURCHASE_EVENTS.value) | joins)
 
 
-def baskets(events: RDD[Found]) -> RDD[Basket]:
+def baskets(events: RDD[Found], erased: Erased) -> RDD[Basket]:
     """The baskets of all orders, each order counted once for its visitor."""
     events = events.cache()
-    sc = events.context
-    joined = sc.broadcast(dict(events.filter(_joins).map(_join_of).reduceByKey(min).mapValues(lambda found: found[1]).collect()))
-    erased = sc.broadcast(dict(events.filter(_erases).map(_erasure_of).reduceByKey(max).collect()))
+    joined = events.context.broadcast(
+        dict(events.filter(_joins).map(_join_of).reduceByKey(min).mapValues(lambda found: found[1]).collect())
+    )
 
     def orders(found: Found) -> Iterator[tuple[tuple[str, str], tuple[int, frozenset[str]]]]:
         event = found[1]
         if event.type is not EventType.ORDER_COMPLETED:
             return
         who = joined.value.get(event.visitor_id, event.visitor_id)
-        cutoff_ms = max(erased.value.get(who, -1), erased.value.get(event.visitor_id, -1))
+        # Both: what joined a visitor may have done so before the days that are read.
+        cutoff_ms = max(erased.until_ms(who), erased.until_ms(event.visitor_id))
         if min(event.received_at_ms, event.event_time_ms) > cutoff_ms:
             products = frozenset(line["product_id"] for line in event.payload["order"].get("products", ()))
             yield (who, event.payload["order"]["order_id"]), (event.event_time_ms // DAY_MS, products)
@@ -133,14 +142,6 @@ def _joins(found: Found) -> bool:
 def _join_of(found: Found) -> tuple[str, tuple[Position, str]]:
     """Of several the one that stands first in the log counts, as in the contexts."""
     return found[1].visitor_id, (found[0], found[1].payload["user_id"])
-
-
-def _erases(found: Found) -> bool:
-    return found[1].type is EventType.DELETE
-
-
-def _erasure_of(found: Found) -> tuple[str, int]:
-    return found[1].visitor_id, found[1].received_at_ms
 
 
 def _first(one: tuple[int, frozenset[str]], other: tuple[int, frozenset[str]]) -> tuple[int, frozenset[str]]:

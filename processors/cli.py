@@ -108,7 +108,8 @@ def _add_bought_together(commands: Commands[argparse.ArgumentParser]) -> None:
     batch = commands.add_parser(
         "bought-together",
         help="what is bought together, from the orders of the last days (Spark batch)",
-        description="Find for each product what the same visitors buy on the same day; the next snapshot of the trends takes it up.",
+        description="Find for each product what the same visitors buy on the same day; the next snapshot of the trends takes it up. "
+        "Takes GATEWAY_TOKEN_SECRET (for erasures) from the environment.",
         epilog="example: processors bought-together --bootstrap 127.0.0.1:9092; run it once a day, or once an hour",
     )
     batch.add_argument("--days", type=int, default=30, metavar="N", help="how far back orders count, by when Kafka took them (default: 30)")

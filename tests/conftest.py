@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from local_stack import warmup
 from local_stack.stack import LocalStack
-from tests.free_ports import free_port_base
+from tests.free_ports import STACK_PORTS, free_port_base
 from tests.stack_site import Site
 
 PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
@@ -24,13 +24,23 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A warm stack without the storefront."""
-    trends = {"context_stream": ["--trends-trigger", "1 second", "--snapshot-seconds", "1"]}
-    running = LocalStack(tmp_path_factory.mktemp("whole") / "data", free_port_base(), PARTS, extra_arguments=trends)
+    base = free_port_base()
+    extra = {
+        "context_stream": ["--trends-trigger", "1 second", "--snapshot-seconds", "1"],
+        "context_writer": ["--metrics-port", str(base + STACK_PORTS)],
+    }
+    running = LocalStack(tmp_path_factory.mktemp("whole") / "data", base, PARTS, extra_arguments=extra)
     running.start(warmup.run)
     try:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture
+def metrics_pages(stack: LocalStack) -> list[str]:
+    """Where the gateway and the context writer show their metrics."""
+    return [f"{stack.wiring.gateway_url}/metrics", f"http://127.0.0.1:{stack.ports.gateway + STACK_PORTS}/metrics"]
 
 
 @pytest.fixture

@@ -8,9 +8,12 @@ STACK_PORTS = 5
 
 
 def free_port_base(first: int = 26000) -> int:
-    """The first of five free ports in a row, from `first` on: tests that run at one time look in different places."""
+    """The first of five free ports in a row, from `first` on, and a sixth that is the test's own, `base + STACK_PORTS`.
+
+    Tests that run at one time look in different places.
+    """
     for base in range(first, 32000, 10):
-        if all(_is_free(port) for port in range(base, base + STACK_PORTS)):
+        if all(_is_free(port) for port in range(base, base + STACK_PORTS + 1)):
             return base
     raise AssertionError("no free ports")
 

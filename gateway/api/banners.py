@@ -117,7 +117,10 @@ class BannerService:
         return given
 
     async def changes(self, request: BannerRequest, shown: Sequence[str]) -> AsyncIterator[Given]:
-        """Decisions as they change: the first of a placement only where it differs from what `shown` says."""
+        """Decisions as they change: the first of a placement only where it differs from what `shown` says.
+
+        When a preview expires the page gets its real decisions again.
+        """
         if len(self._open) >= self._settings.max_subscriptions:
             raise Throttled("too many open subscriptions in this process; connect again later", retry_after_ms=5_000)
         last = self._shown(shown)
@@ -127,6 +130,9 @@ class BannerService:
         try:
             await self._have_ruleset_of(shown)
             while True:
+                if request.preview is not None and request.preview.preview.expires_at_ms <= self._now_ms():
+                    # An ordinary page from now on: what it is sent counts, and nothing that the preview showed was shown to it.
+                    request, last = replace(request, preview=None), {}
                 wait_seconds = self._settings.poll_seconds
                 now_ms: int | None = None
                 watch.clear()
@@ -142,9 +148,9 @@ class BannerService:
                     now_ms = self._now_ms()
                     decisions = [self._decision(p, found, request, now_ms, _campaigns(last)) for p in request.placements]
                     fresh = True
-                    ends = [d.valid_until_ms for d in decisions if d.valid_until_ms is not None]
-                    if ends:
-                        wait_seconds = min(wait_seconds, max(0.0, (min(ends) - now_ms) / 1000) + 0.001)
+                    ends_ms = _ends_ms(decisions, request.preview)
+                    if ends_ms is not None:
+                        wait_seconds = min(wait_seconds, max(0.0, (ends_ms - now_ms) / 1000) + 0.001)
                 for decision in decisions:
                     content = decision.content
                     if last.get(decision.placement) != content:
@@ -261,6 +267,14 @@ class BannerService:
             return decode_cursor(after)
         except InvalidCursor as problem:
             raise BadUserInput(f"after: {problem}", field="after") from problem
+
+
+def _ends_ms(decisions: Sequence[Decision], preview: Previewed | None) -> int | None:
+    """When time alone next changes one of these decisions, or ends the preview that they were made for."""
+    ends = [decision.valid_until_ms for decision in decisions if decision.valid_until_ms is not None]
+    if preview is not None:
+        ends.append(preview.preview.expires_at_ms)
+    return min(ends, default=None)
 
 
 def _campaigns(last: Mapping[str, tuple[str | None, str | None, str]]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """How a state is stored: msgpack behind a random write id.
 
     16 bytes   write id: changes with every write; compare-and-set compares it (a version could repeat after a failover)
-    1 byte     format, 3
+    1 byte     format, 4; 3 is read, too: it does not know when a sealed part was first heard of, or joined
     msgpack    [visitor_id, alias_of, cutoff_ms, log_epoch, positions, parts, link, part_cutoffs]
 
 Topics are stored by their index in `SOURCE_TOPICS` where they have one.
@@ -20,7 +20,8 @@ from gateway.model.names import SOURCE_TOPICS
 from gateway.model.state import Link, Part, State
 
 WRITE_ID_BYTES: Final = 16
-FORMAT: Final = 3
+FORMAT: Final = 4
+READABLE: Final = frozenset({3, FORMAT})
 
 _INDEX_OF: Final = {topic.value: index for index, topic in enumerate(SOURCE_TOPICS)}
 _TOPICS: Final = [topic.value for topic in SOURCE_TOPICS]
@@ -52,7 +53,7 @@ def encode_state(state: State, write_id: bytes) -> bytes:
 
 def decode_state(stored: bytes) -> State:
     """The state that was stored, or raise `UnreadableState`."""
-    if len(stored) <= WRITE_ID_BYTES or stored[WRITE_ID_BYTES] != FORMAT:
+    if len(stored) <= WRITE_ID_BYTES or stored[WRITE_ID_BYTES] not in READABLE:
         raise UnreadableState(f"the stored state has format {stored[WRITE_ID_BYTES : WRITE_ID_BYTES + 1].hex() or 'none'}, not {FORMAT}")
     try:
         body = msgpack.unpackb(memoryview(stored)[WRITE_ID_BYTES + 1 :], use_list=False, strict_map_key=False)
@@ -117,6 +118,8 @@ def _pack_totals(totals: Totals | None) -> dict[str, Any] | None:
         "messages": totals.messages,
         "updated_ms": totals.updated_ms,
         "first": totals.first,
+        "known_ms": totals.known_ms,
+        "joined_ms": totals.joined_ms,
         "intent": totals.intent,
         "search": totals.search,
         "interests": totals.interests,
@@ -141,10 +144,14 @@ def _unpack_totals(stored: dict[str, Any] | None) -> Totals | None:
     if stored is None:
         return None
     lines = [CartLine(*line) for line in stored["cart"]]
+    # Of format 3: the time of the first event, by which stable ids were chosen then.
+    first_ms = stored["first"][0] if stored["first"] else None
     return Totals(
         messages=stored["messages"],
         updated_ms=stored["updated_ms"],
         first=stored["first"],
+        known_ms=stored.get("known_ms", first_ms),
+        joined_ms=stored.get("joined_ms", first_ms),
         intent=stored["intent"],
         search=stored["search"],
         interests=stored["interests"],

@@ -1,7 +1,7 @@
 """Evidence: which contributions shape the value of a field of a context.
 
-The evidence of `interested_category`, `last_search`, `cart` and `purchases` is whole: folded alone it gives the same value
-(for the cart this is verified each time). The others name the latest contributions, at most 50. What is sealed into
+The evidence of `interested_category`, `last_search`, `cart`, `purchases` and `consent` is whole: folded alone it gives the
+same value (for the cart this is verified each time). The others name the latest contributions, at most 50. What is sealed into
 totals has no positions any more; then one item without a contribution says so.
 """
 
@@ -48,14 +48,37 @@ class _Profile:
         return next((c for c in reversed(self.history) if c.kind in kinds and matches(c)), None)
 
 
+class _Answers:
+    """The latest answers of each part: on personalization, and, where that said nothing of it, on measurement."""
+
+    def __init__(self) -> None:
+        self._personalization: dict[str, Contribution] = {}
+        self._measurement: dict[str, Contribution] = {}
+
+    def take(self, part: str, c: Contribution) -> None:
+        self._personalization[part] = c
+        if c.data[1] is not None:
+            self._measurement[part] = c
+
+    def named(self) -> list[Contribution]:
+        return list({c.message_id: c for c in (*self._personalization.values(), *self._measurement.values())}.values())
+
+    def need(self, sealed: Totals) -> bool:
+        """Whether an answer in sealed totals is still in force."""
+        return any(
+            part not in self._personalization or (measurement is not None and part not in self._measurement)
+            for part, (_, measurement) in sealed.consents.items()
+        )
+
+
 def evidence_of(state: State, fields: Iterable[str], campaign_ids: Collection[str] | None = None) -> list[Item]:
     """The evidence of some fields, field by field, in order of time. `campaign_ids`: of `banners` only these."""
     profile, consents = _profile_of(state)
     found: list[Item] = []
+    contributions: Sequence[Contribution]
     for field in fields:
         if field == "consent":
-            chosen, sealed = consents, bool(set(sealed_of(state).consents) - {part for part, _ in consents})
-            contributions: list[Contribution] = [c for _, c in chosen]
+            contributions, sealed = consents.named(), consents.need(sealed_of(state))
         elif profile is None:
             continue
         else:
@@ -66,25 +89,25 @@ def evidence_of(state: State, fields: Iterable[str], campaign_ids: Collection[st
     return found
 
 
-def _profile_of(state: State) -> tuple[_Profile | None, list[tuple[str, Contribution]]]:
-    """The profile (None while consent is withdrawn), and the latest consent of each part."""
+def _profile_of(state: State) -> tuple[_Profile | None, _Answers]:
+    """The profile (None while consent is withdrawn), and what was answered on consent."""
     sealed, totals = sealed_of(state), sealed_of(state)
     history = history_of(state)
     start = 0
-    consents: dict[str, Contribution] = {}
+    consents = _Answers()
     for index, pair in enumerate(history):
         forgotten_ms = totals.forgotten_ms
         fold(totals, [pair])
         if pair[1].kind != Kind.CONSENT:
             continue
-        consents[pair[0]] = pair[1]
+        consents.take(*pair)
         if totals.forgotten_ms > forgotten_ms:
             # The fold forgot the profile here: nothing before shapes it.
             sealed, start = Totals(), index + 1
     if totals.withdrawn_since_ms is not None:
-        return None, list(consents.items())
+        return None, consents
     shaping = tuple(c for _, c in history[start:] if c.received_at_ms > totals.forgotten_ms)
-    return _Profile(state, sealed, shaping, totals), list(consents.items())
+    return _Profile(state, sealed, shaping, totals), consents
 
 
 def _of_field(profile: _Profile, field: str, campaign_ids: Collection[str] | None) -> tuple[list[Contribution], bool]:

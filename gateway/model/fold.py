@@ -85,6 +85,10 @@ class Totals:
     messages: int = 0
     updated_ms: int = 0
     first: tuple[int, int, str] | None = None
+    known_ms: int | None = None
+    """When the first message was received."""
+    joined_ms: int | None = None
+    """When the first identify was received that names another than its part."""
     intent: tuple[tuple[int, int, str], str] | None = None
     search: tuple[tuple[int, int, str], str] | None = None
     interests: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -109,6 +113,8 @@ class Totals:
             messages=self.messages,
             updated_ms=self.updated_ms,
             first=self.first,
+            known_ms=self.known_ms,
+            joined_ms=self.joined_ms,
             intent=self.intent,
             search=self.search,
             interests=dict(self.interests),
@@ -127,11 +133,13 @@ class Totals:
         )
 
     def forget_profile(self) -> None:
-        """Drop all that was learned of the visitor; consent, and the count of messages, stay."""
+        """Drop all that was learned of the visitor; consent, the count of messages, and since when we know whom, stay."""
         kept = Totals(
             messages=self.messages,
             updated_ms=self.updated_ms,
             first=self.first,
+            known_ms=self.known_ms,
+            joined_ms=self.joined_ms,
             consents=self.consents,
             withdrawn_since_ms=self.withdrawn_since_ms,
             answered_ms=self.answered_ms,
@@ -149,13 +157,22 @@ def fold(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
             totals.updated_ms = contribution.event_time_ms
         if totals.first is None:
             totals.first = contribution.order
+        if totals.known_ms is None or contribution.received_at_ms < totals.known_ms:
+            totals.known_ms = contribution.received_at_ms
         apply = _APPLY[contribution.kind]
         if apply is not None:
             if contribution.received_at_ms > totals.forgotten_ms:
                 apply(totals, contribution)
         elif contribution.kind == Kind.CONSENT:
             _consent(totals, part, contribution)
+        elif contribution.kind == Kind.IDENTIFY:
+            _identify(totals, part, contribution)
     return totals
+
+
+def earliest(*moments_ms: int | None) -> int | None:
+    """The earliest of those that are known."""
+    return min((ms for ms in moments_ms if ms is not None), default=None)
 
 
 def interest_at(score: float, from_ms: int, to_ms: int) -> float:
@@ -317,7 +334,11 @@ def _banner(totals: Totals, c: Contribution) -> None:
         del totals.banners[next(iter(totals.banners))]
 
 
-def _identify(totals: Totals, c: Contribution) -> None:
+def _identify(totals: Totals, part: str, c: Contribution) -> None:
+    if c.data[0] != part:
+        totals.joined_ms = earliest(totals.joined_ms, c.received_at_ms)
+    if c.received_at_ms <= totals.forgotten_ms:
+        return
     for key, value in c.data[1].items():
         totals.traits.pop(key, None)
         totals.traits[key] = (c.order, value)
@@ -330,9 +351,14 @@ def _consent(totals: Totals, part: str, c: Contribution) -> None:
 
     During it: dated or received before the answers that ended it. So what is forgotten is what `purge_withdrawn` may have
     dropped meanwhile, whichever order the answers came in.
+
+    An answer about personalization alone leaves the one about measurement as it was.
     """
-    totals.consents[part] = (c.data[0], c.data[1])
-    withdrawn = any(not personalization for personalization, _ in totals.consents.values())
+    personalization, measurement = c.data
+    if measurement is None and part in totals.consents:
+        measurement = totals.consents[part][1]
+    totals.consents[part] = (personalization, measurement)
+    withdrawn = any(not wanted for wanted, _ in totals.consents.values())
     if withdrawn and totals.withdrawn_since_ms is None:
         totals.withdrawn_since_ms, totals.answered_ms = c.event_time_ms, 0
         return
@@ -363,7 +389,6 @@ _BY_KIND: Final[dict[Kind, Callable[[Totals, Contribution], None]]] = {
     Kind.BANNER_VIEW: _banner,
     Kind.BANNER_CLICK: _banner,
     Kind.BANNER_DISMISS: _banner,
-    Kind.IDENTIFY: _identify,
 }
 _APPLY: Final = [_BY_KIND.get(kind) for kind in sorted(Kind)]
-"""By number of the kind."""
+"""By number of the kind. Consent and identify are of a part and have their place in `fold`."""

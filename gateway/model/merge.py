@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from gateway.model.fold import EXACT, MAX_VIEW_TIMES, BannerCounts, Totals, interest_at, put_line
+from gateway.model.fold import EXACT, MAX_VIEW_TIMES, BannerCounts, Totals, earliest, interest_at, put_line
 
 
 def merge(bases: list[Totals]) -> Totals:
@@ -23,6 +23,8 @@ def _merge_into(merged: Totals, base: Totals) -> None:
     merged.messages += base.messages
     merged.updated_ms = max(merged.updated_ms, base.updated_ms)
     merged.first = min((x for x in (merged.first, base.first) if x), default=None)
+    merged.known_ms = earliest(merged.known_ms, base.known_ms)
+    merged.joined_ms = earliest(merged.joined_ms, base.joined_ms)
     merged.intent = max((x for x in (merged.intent, base.intent) if x), default=None)
     merged.search = max((x for x in (merged.search, base.search) if x), default=None)
     for category, (score, at_ms) in base.interests.items():

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.model.contributions import Contribution, Kind
-from gateway.model.fold import CONSENT_GRACE_MS, Totals
+from gateway.model.fold import CONSENT_GRACE_MS, Totals, earliest
 from gateway.model.state import Part, State, is_kept
 
 PURGE_DELAY_MS: Final = 60_000
@@ -63,6 +63,7 @@ def _purged(part: Part, until_ms: int) -> Part:
         base.messages += len(dropped)
         base.updated_ms = max(base.updated_ms, *(c.event_time_ms for c in dropped))
         base.first = min(firsts if base.first is None else [base.first, *firsts])
+        base.known_ms = earliest(base.known_ms, *(c.received_at_ms for c in dropped))
     gone = {c.message_id for c in due}
     kept = {message_id: c for message_id, c in part.contributions.items() if message_id not in gone}
     kept |= {c.message_id: c._replace(data=(c.data[0], {})) for c in due if is_kept(c)}

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.model.contributions import Contribution, by_order
+from gateway.model.contributions import Contribution, Kind, by_order
 from gateway.model.events import format_time_ms
-from gateway.model.fold import EXACT, Totals, fold, interest_at
+from gateway.model.fold import EXACT, Totals, earliest, fold, interest_at
 from gateway.model.merge import merge
-from gateway.model.state import State
+from gateway.model.state import Part, State
 
 MAX_INTERESTS: Final = 50
 MAX_RECENT: Final = 50
@@ -91,15 +91,21 @@ def context_of(state: State, totals: Totals) -> Context:
 
 
 def _stable_id(state: State) -> str:
-    """The visitor id with the earliest event: it keeps its place when an anonymous visitor becomes a known one."""
-    firsts = []
-    for visitor_id, part in state.parts.items():
-        first = min(map(by_order, part.contributions.values()), default=None)
-        if part.base and part.base.first:
-            first = part.base.first if first is None else min(first, part.base.first)
-        if first is not None:
-            firsts.append((first, visitor_id))
-    return min(firsts)[1] if firsts else state.visitor_id
+    """The visitor id under which we knew the visitor first: its own since its first event, an anonymous one since it joined.
+
+    By when we received it: so whoever logs in first keeps their variants, a login elsewhere does not change them, and neither
+    does an old event that comes late.
+    """
+    since = [(_known_since_ms(state.visitor_id, visitor_id, part), visitor_id) for visitor_id, part in state.parts.items()]
+    return min(((ms, visitor_id) for ms, visitor_id in since if ms is not None), default=(0, state.visitor_id))[1]
+
+
+def _known_since_ms(user_id: str, visitor_id: str, part: Part) -> int | None:
+    held = part.contributions.values()
+    if visitor_id == user_id:
+        return earliest(part.base.known_ms if part.base else None, *(c.received_at_ms for c in held))
+    joined = (c.received_at_ms for c in held if c.kind == Kind.IDENTIFY and c.data[0] == user_id)
+    return earliest(part.base.joined_ms if part.base else None, *joined)
 
 
 def _positions(state: State) -> dict[str, int]:

@@ -146,14 +146,14 @@ class ContextWriter:
                     return
                 work = await self._round(work, applied)
         except STORE_ERRORS as error:
-            raise StoreUnavailable(f"the context store did not take a write: {type(error).__name__}: {error}") from error
+            raise _unavailable("take a write", error) from error
         raise StoreUnavailable(f"a context changed {MAX_ATTEMPTS} times while it was written")
 
     async def _states(self, visitor_ids: Iterable[str]) -> dict[str, tuple[bytes, State]]:
         try:
             return await self._read(visitor_ids)
         except STORE_ERRORS as error:
-            raise StoreUnavailable(f"the context store did not answer: {type(error).__name__}: {error}") from error
+            raise _unavailable("answer", error) from error
 
     async def _round(self, work: dict[str, _Work], applied: Applied) -> dict[str, _Work]:
         """One read and one write for each visitor; gives what is left to do."""
@@ -322,6 +322,11 @@ def _again(left: dict[str, _Work], visitor_id: str, todo: _Work) -> None:
     target.purged_of = todo.purged_of or target.purged_of
     if todo.erased_ms is not None:
         target.erased_ms = max(target.erased_ms or 0, todo.erased_ms)
+
+
+def _unavailable(what: str, error: BaseException) -> StoreUnavailable:
+    # The type alone: redis-py puts the command into the text, its key names the visitor, and what is raised here is logged.
+    return StoreUnavailable(f"the context store did not {what}: {type(error).__name__}")
 
 
 def _is_erasure(update: Update) -> bool:

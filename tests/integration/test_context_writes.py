@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 
 from gateway.model.contributions import Position
 from gateway.model.events import EventType, check_record
-from gateway.model.names import context_key
+from gateway.model.names import context_key, state_key
 from gateway.model.state import Update
+from gateway.store.connection import StoreUnavailable
 from gateway.store.writer import ContextWriter
 from local_stack.stack import LocalStack
 from tests.free_ports import free_port_base
@@ -142,3 +143,13 @@ async def test_an_unreadable_state_is_begun_anew(redis: Redis) -> None:
     applied = await writer.apply([update("bad", 1, EventType.PAGE_VIEWED, {}), update("good", 2, EventType.PAGE_VIEWED, {})])
     assert applied.written == 2
     assert json.loads(await redis.get(context_key("bad")) or b"{}")["version"] == 1
+
+
+async def test_what_the_store_refuses_names_no_visitor(redis: Redis) -> None:
+    """The refusal is logged, and redis-py's own text holds the key: ours says what kind of error it was and nothing of whom."""
+    await redis.lpush(state_key("alice@example.com"), "not a state")
+    writer = ContextWriter(redis, lambda: NOW_MS, 60_000)
+    with pytest.raises(StoreUnavailable, match="ResponseError") as refusal:
+        await writer.apply([update("alice@example.com", 1, EventType.PAGE_VIEWED, {})])
+    assert "alice" in str(refusal.value.__cause__)
+    assert "alice" not in str(refusal.value)

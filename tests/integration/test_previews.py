@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from gateway.cli import main
-from local_stack.api import event
+from gateway.model.preview import Preview
+from local_stack.api import Frames, event
 from tests.integration.test_rulesets import DECISION, decision, interested, published, rules, second, shipped_again
 from tests.second_gateway import SecondGateway, at, second_gateway
-from tests.stack_site import DEADLINE_S, Site, answer, codes_of, subscription_refusal
+from tests.stack_site import DEADLINE_S, Site, answer, codes_of, subscription_refusal, until
 
 pytestmark = pytest.mark.integration
 
@@ -124,6 +126,32 @@ async def test_an_open_page_follows_a_preview(site: Site, transport: str) -> Non
                 pushed = (await anext(found))["data"]["bannerChanged"]
                 assert (pushed["banner"]["headline"], pushed["reason"]) == (headline, "PREVIEW")
                 await published(site.secret, rules(tv="TV 2"))
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_when_a_preview_expires_an_open_page_gets_its_real_banner(site: Site, transport: str) -> None:
+    """By itself, also where the two look the same: what the page shows from then on counts. A new question is refused."""
+    await published(site.secret, rules(tv="TV", radio="Radio"))
+    for campaign, previewed in (("for-radio", "Radio"), ("for-tv", "TV")):
+        visitor = await interested(site, "tv")
+        expires_at_ms = int(time.time() * 1000) + 2_000
+        token = Preview(None, campaign, None, expires_at_ms).sign(site.stack.wiring.keys.token_secret.encode())
+        async with visitor.frames(transport, [], preview=token) as frames:
+            await frames.until(previewed)
+            await until_seen(frames, 2)
+            assert abs(time.time() * 1000 - expires_at_ms) < 1000
+        (_, shown, _), (headline, real, _) = frames.seen
+        assert headline == "TV"
+        result = await visitor.track(event("BANNER_VIEWED", decisionId=shown), event("BANNER_VIEWED", decisionId=real))
+        assert [one["status"] for one in result["results"]] == ["REJECTED", "ACCEPTED"]
+        assert await codes_of(visitor, DECISION, token=token) == ["BAD_USER_INPUT"]
+
+
+async def until_seen(frames: Frames, count: int) -> None:
+    async def holds() -> bool:
+        return len(frames.seen) == count
+
+    await until(holds, lambda: f"the page was sent {frames.seen}")
 
 
 async def test_preview_decides_for_a_context_that_is_given(site: Site) -> None:

@@ -8,15 +8,18 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from bench.http_client import HttpClient
 from gateway.cli import main
 from gateway.model.names import RULESET_KEY
-from local_stack.api import Api, product_added
+from gateway.rules.service import KEPT_VERSIONS
+from local_stack.api import Api, event, product_added
 from local_stack.processes import PROJECT_ROOT
 from tests.second_gateway import SecondGateway, at, second_gateway
 from tests.stack_site import DEADLINE_S, Site, codes_of, until
@@ -30,6 +33,8 @@ PUBLISH: Final = """mutation($yaml: String!, $expected: Int, $dryRun: Boolean!) 
 RULESET: Final = "query($version: Int) { ruleset(version: $version) { version publishedAt yaml } }"
 DECISION: Final = """query($user: ID, $token: String) { banner(placement: "homepage-hero", userId: $user, previewToken: $token) {
   id reason campaignId rulesetVersion validUntil banner { headline } } }"""
+EXPLAIN: Final = """query($at: DateTime) { explain(placement: "homepage-hero", at: $at) {
+  decision { rulesetVersion banner { headline } } notes } }"""
 SHIPPED: Final = (PROJECT_ROOT / "examples" / "storefront" / "campaigns.yaml").read_text(encoding="utf-8")
 IN_FORCE_S: Final = 1.0
 QUERIES_PER_S: Final = 200
@@ -123,7 +128,10 @@ async def _until_answers_by(api: Api, version: int, within_s: float = DEADLINE_S
 
 
 async def test_subscribers_get_exactly_the_pushes_whose_decision_changed(site: Site, second: SecondGateway) -> None:
-    """100 pages over two processes, 200 queries a second: no request fails, each page is sent its changes and nothing else."""
+    """100 pages over two processes, 200 queries a second: no request fails, each page is sent its changes and nothing else.
+
+    Whoever asks more than a second after a version was published is answered by it, whichever process is asked.
+    """
     await published(site.secret, rules(tv="TV 1", radio="Radio 1"))
     visitors = {category: await interested(site, category) for category in ("tv", "radio")}
     pages: dict[str, list[Any]] = {"tv": [], "radio": []}
@@ -137,29 +145,57 @@ async def test_subscribers_get_exactly_the_pushes_whose_decision_changed(site: S
             await frames.until("TV 1" if frames in pages["tv"] else "Radio 1")
         asking = asyncio.create_task(_ask([visitors["tv"], at(second, visitors["tv"])], stop))
         await asyncio.sleep(0.5)
-        await published(site.secret, rules(tv="TV 2", radio="Radio 1"))
+        versions = [(await published(site.secret, rules(tv="TV 2", radio="Radio 1")), time.monotonic())]
         for frames in pages["tv"]:
             await frames.until("TV 2", IN_FORCE_S)
         # What is sent in order and comes after shows that nothing else came before.
-        await published(at(second, site.secret), rules(tv="TV 2", radio="Radio 3"))
+        versions.append((await published(at(second, site.secret), rules(tv="TV 2", radio="Radio 3")), time.monotonic()))
         for frames in pages["radio"]:
             await frames.until("Radio 3", IN_FORCE_S)
+        await asyncio.sleep(max(0.0, versions[-1][1] + IN_FORCE_S + 0.5 - time.monotonic()))
         stop.set()
         answers = await asking
         assert [[h for h, _, _ in frames.seen] for frames in pages["tv"]] == [["TV 1", "TV 2"]] * 50
         assert [[h for h, _, _ in frames.seen] for frames in pages["radio"]] == [["Radio 1", "Radio 3"]] * 50
-    assert set(answers) == {"TV 1", "TV 2"}
+    assert {one.headline for one in answers} == {"TV 1", "TV 2"}
+    assert len(answers) / (answers[-1].sent_s - answers[0].sent_s) == pytest.approx(QUERIES_PER_S, rel=0.05)
+    for version, published_s in versions:
+        late = [one for one in answers if one.sent_s > published_s + IN_FORCE_S]
+        assert {one.gateway for one in late} == {0, 1}
+        assert [one for one in late if one.version < version] == []
 
 
-async def _ask(gateways: list[Api], stop: asyncio.Event) -> list[str]:
+@dataclass(frozen=True)
+class Asked:
+    """A query: when it was sent (monotonic), to which of the gateways, and what it was answered."""
+
+    sent_s: float
+    gateway: int
+    headline: str
+    version: int
+
+
+async def _ask(gateways: list[Api], stop: asyncio.Event) -> list[Asked]:
     """Ask for the banner `QUERIES_PER_S` times a second, in turn; a failing request fails the test."""
-    asked: list[asyncio.Task[dict[str, Any]]] = []
+    # httpx takes milliseconds of this process for a query, and it also reads 100 pages.
+    clients, body = [HttpClient(api.url) for api in gateways], json.dumps({"query": DECISION}).encode()
+
+    async def ask(gateway: int) -> Asked:
+        sent_s = time.monotonic()
+        found = json.loads(await clients[gateway].post(body, str(gateways[gateway].credential)))["data"]["banner"]
+        return Asked(sent_s, gateway, found["banner"]["headline"], found["rulesetVersion"])
+
+    asked: list[asyncio.Task[Asked]] = []
     began_s = time.monotonic()
-    while not stop.is_set():
-        while len(asked) < (time.monotonic() - began_s) * QUERIES_PER_S:
-            asked.append(asyncio.create_task(decision(gateways[len(asked) % len(gateways)])))
-        await asyncio.sleep(0.005)
-    return [found["banner"]["headline"] for found in await asyncio.gather(*asked)]
+    try:
+        while not stop.is_set():
+            while len(asked) < (time.monotonic() - began_s) * QUERIES_PER_S:
+                asked.append(asyncio.create_task(ask(len(asked) % len(gateways))))
+            await asyncio.sleep(0.005)
+        return list(await asyncio.gather(*asked))
+    finally:
+        for client in clients:
+            client.close()
 
 
 async def test_a_page_rendered_by_a_newer_ruleset_is_not_sent_back(site: Site, second: SecondGateway) -> None:
@@ -222,6 +258,22 @@ async def test_a_large_ruleset_is_taken_from_a_secret_key_only(site: Site) -> No
     assert await codes_of(site.publishable, PUBLISH, yaml=large, dryRun=True) == ["PAYLOAD_TOO_LARGE"]
 
 
+async def test_a_thousand_campaigns_are_in_force_within_the_time_of_a_publish(site: Site) -> None:
+    """Reading them takes a while: nobody is told that it may have been written, or not, while it was."""
+    version = await published(site.secret, rules(**{f"category-{number}": f"Deals {number}" for number in range(1000)}))
+    assert await in_force(site.secret) == version
+
+
+async def test_the_version_of_a_past_moment_decides(site: Site) -> None:
+    """However many were published since: more than are kept."""
+    version = await published(site.secret, rules("Then"))
+    moment = (await site.secret.run(RULESET))["ruleset"]["publishedAt"]
+    for number in range(KEPT_VERSIONS + 2):
+        await published(site.secret, rules(f"Later {number}"))
+    found = (await site.secret.run(EXPLAIN, at=moment))["explain"]
+    assert (found["decision"]["rulesetVersion"], found["decision"]["banner"]["headline"], found["notes"]) == (version, "Then", [])
+
+
 async def test_a_schedule_changes_an_open_page_at_its_time(site: Site) -> None:
     """Nothing happens but that time passes."""
     visitor = await interested(site, "tv")
@@ -239,6 +291,39 @@ async def test_a_schedule_changes_an_open_page_at_its_time(site: Site) -> None:
         assert [headline for headline, _, _ in frames.seen] == ["Sale", "Hello"]
     assert abs(began - begins.timestamp()) < 1
     assert abs(time.time() - begins.timestamp() - 2) < 1
+
+
+async def test_a_cap_that_lets_go_changes_an_open_page(site: Site) -> None:
+    """Nothing happens but that the view that the cap counted is a minute old."""
+    campaign = (
+        "  - {id: sale, placement: homepage-hero, when: 'true', banner: {headline: Sale}, caps: {views: [{max: 1, per: 1 minute}]}}\n"
+    )
+    await published(site.secret, rules(extra=campaign))
+    _, visitor = await site.visit()
+    viewed_ms = int(time.time() * 1000) - 55_000
+    seen = await visitor.track(event("BANNER_VIEWED", decisionId=(await decision(visitor))["id"], at_ms=viewed_ms), ask=True)
+    assert seen["decisions"][0]["banner"]["headline"] == "Hello"
+    capped = await decision(visitor)
+    assert datetime.fromisoformat(capped["validUntil"]).timestamp() * 1000 == pytest.approx(viewed_ms + 60_000, abs=1)
+    async with visitor.frames("websocket", [capped["id"]]) as frames:
+        await frames.until("Sale")
+        assert abs(time.time() * 1000 - viewed_ms - 60_000) < 1000
+        assert [headline for headline, _, _ in frames.seen] == ["Sale"]
+
+
+async def test_a_placement_that_is_not_there_breaks_no_page(site: Site) -> None:
+    """Asked for, or taken away by a ruleset under open pages: no banner, the reason says why, and it comes back with the placement."""
+    await published(site.secret, rules("Hello"))
+    _, visitor = await site.visit()
+    unknown = await visitor.run('{ banner(placement: "renamed") { reason fresh banner { id } } }')
+    assert unknown["banner"] == {"reason": "UNKNOWN_PLACEMENT", "fresh": True, "banner": None}
+    async with visitor.frames("websocket", []) as websocket, visitor.frames("sse", []) as sse:
+        for text, headline in ((rules("Hello"), "Hello"), (rules().replace("homepage-hero", "moved"), ""), (rules("Again"), "Again")):
+            await published(site.secret, text)
+            for frames in (websocket, sse):
+                await frames.until(headline)
+            assert (await decision(visitor))["reason"] == ("DEFAULT" if headline else "UNKNOWN_PLACEMENT")
+        assert [[headline for headline, _, _ in frames.seen] for frames in (websocket, sse)] == [["Hello", "", "Again"]] * 2
 
 
 async def test_what_cannot_be_loaded_never_comes_into_force(site: Site, second: SecondGateway) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,7 +14,8 @@ from typing import Any, Final
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from gateway.model.names import trends_snapshot_key, trends_window_key
+from gateway.model.erasure import erasure_key, erasure_value
+from gateway.model.names import Topic, trends_snapshot_key, trends_window_key
 from gateway.model.trend_windows import WINDOW_MS, window_of
 from local_stack.api import event
 from local_stack.processes import PROJECT_ROOT
@@ -187,7 +187,7 @@ async def test_a_snapshot_changes_an_open_page_and_is_explained_by_its_number(si
 async def test_what_is_bought_together_is_shown_together(site: Site, shipped_again: None) -> None:
     """By visitor and day: two orders of one person join, an order sent twice counts once, erased visitors do not count."""
     name = new_name()
-    phone, cover, cable, rare, secret = (f"{kind}-{name}" for kind in ("phone", "cover", "cable", "rare", "secret"))
+    phone, cover, cable, rare, secret, hidden = (f"{kind}-{name}" for kind in ("phone", "cover", "cable", "rare", "secret", "hidden"))
     campaign = "{id: together, placement: homepage-hero, when: 'size(cart) > 0', banner: {headline: T, products: {rule: bought_together}}}"
     yaml = f"version: 1\nplacements: {{homepage-hero: {{fallback: {{headline: F}}}}}}\ncampaigns:\n- {campaign}\n"
     assert (await site.secret.run(PUBLISH, yaml=yaml))["publishRuleset"]["problems"] == []
@@ -204,6 +204,12 @@ async def test_what_is_bought_together_is_shown_together(site: Site, shipped_aga
         await site.secret.track(ordered(visitor_id, f"o-{name}", phone, secret))
         delete = "mutation($id: ID!, $message: ID!) { deleteUser(userId: $id, messageId: $message) { cursor } }"
         await site.secret.run(delete, id=visitor_id, message=f"d-{visitor_id}")
+    # Devices of somebody erased who joined, and was erased, in records that are not read any more: only `erasures` tells of them.
+    for n in range(2):
+        await site.secret.track(ordered(f"{name}-device-{n}", f"o-{name}", phone, hidden))
+    key, now_ms = site.stack.wiring.keys.token_secret.encode(), int(time.time() * 1000)
+    devices = [erasure_key(key, f"{name}-device-{n}").encode() for n in range(2)]
+    await site.write((Topic.ERASURES, device, erasure_value(now_ms)) for device in devices)
     # Sent again, it is still one order, and `rare` still in one basket with the phone.
     await site.secret.track(ordered(f"{name}-3", f"o-{name}", phone, rare))
     await asyncio.to_thread(bought_together, site)
@@ -221,4 +227,5 @@ async def test_what_is_bought_together_is_shown_together(site: Site, shipped_aga
 def bought_together(site: Site) -> None:
     """Run the batch job to its end."""
     command = [sys.executable, "-m", "processors", "bought-together", "--bootstrap", site.stack.wiring.bootstrap]
-    subprocess.run(command, env={**os.environ, **site.stack.environment("context_stream")}, check=True, timeout=120)
+    settings = {name: value for name, value in site.stack.environment("gateway").items() if name.startswith("GATEWAY_")}
+    subprocess.run(command, env={**site.stack.environment("context_stream"), **settings}, check=True, timeout=300)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -36,6 +38,25 @@ def test_a_state_survives_storage(log: list[Update], is_sealed: bool, is_erased:
     again = decode_state(stored)
     assert encode_state(again, WRITE_ID) == stored
     assert encode_context(view(again)) == encode_context(view(state))
+
+
+# A known visitor and an anonymous one who joined, written by a release with format 3: the identify is sealed.
+FORMAT_3: Final = (
+    "A5iidTHAwAGSkwAACZMCAAqSlaJ1MZGZomsxzwAAAaDEV78AAM8AAAGgxFe/AAUCAAqWonAywKJ0dgHAwN4AEqhtZXNzYWdlcwGqdXBkYXRlZF9tc88AAAGgxFbUoKVmaXJz"
+    "dJPPAAABoMRW1KAAomswpmludGVudMCmc2VhcmNowKlpbnRlcmVzdHOApnJlY2VudICkY2FydJCmYm91Z2h0kKZvcmRlcnOAp3JlZnVuZHOAr2JvdWdodF9wcm9kdWN0c4Cn"
+    "YmFubmVyc4CmdHJhaXRzgKhjb25zZW50c4Cyd2l0aGRyYXduX3NpbmNlX21zwKthbnN3ZXJlZF9tcwCsZm9yZ290dGVuX21zAJPPAAABoMRW1KAAomswwJWmYW5vbl8xkZmi"
+    "YTLPAAABoMRYqWAAzwAAAaDEWKlgAQAAApOicDHAonR23gASqG1lc3NhZ2VzAqp1cGRhdGVkX21zzwAAAaDEVP/gpWZpcnN0k88AAAGgxFBsAACiYTCmaW50ZW50wKZzZWFy"
+    "Y2jAqWludGVyZXN0c4CmcmVjZW50gKRjYXJ0kKZib3VnaHSQpm9yZGVyc4CncmVmdW5kc4CvYm91Z2h0X3Byb2R1Y3RzgKdiYW5uZXJzgKZ0cmFpdHOAqGNvbnNlbnRzgLJ3"
+    "aXRoZHJhd25fc2luY2VfbXPAq2Fuc3dlcmVkX21zAKxmb3Jnb3R0ZW5fbXMAk88AAAGgxFT/4ACiYTHAwIA="
+)
+
+
+def test_a_state_of_the_release_before_is_read() -> None:
+    """Nothing of it is lost, and its visitor keeps the stable id."""
+    found = view(decode_state(WRITE_ID + base64.b64decode(FORMAT_3)))
+    assert (found["version"], found["stable_id"], found["recent_products"]) == (5, "anon_1", ["p1", "p2"])
+    again = decode_state(encode_state(decode_state(WRITE_ID + base64.b64decode(FORMAT_3)), WRITE_ID))
+    assert view(again) == found
 
 
 @SETTINGS

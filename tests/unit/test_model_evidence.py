@@ -32,8 +32,8 @@ from tests.strategies import (
     logs,
 )
 
-WHOLE = ("interested_category", "last_search", "cart", "purchases")
-FIELDS = (*WHOLE, "interests", "recent_products", "banners", "traits", "consent")
+WHOLE = ("interested_category", "last_search", "cart", "purchases", "consent")
+FIELDS = (*WHOLE, "interests", "recent_products", "banners", "traits")
 ANONYMOUS = "anon_1"
 ANSWERLESS = tuple(event_type for event_type in CONTRIBUTING if event_type is not EventType.CONSENT)
 UNJOINED = tuple(event_type for event_type in CONTRIBUTING if event_type is not EventType.IDENTIFY)

@@ -167,9 +167,44 @@ def test_an_erasure_of_the_known_visitor_takes_every_part(data: st.DataObject) -
         store.apply(log)
 
 
-def viewed(minute: float, product_id: str, visitor_id: str) -> Any:
+@SETTINGS
+@given(st.data())
+def test_once_known_a_visitor_keeps_the_stable_id(data: st.DataObject) -> None:
+    """As events are received, no login but the first moves what splits are drawn by, nor does any event, however old."""
+    store = Store()
+    for update in sorted(data.draw(joined_logs()), key=lambda one: (one.event.received_at_ms, one.visitor_id) if one.event else (0, "")):
+        before = store.context(KNOWN)
+        store.apply([update])
+        after = store.context(KNOWN)
+        if before["version"]:
+            assert after["stable_id"] == before["stable_id"]
+        elif after["version"]:
+            assert after["stable_id"] == update.visitor_id
+
+
+def viewed(minute: float, product_id: str, visitor_id: str, received: float | None = None) -> Any:
     payload = {"product": {"product_id": product_id, "category": "tv"}}
-    return event_at(minute, "PRODUCT_VIEWED", payload, visitor_id=visitor_id, message_id=f"{visitor_id}-{product_id}")
+    message_id = f"{visitor_id}-{product_id}"
+    return event_at(minute, "PRODUCT_VIEWED", payload, visitor_id=visitor_id, message_id=message_id, received=received)
+
+
+def test_a_second_device_does_not_change_the_first_ones_variant() -> None:
+    """The phone was used before the laptop and logs in after it; later still an old event of the shop's server comes in."""
+    log = logged(
+        [
+            viewed(10, "laptop", ANONYMOUS), identify(11), viewed(12, "p", KNOWN),
+            viewed(1, "phone", OTHER_DEVICE), identify(40, OTHER_DEVICE), viewed(5, "old", KNOWN, received=50),
+        ]
+    )  # fmt: skip
+    for count in range(2, len(log) + 1):
+        assert in_order(log[:count]).context(KNOWN)["stable_id"] == ANONYMOUS
+    assert in_order(log[:4]).context(OTHER_DEVICE)["stable_id"] == OTHER_DEVICE
+
+
+def test_who_was_known_before_the_first_login_keeps_their_own_id() -> None:
+    """The shop's server told of the visitor first, so a device that then logs in is a second one."""
+    log = logged([viewed(0, "p", ANONYMOUS), viewed(1, "p", KNOWN), identify(2)])
+    assert in_order(log).context(KNOWN)["stable_id"] == KNOWN
 
 
 def test_the_alias_exists_and_the_union_does_not_yet() -> None:

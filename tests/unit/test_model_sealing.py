@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.model import state as state_module
 from gateway.model.codec import decode_state, encode_state
+from gateway.model.contributions import Kind
 from gateway.model.events import Event, check_record
 from gateway.model.state import MAX_CONTRIBUTIONS, State, Update, absorb, unite
 from gateway.model.view import encode_context, view
@@ -133,6 +134,18 @@ def test_sealed_parts_are_summed_and_their_orders_counted_once() -> None:
     assert view(unite(known, apart))["purchases"] == {**view(known)["purchases"], "count": 20, "totals": {"EUR": "2.00"}}
     assert view(unite(known, apart))["banners"]["sale"]["views"] == 20
     assert view(unite(known, other))["purchases"] == view(known)["purchases"]
+
+
+def test_who_logged_in_first_is_known_also_when_that_is_sealed() -> None:
+    """Both devices, and the visitor's own part, hold nothing but totals of that time, read from storage."""
+    parts = []
+    for visitor_id, login in (("anon_1", 5), ("anon_2", 3)):
+        joining = event_at(login, "IDENTIFY", {"user_id": "u1"}, visitor_id=visitor_id)
+        parts.append(absorbed(parted(in_order([joining, *many(20, visitor_id=visitor_id)]), 5), 4, visitor_id, store_between=True))
+    assert not any(c.kind == Kind.IDENTIFY for part in parts for c in part.parts[part.visitor_id].contributions.values())
+    own = absorbed([logged(many(20, visitor_id="u1"))], 4, "u1", store_between=True)
+    for known, expected in ((State("u1"), "anon_2"), (own, "u1")):
+        assert view(unite(unite(known, parts[0]), parts[1]))["stable_id"] == expected
 
 
 def test_a_union_takes_the_longer_sealed_copy_of_a_part() -> None:

@@ -234,6 +234,16 @@ def consent(minute: float, personalization: bool) -> Event:
     return event_at(minute, "CONSENT", {"personalization": personalization})
 
 
+def test_an_answer_about_personalization_leaves_the_one_about_measurement() -> None:
+    """As the statistics count it; the next answer about measurement replaces it."""
+    refused = event_at(0, "CONSENT", {"personalization": True, "measurement": False})
+    silent = consent(1, personalization=True)
+    agreed = event_at(2, "CONSENT", {"personalization": False, "measurement": True})
+    assert shown(silent)["consent"] == {"personalization": True, "measurement": None}
+    assert shown(refused, silent)["consent"] == {"personalization": True, "measurement": False}
+    assert shown(refused, silent, agreed)["consent"] == {"personalization": False, "measurement": True}
+
+
 def test_a_withdrawn_visitor_shows_nothing_but_the_withdrawal() -> None:
     """Also what was learned during it."""
     found = shown(added(0, category="tv"), consent(1, personalization=False), added(2, "p2", category="phones"))
