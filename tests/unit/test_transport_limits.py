@@ -65,10 +65,10 @@ def test_hostile_documents_are_refused_by_the_limit_that_is_named(limit: str, te
     """Each limit refuses its attack within 5 ms and names itself and its value."""
     times_s: list[float] = []
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         with pytest.raises(DocumentTooLarge) as found:
             judge(text)
-        times_s.append(time.perf_counter() - begun)
+        times_s.append(time.process_time() - begun)
         assert found.value.limit == limit
         assert limit in str(found.value)
         assert str(found.value.allowed) in str(found.value)
