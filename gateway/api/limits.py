@@ -55,6 +55,7 @@ class DocumentTooLarge(Exception):
 _TOKEN: Final = re.compile(
     r'"""(?:[^"\\]|\\"""|\\|"{1,2}(?!"))*+"""|"(?:[^"\\\n\r]|\\.)*+"|#[^\n\r]*|[_A-Za-z][_0-9A-Za-z]*|\.\.\.|-?[0-9][-+.0-9eE]*|[!$&()\[\]:=@{|}]'
 )
+_INTROSPECTION: Final = frozenset({"__schema", "__type"})
 _OPENING: Final = "{[("
 _CLOSING: Final = "}])"
 
@@ -140,7 +141,14 @@ def _selections_size(selections: tuple[SelectionNode, ...], fragments: dict[str,
         elif isinstance(node, InlineFragmentNode):
             size.add(_selections_size(node.selection_set.selections, fragments, sizes))
         elif isinstance(node, FieldNode):
-            size.add(_field_size(node, fragments, sizes))
+            if node.selection_set is None and node.name.value not in _INTROSPECTION:
+                # Most fields: counted in place, for a hostile document has many.
+                size.depth = size.depth or 1
+                size.root_fields += 1
+                size.fields += 1
+                size.aliases += node.alias is not None
+            else:
+                size.add(_field_size(node, fragments, sizes))
     return size
 
 
@@ -149,7 +157,7 @@ def _field_size(node: FieldNode, fragments: dict[str, FragmentDefinitionNode], s
     inner.root_fields = 1
     inner.fields += 1
     inner.aliases += node.alias is not None
-    if node.name.value in {"__schema", "__type"}:
+    if node.name.value in _INTROSPECTION:
         inner.introspection_depth = inner.depth + 1
         inner.depth = 1
     else:
