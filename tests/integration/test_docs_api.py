@@ -21,6 +21,7 @@ from tests.stack_site import DEADLINE_S, Site, answer, until
 
 pytestmark = pytest.mark.integration
 
+BUYERS: Final = 100
 SHIPPED: Final = (PROJECT_ROOT / "examples" / "storefront" / "campaigns.yaml").read_text(encoding="utf-8")
 BANNER: Final = """query($placements: [ID!]!, $after: Cursor) {
   banners(placements: $placements, page: {type: "home"}, after: $after, maxWaitMs: 10000) { id fresh } }"""
@@ -79,10 +80,15 @@ async def asked(api: Api, document: str, variables: dict[str, Any]) -> dict[str,
 
 
 async def a_trend(site: Site, _: Visitor) -> None:
-    """The snapshot of trends that decisions go by has seen a phone."""
+    """So many bought the phone that whatever else this stack has seen trends less."""
+    phone = {"productId": "phone-1", "category": "smartphones"}
+    buyers = [f"buyer-{uuid.uuid4().hex}" for _ in range(BUYERS)]
+    orders = [event("ORDER_COMPLETED", userId=one, order={"orderId": one, "products": [phone]}) for one in buyers]
+    await site.secret.track(*orders)
 
     async def trends() -> bool:
-        return bool((await site.publishable.run('{ trending(category: "smartphones") { productId } }'))["trending"])
+        found = (await site.publishable.run('{ trending(category: "smartphones") { productId } }'))["trending"]
+        return [one["productId"] for one in found][:1] == ["phone-1"]
 
     await until(trends, lambda: "no phone trends", within_s=60)
 

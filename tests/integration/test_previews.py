@@ -19,6 +19,8 @@ from tests.stack_site import DEADLINE_S, Site, answer, codes_of, subscription_re
 
 pytestmark = pytest.mark.integration
 
+DRAFTS: Final = "rulesets:draft:*"
+
 __all__ = ["second", "shipped_again"]
 
 CREATE: Final = """mutation($yaml: String, $campaign: ID, $version: Int, $minutes: Int! = 60) {
@@ -62,6 +64,7 @@ async def test_a_preview_shows_what_is_not_published_on_every_process(site: Site
     async def token_of(**wish: Any) -> str:
         return str((await site.secret.run(CREATE, yaml=draft, **wish))["createPreview"]["token"])
 
+    before = set(await site.redis.keys(DRAFTS))
     token, forced = await token_of(), await token_of(campaign="never", minutes=5)
     for api in (visitor, at(second, visitor)):
         found = await decision(api, token=token)
@@ -70,7 +73,7 @@ async def test_a_preview_shows_what_is_not_published_on_every_process(site: Site
         assert (await decision(api))["banner"]["headline"] == "In force"
         result = await api.track(event("BANNER_VIEWED", decisionId=found["id"]))
         assert result["results"][0]["error"]["code"] == "PREVIEW"
-    [key] = await site.redis.keys("rulesets:draft:*")
+    [key] = set(await site.redis.keys(DRAFTS)) - before
     assert 55 * 60_000 < await site.redis.pttl(key) <= 60 * 60_000
     await site.redis.delete(key)
     async with second_gateway(site.stack, site.http, second.log_file + ".new") as fresh:
@@ -79,6 +82,7 @@ async def test_a_preview_shows_what_is_not_published_on_every_process(site: Site
 
 async def test_a_draft_with_mistakes_is_no_preview(site: Site) -> None:
     """Every mistake with line and column; a campaign that it does not have; a version beside it; a visitor's token."""
+    before = await site.redis.keys(DRAFTS)
     wrong = rules(tv="{nobody}", radio="ok").replace("interested_category", "interest", 1)
     refused = (await answer(site.secret, CREATE, yaml=wrong))["errors"][0]
     assert (refused["extensions"]["code"], refused["extensions"]["field"]) == ("BAD_USER_INPUT", "yaml")
@@ -88,7 +92,7 @@ async def test_a_draft_with_mistakes_is_no_preview(site: Site) -> None:
     assert await codes_of(site.secret, CREATE, yaml=rules(), version=1) == ["BAD_USER_INPUT"]
     _, visitor = await site.visit()
     assert await codes_of(visitor, CREATE, yaml=rules()) == ["FORBIDDEN"]
-    assert await site.redis.keys("rulesets:draft:*") == []
+    assert sorted(await site.redis.keys(DRAFTS)) == sorted(before)
 
 
 async def test_the_preview_command_prints_a_token_and_a_link(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
