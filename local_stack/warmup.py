@@ -1,4 +1,4 @@
-"""Warming up: Spark's first seconds are slow (its code is not compiled yet), so they happen before "ready"."""
+"""Warming up: the first seconds of Spark and the first pages are slow (nothing is compiled or connected yet), so they come before "ready"."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from local_stack.info import StackInfo
 
 ROUNDS = 150
 VISITORS = 6
+PAGES = 3
 
 
 def run(info: StackInfo) -> None:
@@ -25,12 +26,21 @@ async def _warm_up(info: StackInfo) -> None:
         secret = Api(http, info.gateway.url, info.keys.secret)
         visits = [await publishable.start_visit() for _ in range(VISITORS)]
         await asyncio.gather(*(_visit(api) for _, api in visits))
+        if info.storefront.pid is not None:
+            for _, api in visits:
+                await _look(info.storefront.url, api)
         for visitor_id, _ in visits:
             await secret.run(
                 "mutation($id: ID!, $message: ID!) { deleteUser(userId: $id, messageId: $message) { cursor } }",
                 id=visitor_id,
                 message=f"warm-up-{visitor_id}",
             )
+
+
+async def _look(storefront: str, api: Api) -> None:
+    """The first pages of a shop that has just started may be late, and then have the shop's own content."""
+    for _ in range(PAGES):
+        await api.http.get(storefront, headers={"cookie": f"visitor_token={api.credential}"})
 
 
 async def _visit(api: Api) -> None:
