@@ -1,4 +1,4 @@
-"""Warming up: the first seconds of Spark and the first pages are slow (nothing is compiled or connected yet), so they come before "ready"."""
+"""Warming up: the first seconds of Spark and the first pages are slow (nothing is compiled or connected), so they come before "ready"."""
 
 from __future__ import annotations
 
