@@ -57,6 +57,23 @@ def test_sources_and_types_are_strict(dist: Path) -> None:
     assert (dist / "types" / "index.d.ts").exists()
 
 
+def test_the_package_holds_what_pages_load(dist: Path) -> None:
+    """`npm pack`: all that the README names, with types, source maps and the license, and every file that `exports` leads to."""
+    packed = npm(SNIPPET, "pack", "--dry-run", "--json", "--ignore-scripts", within_s=60)
+    [package] = json.loads(packed.stdout)
+    files = {file["path"] for file in package["files"]}
+    exports = json.loads((SNIPPET / "package.json").read_text("utf-8"))["exports"].values()
+    named = [
+        one if isinstance(one, str) else one[kind]
+        for one in exports
+        for kind in ("default", "types")
+        if kind == "default" or isinstance(one, dict)
+    ]
+    assert {name.removeprefix("./") for name in named} <= files
+    assert {"LICENSE", "README.md", "dist/live-banner.graphql", "dist/live-banner.js.map", "dist/live-banner.more.js.map"} <= files
+    assert not [name for name in files if name.startswith(("node_modules", "tests"))]
+
+
 def test_rules_without_io() -> None:
     """Queue, clock, event stream and names of other trackers, by Node's own test runner."""
     files = sorted(str(path) for path in (SNIPPET / "tests").glob("*.test.ts") if path.name != "assignment.test.ts")
