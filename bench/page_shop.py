@@ -37,7 +37,6 @@ _BUNDLES: Final = PEERS / "node_modules" / "@growthbook" / "growthbook" / "dist"
 _SCRIPT: Final = PROJECT_ROOT / "bench" / "page_peer.js"
 _CLIENT_KEY: Final = "sdk-bench"
 _OF_THE_SNIPPET: Final = (
-    re.compile(rb'<link rel="stylesheet" href="/snippet/live-banner\.css">'),
     re.compile(rb'<meta name="live-banner"[^>]*>'),
     re.compile(rb'<script type="module" src="/static/shop\.js"></script>'),
 )

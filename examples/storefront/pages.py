@@ -106,7 +106,6 @@ def _layout(frame: Frame, title: str, *content: Child) -> str:
             element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
             element("title", {}, full_title),
             element("link", {"rel": "icon", "href": "/static/logo.svg", "type": "image/svg+xml"}),
-            element("link", {"rel": "stylesheet", "href": "/snippet/live-banner.css"}),
             element("link", {"rel": "stylesheet", "href": "/static/shop.css"}),
             _scripts(frame) if _has_script(frame) else None,
         ),
