@@ -233,7 +233,7 @@ export async function firewall({ browser, shop }) {
   }, "what came after was held up");
 }
 
-/** The file with what is seldom needed cannot be had at first: later banners are shown. */
+/** The file with what is seldom needed cannot be had at first: the banner that came meanwhile is shown by itself, and so are later ones. */
 export async function missingChunk({ browser, shop }) {
   const context = await browser.newContext();
   let isMissing = true;
@@ -241,6 +241,7 @@ export async function missingChunk({ browser, shop }) {
   const first = await visit(context, shop, "/?ssr=0");
   await until(() => first.messages.some((text) => text.includes("ERR_FAILED")), "it was not asked for");
   isMissing = false;
+  await until(async () => (await shown(first)).bannerId, "the banner that came meanwhile was lost");
   await listening(shop);
   await add(first, "smartphones");
   await showsExclusive(first, "smartphones");

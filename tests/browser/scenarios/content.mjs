@@ -113,6 +113,8 @@ export async function navigation({ browser, shop }) {
   await listening(shop);
   await page.evaluate(() => history.pushState({}, "", "/category/phones"));
   await until(() => shop.requests.some(({ operation, variables }) => operation === "Live" && variables.page.url.endsWith("/category/phones")), "it was not told");
+  const told = shop.requests.find(({ operation, variables }) => operation === "Live" && variables.page.url.endsWith("/category/phones"));
+  assert.deepEqual(told.variables.shown, [], "on another page nothing is shown yet: what a cap would end is no longer held");
   const before = shop.count("Live");
   await page.evaluate(() => (location.hash = "below"));
   await page.evaluate(() => document.body.append(document.createElement("live-banner")));
