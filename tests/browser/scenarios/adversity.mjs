@@ -236,6 +236,9 @@ export async function firewall({ browser, shop }) {
 /** The file with what is seldom needed cannot be had at first: the banner that came meanwhile is shown by itself, and so are later ones. */
 export async function missingChunk({ browser, shop }) {
   const context = await browser.newContext();
+  const before = await visit(context, shop);
+  await listening(shop);
+  await before.close(); // there is a visitor now: the file is needed for the swap alone
   let isMissing = true;
   await context.route("**/live-banner.more.js*", (route) => (isMissing ? route.abort() : route.continue()));
   const first = await visit(context, shop, "/?ssr=0");
