@@ -25,6 +25,7 @@ export class Shop {
     this.errors = []; // on the console of any page
     this.streams = new Set(); // open event streams and WebSockets of the browser
     this.fault = null; // (request, response, body) => true when it was answered
+    this.rest = null; // promise: until then pages end in the middle of their first banner
     this.server = createServer((incoming, response) => this.#serve(incoming, response).catch((problem) => response.destroy(problem)));
     this.server.on("upgrade", (incoming, socket, head) => this.#upgrade(incoming, socket, head));
   }
@@ -78,7 +79,9 @@ export class Shop {
     if (url.pathname.includes(".")) return response.writeHead(url.pathname === "/favicon.ico" ? 204 : 404).end();
     const html = await this.#page(url, cookies(incoming));
     response.writeHead(200, { "content-type": "text/html; charset=utf-8", "content-security-policy": POLICY, "cache-control": "private, no-store" });
-    response.end(html);
+    const middle = html.indexOf("</h2>");
+    if (this.rest) response.write(html.slice(0, middle)), await this.rest;
+    response.end(this.rest ? html.slice(middle) : html);
   }
 
   /** `ssr=0`: the page's own content only; `tags`: how many banners; the rest become attributes of the configuration tag. */
@@ -92,7 +95,7 @@ export class Shop {
       [decision] = await this.gql(token || this.key, ASK, variables).catch(() => [null]);
     }
     const meta = Object.entries({ key: this.key, ...options }).map(([name, value]) => ` data-${name}="${escape(value)}"`);
-    const tag = { module: `type="module" src="/live-banner.js"`, classic: `src="/live-banner.classic.js"`, none: "" }[script];
+    const tag = { module: `type="module" src="/live-banner.js"`, async: `type="module" async src="/live-banner.js"`, classic: `src="/live-banner.classic.js"`, none: "" }[script];
     return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shop</title>
 <meta name="live-banner" content="/graphql"${meta.join("")}>
 <link rel="stylesheet" href="/live-banner.css"><script ${tag}></script></head>

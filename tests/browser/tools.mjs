@@ -16,7 +16,7 @@ export async function until(holds, what, withinMs = DEADLINE_MS) {
 }
 
 /** A page whose banners' mutations, layout shifts and console are kept. */
-export async function visit(context, shop, path = "/") {
+export async function visit(context, shop, path = "/", waitUntil = "load") {
   const page = await context.newPage();
   page.messages = [];
   page.on("console", (message) => page.messages.push(`${message.type()}: ${message.text()}`));
@@ -40,7 +40,7 @@ export async function visit(context, shop, path = "/") {
     // What the parser did is told later than it was done: drop it at its end, which comes before any module runs.
     document.addEventListener("readystatechange", () => observer.takeRecords(), { once: true });
   });
-  await page.goto(shop.url + path);
+  await page.goto(shop.url + path, { waitUntil });
   return page;
 }
 

@@ -13,5 +13,9 @@ export { fill } from "../more/render.ts";
 export async function text(): Promise<string | undefined> {
   const found = await (await fetch(new URL("live-banner.graphql", import.meta.url))).text();
   // A server may say anything where the file is not.
-  return /^sub/.test(found) ? found : undefined;
+  if (/^sub/.test(found)) return found;
+  return;
 }
+
+// A page that is still arriving has the parser at work in its banners: what is put into one then would not stay alone.
+if (document.readyState == "loading") await new Promise((parsed) => addEventListener("DOMContentLoaded", parsed));

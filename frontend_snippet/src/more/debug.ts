@@ -2,5 +2,5 @@
 export function showState(): void {
   const panel = document.createElement("pre");
   document.body.prepend(panel);
-  setInterval(() => (panel.textContent = [...document.querySelectorAll<HTMLElement>("live-banner")].map(({ dataset }) => JSON.stringify(dataset)).join()), 500);
+  setInterval(() => (panel.textContent = JSON.stringify([...document.querySelectorAll<HTMLElement>("live-banner")].map(({ dataset }) => dataset))), 500);
 }

@@ -12,14 +12,14 @@ export function safeUrl(url: string | null | undefined): string | false | null |
 /** The content of a banner; `dismissible`: the label of its close button, or null. */
 export function contentOf({ headline, body, linkUrl, ctaLabel, image }: Banner, dismissible: string | null): HTMLElement[] {
   const content: HTMLElement[] = [];
-  const add = (name: string, part: string, ...properties: unknown[]): HTMLElement =>
-    content[content.push(Object.assign(document.createElement(name), { className: "lb-" + part }, ...properties)) - 1]!;
+  const add = (name: string, part: string, ...properties: unknown[]): number =>
+    content.push(Object.assign(document.createElement(name), { className: "lb-" + part }, ...properties));
   const href = safeUrl(linkUrl);
-  const title = add("h2", "headline", { textContent: headline });
+  add("h2", "headline", { textContent: headline });
   if (body) add("p", "body", { textContent: body });
   if (href) {
     add("a", "link", { href, textContent: ctaLabel || headline });
-    if (!ctaLabel) title.replaceChildren(content.pop()!);
+    if (!ctaLabel) content[0]!.replaceChildren(content.pop()!);
   }
   const src = safeUrl(image?.url);
   if (src) {

@@ -21,7 +21,10 @@ export async function renew(core: Core): Promise<string> {
     // The token of a known visitor is not ours to renew: it is used until the gateway refuses it.
     if (known && !isOurs && core._holds(known, Infinity)) return known;
     if (core._holds(shared)) return take(shared);
-    take(await visit(core, isOurs && known).catch((refusal: Refusal) => (isOurs && /^UNAU/.test(refusal.code!) ? visit(core) : Promise.reject(refusal))));
+    take(await visit(core, isOurs && known).catch((refusal: Refusal) => {
+      if (isOurs && /^UNAU/.test(refusal.code!)) return visit(core);
+      throw refusal;
+    }));
     // Read back before the lock is given away: only then the other tabs are sure to see it.
     return core._cookie() || core._known();
   });

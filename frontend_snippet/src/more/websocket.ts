@@ -4,7 +4,7 @@ import type { Transport } from "../sse.ts";
 export const overWebSocket: Transport = (body, credential, signal, next, heard, address) =>
   new Promise((resolve) => {
     signal.throwIfAborted();
-    const socket = new WebSocket(new URL(address, location.href).href.replace("http", "ws"), "graphql-transport-ws");
+    const socket = new WebSocket(new URL(address, document.baseURI).href.replace("http", "ws"), "graphql-transport-ws");
     const send = (message: object): void => socket.send(JSON.stringify(message));
     signal.onabort = () => resolve(socket.close());
     socket.onopen = () => send({ type: "connection_init", payload: { authorization: "Bearer " + credential } });

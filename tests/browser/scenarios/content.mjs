@@ -1,7 +1,7 @@
 /** What is shown, and when it is not. */
 import assert from "node:assert/strict";
 
-import { add, assertQuiet, call, exclusive, headline, listening, shown, showsExclusive, until, visit, watched } from "../tools.mjs";
+import { add, assertQuiet, call, exclusive, headline, listening, makeToken, shown, showsExclusive, until, visit, watched } from "../tools.mjs";
 
 const HOSTILE = `"'><img src=x onerror=alert(1)><script>alert(2)</script>`;
 
@@ -68,6 +68,25 @@ export async function notUnderThePointer({ browser, shop }) {
   assert.ok(await page.evaluate(() => document.activeElement.matches("live-banner a")));
   await page.evaluate(() => document.activeElement.blur());
   await showsExclusive(page, "headphones");
+  assertQuiet(shop, page);
+}
+
+/** The snippet is there before the rest of the page: a banner that the parser is still in is not swapped until it is whole. */
+export async function stillArriving({ browser, shop, tokenSecret }) {
+  let release;
+  shop.rest = new Promise((resolve) => (release = resolve));
+  const context = await browser.newContext();
+  await context.addCookies([{ name: "visitor_token", value: makeToken(`user-${crypto.randomUUID()}`, tokenSecret), url: shop.url }]);
+  const page = await visit(context, shop, "/?script=async", "commit");
+  await listening(shop);
+  await add(page, "smartphones");
+  await until(() => shop.events.length, "the event was not sent");
+  await until(() => page.evaluate(() => performance.getEntriesByType("resource").some(({ name }) => name.includes("live-banner.more.js"))), "no swap was tried");
+  assert.equal((await watched(page)).heard.length, 0);
+  release();
+  await showsExclusive(page, "smartphones");
+  assert.deepEqual(await page.evaluate(() => [document.readyState === "loading", document.querySelectorAll("live-banner h2").length]), [false, 1]);
+  assert.deepEqual((await watched(page)).heard.map(([name]) => name).filter((name) => name === "change"), ["change"]);
   assertQuiet(shop, page);
 }
 
