@@ -3,6 +3,7 @@
 The pages are loaded in turn, in a random order in each round, every load in a browser context of its own:
 
   plain       the shop's own content: no gateway is asked, no script is loaded
+  queried     the same, sent after one gateway query whose answer is thrown away
   server      the banner in the HTML, no script
   hybrid      the banner in the HTML, then the snippet keeps it up to date
   newcomer    the same for a visitor without a token, for whom the server asks the gateway twice
@@ -10,9 +11,9 @@ The pages are loaded in turn, in a random order in each round, every load in a b
   growthbook  the shop's own content, then GrowthBook's script tag puts a banner in; what its servers would send comes from this machine
 
 Measured in each: time to first byte, first and largest paint, layout shifts, script time, bytes of scripts (also of those that the
-first swap fetches), the moment at which the event stream is open, and from a cart event to the banner that answers it. Between the
-loads the gateway's client is asked for a banner, as the shop's server does it: the hybrid page may be painted later than the plain
-one by the time that takes, not more.
+first swap fetches), the moment at which the event stream is open, and from a cart event to the banner that answers it. The hybrid page
+may be painted no later than the queried one. Between the loads the gateway's client is asked for a banner, too: how long that takes
+where no browser is at work.
 Absolute figures depend on the machine; the ratios and the checks at the end are the result.
 """
 
@@ -36,11 +37,10 @@ import uvloop
 from bench.cpu_share import CpuMeter
 from bench.end_to_end import BenchFailed
 from bench.page_browser import Browser, browser, other_shop
-from bench.page_report import LIVE, Load, Measured, Page, Verdict, as_json, checks, show
-from bench.page_shop import PEER
+from bench.page_report import LIVE, NEEDED, Load, Measured, Page, Verdict, as_json, checks, show
+from bench.page_shop import PEER, QUERIED, QUERY_S, query
 from bench.sizes import PEERS
-from examples.storefront.banner import PLACEMENT
-from gateway.client import Deadline, GatewayClient, PageInput
+from gateway.client import Deadline, GatewayClient
 from local_stack import warmup
 from local_stack.errors import StackError
 from local_stack.info import StackInfo, read_info
@@ -51,14 +51,13 @@ from local_stack.stack import LocalStack
 
 RESULT_FILE: Final = PROJECT_ROOT / "bench" / "results" / "page.json"
 QUIET_S: Final = 3.0
-QUERY_S: Final = 5.0
 PAUSE_S: Final = 0.3
 """After each load: what its events set going comes to rest before the next one."""
-_HOME: Final[PageInput] = {"type": "home", "locale": "en", "currency": "USD"}
 _EXAMPLES: Final = """\
 examples:
   scripts/bench page                                    30 loads of each page, on a stack of its own
   scripts/bench page --loads 100                        narrower intervals
+  scripts/bench page --pages plain,queried,hybrid --loads 200 --observe-ms 400     the first paint alone
   scripts/bench page --stack .local/stack.json          on the stack that runs
 """
 
@@ -88,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--loads", type=_count, default=30, help="loads of each page (default 30; fewer than 6 tell nothing of the first paint)")
+    add("--pages", type=_pages, default=tuple(Page), metavar="NAME,...", help="these only (default: all)")
     add("--warmup", type=_count, default=3, help="loads of each page before measuring (default 3)")
     add("--observe-ms", type=int, default=1200, help="how long each page is looked at after its load event (default 1200)")
     add("--seed", type=int, default=1, help="of the order of the pages (default 1)")
@@ -102,6 +102,14 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
+
+
+def _pages(text: str) -> tuple[Page, ...]:
+    names = text.split(",")
+    unknown = set(names) - set(Page)
+    if unknown or NEEDED - set(names):
+        raise argparse.ArgumentTypeError(f"must be of {', '.join(Page)}, with {', '.join(sorted(NEEDED))} among them")
+    return tuple(page for page in Page if page in names)
 
 
 def _measure_running(options: argparse.Namespace) -> tuple[Measured, str]:
@@ -125,7 +133,7 @@ def _run(info: StackInfo, options: argparse.Namespace) -> tuple[Measured, str]:
 async def _measure(info: StackInfo, options: argparse.Namespace) -> tuple[Measured, str]:
     async with (
         browser() as chromium,
-        other_shop() as (other_url, other_pid),
+        other_shop(f"{info.gateway.url}/graphql") as (other_url, other_pid),
         GatewayClient(f"{info.gateway.url}/graphql", publishable_key=info.keys.publishable) as client,
     ):
         rounds = _Rounds(chromium, client, _addresses(info.storefront.url, other_url), options)
@@ -136,13 +144,14 @@ async def _measure(info: StackInfo, options: argparse.Namespace) -> tuple[Measur
         before = await _others_percent(pids)
         await rounds.run(options.loads)
         after = await _others_percent(pids)
-        weights = {page: await _gzip_bytes(rounds.loads[page]) for page in Page}
+        weights = {page: await _gzip_bytes(rounds.loads[page]) for page in options.pages}
     return Measured(rounds.loads, rounds.query_ms, weights, (before, after)), chromium.version
 
 
 def _addresses(storefront: str, other: str) -> dict[Page, str]:
     return {
         Page.PLAIN: f"{other}/",
+        Page.QUERIED: f"{other}/?{QUERIED}",
         Page.SERVER: f"{storefront}/?render=server",
         Page.HYBRID: f"{storefront}/",
         Page.NEWCOMER: f"{storefront}/",
@@ -158,19 +167,20 @@ class _Rounds:
         self._chromium = chromium
         self._client = client
         self._addresses = addresses
+        self._pages: tuple[Page, ...] = options.pages
         self._observe_ms: int = options.observe_ms
         self._random = random.Random(options.seed)
         self.forget()
 
     def forget(self) -> None:
         """Begin to count."""
-        self.loads: dict[Page, list[Load]] = {page: [] for page in Page}
+        self.loads: dict[Page, list[Load]] = {page: [] for page in self._pages}
         self.query_ms: list[float] = []
 
     async def run(self, rounds: int) -> None:
         """Raises `BenchFailed` when a page or the gateway does not do what the measurement needs."""
         for _ in range(rounds):
-            for page in self._random.sample(list(Page), len(Page)):
+            for page in self._random.sample(self._pages, len(self._pages)):
                 token = await self._visitor()
                 self.query_ms.append(await self._query(token))
                 shown = None if page in (Page.PLAIN, Page.PEER, Page.NEWCOMER) else token
@@ -186,11 +196,8 @@ class _Rounds:
 
     async def _query(self, token: str) -> float:
         began = time.perf_counter()
-        found = await self._client.banners([PLACEMENT], visitor_token=token, page=_HOME, deadline=Deadline.after(QUERY_S))
-        took_ms = (time.perf_counter() - began) * 1000
-        if PLACEMENT not in found:
-            raise BenchFailed("the gateway decides nothing; its log says why")
-        return took_ms
+        await query(self._client, token)
+        return (time.perf_counter() - began) * 1000
 
 
 async def _others_percent(pids: Mapping[str, int]) -> float:

@@ -51,9 +51,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def other_shop() -> AsyncIterator[tuple[str, int]]:
-    """The address and process id of the shop in `page_shop.py`."""
-    async with _process([sys.executable, "-m", "bench.page_shop"]) as process:
+async def other_shop(gateway: str) -> AsyncIterator[tuple[str, int]]:
+    """The address and process id of the shop in `page_shop.py`, which asks the gateway at this endpoint."""
+    async with _process([sys.executable, "-m", "bench.page_shop", gateway]) as process:
         yield (await _line(process)).strip(), process.pid
 
 

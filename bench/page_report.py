@@ -19,6 +19,8 @@ from gateway.commands.percentiles import Percentiles, percentiles
 BUSY_PERCENT: Final = 10.0
 """When other programs took more of the processors, the figures say more about them."""
 CONFIDENCE: Final = 0.95
+FRAME_MS: Final = 1000 / 120
+"""Of a fast display; most take twice as long."""
 SWAP_S: Final = 15
 """How long a page is given to answer a cart event."""
 
@@ -28,6 +30,8 @@ class Page(StrEnum):
 
     PLAIN = "plain"
     """The shop's own content; no gateway is asked and no script is loaded."""
+    QUERIED = "queried"
+    """The plain page, sent after one gateway query whose answer is thrown away: what personalization must cost at least."""
     SERVER = "server"
     """The server, into the HTML; no script."""
     HYBRID = "hybrid"
@@ -42,6 +46,8 @@ class Page(StrEnum):
 
 LIVE: Final = frozenset({Page.HYBRID, Page.NEWCOMER, Page.CLIENT})
 """Pages that listen, and follow the cart."""
+NEEDED: Final = frozenset({Page.PLAIN, Page.QUERIED, Page.HYBRID})
+"""Pages without which nothing can be said."""
 DECIDED_BY_SERVER: Final = frozenset({Page.SERVER, Page.HYBRID, Page.NEWCOMER})
 
 
@@ -129,14 +135,14 @@ def checks(measured: Measured) -> list[Check]:
 
 
 def _first_paint(measured: Measured) -> Check:
-    promise = "first paint: hybrid no later than plain and one gateway query"
-    pairs = zip(measured.loads[Page.HYBRID], measured.loads[Page.PLAIN], strict=True)
-    later = [hybrid.fcp_ms - plain.fcp_ms for hybrid, plain in pairs]
-    query = median(measured.query_ms)
+    """Not later by as much as a frame, with 95 % confidence: what comes within a frame is painted with it."""
+    pairs = zip(measured.loads[Page.HYBRID], measured.loads[Page.QUERIED], strict=True)
+    later = [hybrid.fcp_ms - queried.fcp_ms for hybrid, queried in pairs]
     low, high = median_interval(later)
-    verdict = Verdict.HOLDS if high <= query else Verdict.BROKEN if low > query else Verdict.OPEN
+    verdict = Verdict.HOLDS if high < FRAME_MS else Verdict.BROKEN if low > 0 else Verdict.OPEN
+    promise = "first paint: hybrid no later than the plain page after one gateway query"
     return Check(
-        promise, verdict, f"{median(later):+.1f} ms (95 %: {low:+.1f} to {high:+.1f}, {len(later)} pairs); one query takes {query:.1f} ms"
+        promise, verdict, f"{median(later):+.1f} ms (95 %: {low:+.1f} to {high:+.1f}, {len(later)} pairs); a frame takes {FRAME_MS:.1f} ms"
     )
 
 
@@ -154,7 +160,7 @@ def _nothing_flickers(measured: Measured) -> Check:
 
 
 def _all_answered(measured: Measured) -> Check:
-    loads = [load for page in LIVE for load in measured.loads[page]]
+    loads = [load for page in LIVE & measured.loads.keys() for load in measured.loads[page]]
     lost = sum(load.swap_ms is None for load in loads)
     promise = "swap: whatever goes into the cart, the open page answers it"
     return Check(promise, Verdict.BROKEN if lost else Verdict.HOLDS, f"{lost} of {len(loads)} were not answered within {SWAP_S} s")

@@ -1,10 +1,11 @@
 """The storefront's home page as others would have it, for `bench/page`: without personalization, and with a peer's script.
 
 It is the storefront itself, without a key: so its server asks no gateway, for nobody. From the page the snippet's tags are
-taken out, which takes less than 0.1 ms, and for `/?peer` GrowthBook's script tag is put in, as its documentation shows it.
-What GrowthBook would send from its own servers comes from here at once, which flatters it.
+taken out, which takes less than 0.1 ms. For `/?queried` it is sent after one gateway query, whose answer is thrown away. For `/?peer`
+GrowthBook's script tag is put in, as its documentation shows it; what GrowthBook would send from its own servers comes from here at
+once, which flatters it.
 
-Run as `python -m bench.page_shop`; the first line it prints is its address, and it ends when its input does.
+Run as `python -m bench.page_shop ENDPOINT`, the gateway's; the first line it prints is its address, and it ends when its input does.
 """
 
 from __future__ import annotations
@@ -27,18 +28,25 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bench.end_to_end import BenchFailed
 from bench.sizes import PEERS
 from examples.storefront.app import create_app
+from examples.storefront.banner import PLACEMENT
 from examples.storefront.settings import Settings
+from examples.storefront.start import START
+from gateway.client import TOKEN_COOKIE, Deadline, GatewayClient, PageInput
 from local_stack.processes import PROJECT_ROOT
 
 PEER: Final = "peer"
+QUERIED: Final = "queried"
+HOME: Final[PageInput] = {"type": "home", "locale": "en", "currency": "USD"}
+QUERY_S: Final = 5.0
 _BUNDLES: Final = PEERS / "node_modules" / "@growthbook" / "growthbook" / "dist" / "bundles"
 _SCRIPT: Final = PROJECT_ROOT / "bench" / "page_peer.js"
 _CLIENT_KEY: Final = "sdk-bench"
 _OF_THE_SNIPPET: Final = (
     re.compile(rb'<meta name="live-banner"[^>]*>'),
-    re.compile(rb'<script type="module" src="/static/shop\.js"></script>'),
+    re.compile(re.escape(START.encode())),
 )
 _FLAGS: Final[dict[str, Any]] = {
     "status": 200,
@@ -59,10 +67,11 @@ _FLAGS: Final[dict[str, Any]] = {
 
 
 class OtherPages:
-    """ASGI around the storefront: its home page without the snippet, or with the peer's script in its place."""
+    """ASGI around the storefront: its home page without the snippet, perhaps after a query, or with the peer's script in its place."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, client: GatewayClient | None = None) -> None:
         self._app = app
+        self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; change the home page, which the storefront sends in one piece."""
@@ -70,7 +79,11 @@ class OtherPages:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        if QUERIED in request.query_params and self._client is not None:
+            await query(self._client, request.cookies[TOKEN_COOKIE])
         tags = _peer_tags(str(request.base_url).rstrip("/")) if PEER in request.query_params else b""
+        # For a visitor with a token the storefront would ask a gateway by itself.
+        scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"cookie"]}
         head: Message = {}
 
         async def send_changed(message: Message) -> None:
@@ -84,6 +97,12 @@ class OtherPages:
             await send({**message, "body": body})
 
         await self._app(scope, receive, send_changed)
+
+
+async def query(client: GatewayClient, token: str) -> None:
+    """Ask for the banner of the home page, as the storefront's server does. Raises BenchFailed when there is none."""
+    if PLACEMENT not in await client.banners([PLACEMENT], visitor_token=token, page=HOME, deadline=Deadline.after(QUERY_S)):
+        raise BenchFailed("the gateway decides nothing; its log says why")
 
 
 def without_snippet(page: bytes) -> bytes:
@@ -110,19 +129,19 @@ async def _script(_: Request) -> Response:
     return FileResponse(_SCRIPT)
 
 
-def create_shop() -> Starlette:
-    """The application; the packages of `bench/peers` must be installed."""
+def create_shop(client: GatewayClient) -> Starlette:
+    """The application; the packages of `bench/peers` must be installed. `client` is closed with it."""
     storefront = create_app(Settings(publishable_key=SecretStr(""), secret_key=SecretStr("")))  # type: ignore[call-arg]  # defaults
     routes = [
         Route(f"/api/features/{_CLIENT_KEY}", _flags),
         Route("/page_peer.js", _script),
         Mount("/growthbook", StaticFiles(directory=_BUNDLES)),
-        Mount("/", OtherPages(storefront)),
+        Mount("/", OtherPages(storefront, client)),
     ]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with storefront.router.lifespan_context(storefront):
+        async with client, storefront.router.lifespan_context(storefront):
             yield
 
     return Starlette(routes=routes, lifespan=lifespan)
@@ -132,7 +151,7 @@ def main() -> None:
     """Serve on a free port until the input ends: so it never outlives who started it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-        server = uvicorn.Server(uvicorn.Config(create_shop(), access_log=False, log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(create_shop(GatewayClient(sys.argv[1])), access_log=False, log_level="warning"))
         threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
         server.run(sockets=[listener])
 

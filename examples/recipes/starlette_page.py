@@ -18,7 +18,7 @@ PAGE = """<!doctype html>
   <meta charset="utf-8"><title>Shop</title>
   {configuration}
   <link rel="stylesheet" href="/static/live-banner.css">
-  <script type="module" src="/static/live-banner.js"></script>
+  <script type="module" async fetchpriority="low" src="/static/live-banner.js"></script>
 </head>
 <body>{banner}</body>
 </html>

@@ -15,6 +15,7 @@ from examples.storefront.categories import Category
 from examples.storefront.links import Choices, Render
 from examples.storefront.panel import panel_place
 from examples.storefront.proxy import PATH as GATEWAY_PATH
+from examples.storefront.start import START
 from gateway.client import Decision, Html, PageInput, render_configuration
 from gateway.client.html import Child, document, element, fragment
 
@@ -106,8 +107,9 @@ def _layout(frame: Frame, title: str, *content: Child) -> str:
             element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
             element("title", {}, full_title),
             element("link", {"rel": "icon", "href": "/static/logo.svg", "type": "image/svg+xml"}),
-            element("link", {"rel": "stylesheet", "href": "/static/shop.css"}),
+            # An inline script after a stylesheet would hold the page up until that is there.
             _scripts(frame) if _has_script(frame) else None,
+            element("link", {"rel": "stylesheet", "href": "/static/shop.css"}),
         ),
         element("body", {}, _header(frame), element("main", {}, *content), _footer(), panel_place() if _shows_panel(frame) else None),
     )
@@ -116,7 +118,7 @@ def _layout(frame: Frame, title: str, *content: Child) -> str:
 def _scripts(frame: Frame) -> Html:
     return fragment(
         render_configuration(GATEWAY_PATH, publishable_key=frame.publishable_key, page=frame.page),
-        element("script", {"type": "module", "src": "/static/shop.js"}),
+        START,
         element("script", {"type": "module", "src": "/static/panel.js"}) if _shows_panel(frame) else None,
     )
 

@@ -11,11 +11,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from examples.storefront.start import POLICY_SOURCE
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    f"default-src 'none'; script-src 'self' {POLICY_SOURCE}; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """Only the shop's own scripts, styles and images, connections to the shop alone, and no text that becomes markup."""

@@ -23,7 +23,7 @@ export function createShop(render) {
     const banner = renderBanner(decisions["homepage-hero"], { placement: "homepage-hero", ownHtml: "<h2>Welcome</h2>" });
     const head = `${renderConfiguration({ publishableKey: PUBLISHABLE_KEY, page: { type: "home" } })}
   <link rel="stylesheet" href="/static/live-banner.css">
-  <script type="module" async src="/static/live-banner.js"></script>`;
+  <script type="module" async fetchpriority="low" src="/static/live-banner.js"></script>`;
     if (started) response.append("set-cookie", tokenCookie(started.token, request.secure));
     response.set("cache-control", "private, no-store").send(await render({ head, banner }));
   });

@@ -66,4 +66,5 @@ document.addEventListener("click", ({ target }) => {
 addEventListener("pageshow", ({ persisted }) => {
   if (persisted) arrived(); // a page that comes back as it was left
 });
-arrived();
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", arrived);
+else arrived();

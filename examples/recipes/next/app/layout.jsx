@@ -5,7 +5,7 @@ export default function Layout({ children }) {
     <html lang="en">
       <head>
         <link rel="stylesheet" href="/static/live-banner.css" />
-        <script type="module" async src="/static/live-banner.js" />
+        <script type="module" async fetchPriority="low" src="/static/live-banner.js" />
       </head>
       <body>{children}</body>
     </html>
