@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -17,7 +18,9 @@ PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Known here too, so that a test can be run from this folder alone."""
+    """The marker is known here too, so that a test can be run from this folder alone."""
+    # Kafka and Spark start dozens of times: they are ready sooner when little is compiled.
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.addinivalue_line("markers", "integration: needs the real Kafka, Valkey and Spark, which it starts")
 
 

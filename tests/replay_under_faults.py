@@ -22,7 +22,7 @@ from local_stack.processes import spawn, stop_child
 from tests.stack_site import DEADLINE_S, Site, until
 
 EVENTS: Final = 1500
-RATE: Final = 100.0
+RATE: Final = 150.0
 """Events a second, so that each fault finds some on their way."""
 CATCH_UP_S: Final = 90.0
 
