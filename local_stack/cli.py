@@ -66,6 +66,7 @@ class _Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.phase is _Phase.STARTING:
             self.phase = _Phase.STOPPING
+            self._stack.interrupt()  # the exception is lost where Python happens to be in a `__del__`
             raise KeyboardInterrupt
         if self.phase is _Phase.RUNNING:
             self.phase = _Phase.STOPPING

@@ -56,6 +56,7 @@ class LocalStack:
         self._busy = threading.RLock()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
+        self._interrupted = threading.Event()
         self._run_id = secrets.token_hex(16)
         self._watchdog: Watchdog | None = None
         self._wiring: Wiring | None = None
@@ -70,7 +71,8 @@ class LocalStack:
     def start(self, warm_up: Callable[[StackInfo], None] | None = None) -> StackInfo:
         """Start all parts and return when each is ready and `warm_up` has returned; then `stack.json` is there.
 
-        Raises a StackError when anything is in the way; then, as after any other exception, nothing is left running.
+        Raises a StackError when anything is in the way, KeyboardInterrupt after `interrupt`; then, as after any other exception, nothing
+        is left running.
         """
         since = time.monotonic()
         self.folder.make()
@@ -87,6 +89,7 @@ class LocalStack:
             info = self.info()
             if warm_up is not None:
                 warm_up(info)
+            self._check_interrupt()
             write_json(self.folder.stack_file, info.to_json(), mode=0o600)
         except BaseException:
             self.stop()
@@ -119,6 +122,10 @@ class LocalStack:
                 self._watchdog = None
             self._wiring = None
             self._lock.release()
+
+    def interrupt(self) -> None:
+        """Break a `start` off that is under way, or about to be. May be called from a signal handler."""
+        self._interrupted.set()
 
     def hurry(self) -> None:
         """Make a `stop` under way kill instead of wait. May be called from a signal handler."""
@@ -244,6 +251,7 @@ class LocalStack:
         """Wait until all of `starting` (name to start time) are ready, or one of them; takes them out and returns them."""
         became_ready: list[str] = []
         while starting and not (only_one and became_ready):
+            self._check_interrupt()
             for name, since in list(starting.items()):
                 child, part = self._children[name], self._part(name)
                 took_s = time.monotonic() - since
@@ -262,6 +270,10 @@ class LocalStack:
             if not became_ready:
                 time.sleep(_POLL_S)
         return became_ready
+
+    def _check_interrupt(self) -> None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
 
     def _failure(self, child: Child, cause: str) -> PartFailed:
         return PartFailed(child.name, cause, f"read {_shown(child.log)}, then start again", child.tail())

@@ -199,6 +199,16 @@ def test_no_way_to_end_it_leaves_a_process(folder: Path, number: signal.Signals,
     assert not (folder / "stack.json").exists()
 
 
+@pytest.mark.parametrize("moment", ["valkey", "kafka"])
+def test_an_interrupt_whose_exception_was_lost_ends_the_start_too(folder: Path, moment: str) -> None:
+    """Python drops what a signal handler raises within a `__del__`: the start looks for itself, also when the last part is ready."""
+    stack = LocalStack(folder, free_port_base(21100), PARTS, report=lambda text: stack.interrupt() if text.startswith(moment) else None)
+    with pytest.raises(KeyboardInterrupt):
+        stack.start()
+    assert not processes_of(folder)
+    assert not (folder / "stack.json").exists()
+
+
 def test_a_part_that_dies_ends_the_stack(folder: Path) -> None:
     """The command stops, names the part and shows the last lines of its log, and exits 1."""
     command = Command(folder, free_port_base(21100))
