@@ -131,10 +131,11 @@ def _run(info: StackInfo, options: argparse.Namespace) -> tuple[Measured, str]:
 
 
 async def _measure(info: StackInfo, options: argparse.Namespace) -> tuple[Measured, str]:
+    endpoint = f"{info.gateway.url}/graphql"
     async with (
         browser() as chromium,
-        other_shop(f"{info.gateway.url}/graphql") as (other_url, other_pid),
-        GatewayClient(f"{info.gateway.url}/graphql", publishable_key=info.keys.publishable) as client,
+        other_shop(endpoint) as (other_url, other_pid),
+        GatewayClient(endpoint, publishable_key=info.keys.publishable) as client,
     ):
         rounds = _Rounds(chromium, client, _addresses(info.storefront.url, other_url), options)
         say(f"{chromium.version}: {options.warmup} loads of each page to warm up, then {options.loads}")

@@ -19,7 +19,7 @@ PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker is known here too, so that a test can be run from this folder alone."""
-    # Kafka and Spark start dozens of times: they are ready sooner when little is compiled.
+    # Kafka, Spark and batch jobs start dozens of times: half of their time would go into compiling what soon ends.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.addinivalue_line("markers", "integration: needs the real Kafka, Valkey and Spark, which it starts")
 

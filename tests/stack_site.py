@@ -23,8 +23,6 @@ from local_stack.api import Api, ApiError
 from local_stack.stack import LocalStack
 
 DEADLINE_S = 30.0
-SHORT_JOB = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-"""For the environment of a batch job: half of its time would go into compiling what runs once."""
 STATE = "{ consent { personalization } version cart { productId quantity } interestedCategory recentProducts }"
 
 

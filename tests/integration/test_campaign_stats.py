@@ -26,7 +26,7 @@ from local_stack.processes import PROJECT_ROOT
 from local_stack.stack import LocalStack
 from tests.integration.test_rulesets import published
 from tests.naive_stats import DAY_MS, HOUR_MS, Numbers, naive_stats, totals
-from tests.stack_site import SHORT_JOB, Logged, Site, codes_of
+from tests.stack_site import Logged, Site, codes_of
 
 pytestmark = pytest.mark.integration
 
@@ -198,7 +198,7 @@ def compute(stack: LocalStack, *, twice: bool = False) -> None:
     """Run the batch job to its end, or two in one process, since Spark takes longer to start than the job."""
     program = ["-c", TWICE] if twice else ["-m", "processors"]
     command = [sys.executable, *program, "campaign-stats", "--bootstrap", stack.wiring.bootstrap]
-    environment = {**os.environ, **stack.environment("context_stream"), **stack.environment("gateway"), **SHORT_JOB}
+    environment = {**os.environ, **stack.environment("context_stream"), **stack.environment("gateway")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
 

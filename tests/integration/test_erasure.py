@@ -16,7 +16,7 @@ import pytest
 from local_stack.api import event, product_added
 from local_stack.processes import PROJECT_ROOT
 from local_stack.stack import LocalStack
-from tests.stack_site import SHORT_JOB, Site
+from tests.stack_site import Site
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +65,7 @@ def replay_the_log(stack: LocalStack, checkpoint: Path) -> None:
     given = {"--bootstrap": wiring.bootstrap, "--checkpoint": str(checkpoint), "--log-epoch": str(wiring.identity.log_epoch)}
     for option, value in given.items():
         command[command.index(option) + 1] = value
-    subprocess.run(command, env={**os.environ, **stack.environment("context_stream"), **SHORT_JOB}, check=True, timeout=300)
+    subprocess.run(command, env={**os.environ, **stack.environment("context_stream")}, check=True, timeout=300)
 
 
 async def test_a_replay_of_the_whole_log_brings_no_erased_visitor_back(site: Site, stack: LocalStack, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from gateway.model.names import SOURCE_TOPICS
 from local_stack.api import PLACEMENT, Api, ApiError, event, product_added
 from local_stack.check.replayed import shuffled_inputs
 from local_stack.processes import PROJECT_ROOT
-from tests.stack_site import SHORT_JOB, Site, until
+from tests.stack_site import Site, until
 from tests.storefront_reading import HEADLINES, HOME, Row, read_rows, reading, shown
 
 pytestmark = pytest.mark.integration
@@ -223,7 +223,7 @@ async def from_log(site: Site, folder: Path, pairs: list[Pair]) -> list[dict[str
 
 
 async def command(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **site.stack.environment("gateway"), **site.stack.environment("context_stream"), **SHORT_JOB}
+    environment = {**os.environ, **site.stack.environment("gateway"), **site.stack.environment("context_stream")}
     run = [sys.executable, "-m", *arguments]
     return await asyncio.to_thread(
         subprocess.run, run, env=environment, capture_output=True, text=True, check=False, timeout=240, cwd=PROJECT_ROOT

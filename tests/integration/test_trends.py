@@ -19,7 +19,7 @@ from gateway.model.names import Topic, trends_snapshot_key, trends_window_key
 from gateway.model.trend_windows import WINDOW_MS, window_of
 from local_stack.api import event
 from local_stack.processes import PROJECT_ROOT
-from tests.stack_site import SHORT_JOB, Site, codes_of, until
+from tests.stack_site import Site, codes_of, until
 
 pytestmark = pytest.mark.integration
 
@@ -228,4 +228,4 @@ def bought_together(site: Site) -> None:
     """Run the batch job to its end."""
     command = [sys.executable, "-m", "processors", "bought-together", "--bootstrap", site.stack.wiring.bootstrap]
     settings = {name: value for name, value in site.stack.environment("gateway").items() if name.startswith("GATEWAY_")}
-    subprocess.run(command, env={**site.stack.environment("context_stream"), **settings, **SHORT_JOB}, check=True, timeout=300)
+    subprocess.run(command, env={**site.stack.environment("context_stream"), **settings}, check=True, timeout=300)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from bench.end_to_end import BenchFailed
 from bench.page_report import LIVE, Check, Load, Measured, Page, Verdict, as_json, checks, durations, median_interval, ratios, show
@@ -162,6 +163,19 @@ async def test_the_peers_page_has_its_script_in_place_of_ours() -> None:
     tags = re.findall(r"<script[^>]*></script>", peers)
     assert peers == plain.replace("</head>", "".join(tags) + "</head>")
     assert 'data-api-host="http://shop.test" src="/growthbook/auto.min.js"' in tags[-1]
+
+
+async def test_the_plain_page_is_made_for_nobody() -> None:
+    """A visitor's token does not reach the storefront: for it the gateway would be asked, once more than is measured."""
+    names: list[bytes] = []
+
+    async def storefront(scope: Scope, receive: Receive, send: Send) -> None:
+        names.extend(name for name, _ in scope["headers"])
+        await create_app(Settings(publishable_key=SecretStr("")))(scope, receive, send)  # type: ignore[call-arg]  # the rest are defaults
+
+    assert await page_of(OtherPages(storefront), "/")
+    assert b"host" in names
+    assert b"cookie" not in names
 
 
 async def test_the_queried_page_is_the_plain_one_after_a_query() -> None:

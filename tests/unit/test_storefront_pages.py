@@ -370,6 +370,7 @@ async def test_content_security_policy(gateway: Gateway) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
     assert "javascript" in script.headers["content-type"]
     assert re.findall(r"<script.*?</script>", page.text) == [START]
+    assert page.text.index(START) < page.text.index("stylesheet"), "an inline script waits for the stylesheets above it"
     assert " style=" not in page.text
     assert " on" not in re.sub(r">[^<]*<", "><", page.text).replace(" one", "")
 
