@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.model.decide import Inputs, decide
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Inputs, decide
+from gateway.model.rulesets.ruleset import Ruleset
 
 NOW_MS: Final = 1_790_000_000_000
 SIZES: Final = (10, 100, 1000)

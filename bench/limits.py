@@ -14,7 +14,7 @@ from typing import Final
 
 from graphql import parse
 
-from gateway.api.limits import DocumentLimits, DocumentTooLarge, check_document, check_text
+from gateway.transport.documents.limits import DocumentLimits, DocumentTooLarge, check_document, check_text
 
 LIMITS: Final = DocumentLimits()
 AIM_MS: Final = 5.0

@@ -16,24 +16,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from gateway.api.banners import BannerService
-from gateway.api.campaign_stats import CampaignStatsService
-from gateway.api.context import RequestContext, Services
-from gateway.api.explaining import ExplainService
-from gateway.api.exporting import ExportService
-from gateway.api.graphiql import GraphiQL
-from gateway.api.http import GraphQLEndpoint
-from gateway.api.manifest import read_manifests
-from gateway.api.previews import PreviewService
+from gateway.api.request_context import RequestContext, Services
 from gateway.api.schema import build_schema
-from gateway.api.tracking import TrackingService
-from gateway.api.transport import RequestInfo, TransportSettings
 from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs, system_now_ms
-from gateway.ingest.publisher import EventPublisher
-from gateway.model.ruleset import Ruleset
-from gateway.rules.service import RulesetService
-from gateway.rules.trends import TrendsService
+from gateway.kafka.publisher import EventPublisher
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.services.banners import BannerService
+from gateway.services.campaign_stats import CampaignStatsService
+from gateway.services.explain import ExplainService
+from gateway.services.export import ExportService
+from gateway.services.previews import PreviewService
+from gateway.services.rulesets import RulesetService
+from gateway.services.tracking import TrackingService
+from gateway.services.trends import TrendsService
 from gateway.settings import Settings
 from gateway.store.connection import STORE_ERRORS, connect
 from gateway.store.drafts import DraftStore
@@ -45,6 +41,10 @@ from gateway.store.stats import CampaignStatsStore
 from gateway.store.trends import TrendsStore
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics, settle_memory
+from gateway.transport.documents.manifest import read_manifests
+from gateway.transport.endpoint import GraphQLEndpoint
+from gateway.transport.http.graphiql import GraphiQL
+from gateway.transport.settings import RequestInfo, TransportSettings
 
 READY_SECONDS = 2.0
 KAFKA_START_SECONDS = 5.0

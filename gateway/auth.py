@@ -17,7 +17,7 @@ import jwt
 
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated
-from gateway.model.ids import is_anonymous, is_genuine_anonymous_id, new_anonymous_id
+from gateway.model.events.visitor_ids import is_anonymous, is_genuine_anonymous_id, new_anonymous_id
 from gateway.settings import Settings
 
 _ALGORITHM: Final = "HS256"

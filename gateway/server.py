@@ -13,14 +13,14 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
-from gateway.api.documents import check_documents
-from gateway.api.manifest import InvalidManifest, read_manifests
 from gateway.api.schema import build_schema
 from gateway.app import Gateway
-from gateway.model.ruleset import InvalidRuleset, Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.settings import Settings, load_settings
 from gateway.telemetry import configure_logging
+from gateway.transport.documents.manifest import InvalidManifest, read_manifests
+from gateway.transport.documents.persisted_documents import check_documents
 
 SHUTDOWN_SECONDS = 8
 PEER_TIMEOUT_MS = 20_000

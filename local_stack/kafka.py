@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from gateway.model.names import SOURCE_TOPICS, Topic
+from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from local_stack.data import DataFolder, Identity
 from local_stack.errors import DataMismatch, PartFailed
 from local_stack.jars import BROKER_GROUP, jar_paths

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.api.manifest import documents_of, write_manifest
+from gateway.transport.documents.manifest import documents_of, write_manifest
 from local_stack import kafka, valkey
 from local_stack.builds import GRAPHIQL, SNIPPET, built
 from local_stack.data import CHECKPOINTS, KAFKA, VALKEY, DataFolder, Identity, Keys

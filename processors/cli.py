@@ -62,7 +62,7 @@ def _add_context_writer(commands: Commands[argparse.ArgumentParser]) -> None:
         epilog="example: processors context-writer --metrics-port 9100",
     )
     writer.add_argument("--metrics-port", type=int, default=0, help="serve /metrics on 127.0.0.1 at this port; 0: do not (default)")
-    writer.set_defaults(run="processors.context_writer:main")
+    writer.set_defaults(run="processors.context.writer:main")
 
 
 def _add_context_stream(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -80,7 +80,7 @@ def _add_context_stream(commands: Commands[argparse.ArgumentParser]) -> None:
     stream.add_argument("--trends", action=argparse.BooleanOptionalAction, default=False, help=_HELP["trends"])
     _add_trends_arguments(stream, "--trends-trigger")
     add_spark_arguments(stream, DEFAULT_MASTER, "; real-time mode holds one task slot for every source partition")
-    stream.set_defaults(run="processors.stream_command:run")
+    stream.set_defaults(run="processors.context.stream_command:run")
 
 
 def _add_trends_stream(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -95,7 +95,7 @@ def _add_trends_stream(commands: Commands[argparse.ArgumentParser]) -> None:
     stream.add_argument("--log-epoch", required=True, type=epoch, metavar="N", help=_HELP["log-epoch"])
     _add_trends_arguments(stream, "--trigger")
     add_spark_arguments(stream, TRENDS_MASTER)
-    stream.set_defaults(run="processors.trends_command:run")
+    stream.set_defaults(run="processors.trends.command:run")
 
 
 def _add_trends_arguments(parser: argparse.ArgumentParser, trigger: str) -> None:
@@ -116,7 +116,7 @@ def _add_bought_together(commands: Commands[argparse.ArgumentParser]) -> None:
     batch.add_argument("--min-baskets", type=int, default=2, metavar="N", help="in so many baskets two products must meet (default: 2)")
     add_redis_argument(batch)
     add_spark_arguments(batch, BATCH_MASTER)
-    batch.set_defaults(run="processors.bought_together:run")
+    batch.set_defaults(run="processors.jobs.bought_together:run")
 
 
 def _add_explain(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -134,7 +134,7 @@ def _add_explain(commands: Commands[argparse.ArgumentParser]) -> None:
     batch.add_argument("--pairs", metavar="FILE", help=_HELP["pairs"])
     batch.add_argument("--json", action="store_true", help="print JSON in the shape of the API's Explanation, one a line")
     add_spark_arguments(batch, BATCH_MASTER)
-    batch.set_defaults(run="processors.explain:run")
+    batch.set_defaults(run="processors.jobs.explain:run")
 
 
 def _add_dry_run(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -157,7 +157,7 @@ def _add_dry_run(commands: Commands[argparse.ArgumentParser]) -> None:
     batch.add_argument("--show-ids", action="store_true", help="name visitors in the examples, not their hashes; ids are personal data")
     batch.add_argument("--json", action="store_true", help="print JSON")
     add_spark_arguments(batch, BATCH_MASTER)
-    batch.set_defaults(run="processors.dry_run:run")
+    batch.set_defaults(run="processors.jobs.dry_run:run")
 
 
 def _add_campaign_stats(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -172,7 +172,7 @@ def _add_campaign_stats(commands: Commands[argparse.ArgumentParser]) -> None:
     batch.add_argument("--return-days", type=days, default=14, metavar="N", help=_HELP["return-days"])
     add_redis_argument(batch)
     add_spark_arguments(batch, BATCH_MASTER)
-    batch.set_defaults(run="processors.campaign_stats:run")
+    batch.set_defaults(run="processors.jobs.campaign_stats:run")
 
 
 def add_redis_argument(parser: argparse.ArgumentParser) -> None:
@@ -233,7 +233,7 @@ The same checkpoint may be used with another trigger. 'context stream ready' on 
 def _configure_logging() -> None:
     form = "%(asctime)s %(levelname)s %(name)s %(message)s"
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=form, datefmt="%Y-%m-%dT%H:%M:%S", force=True)
-    # py4j reports each broken connection with a traceback; what it means is said by `processors.watch`.
+    # py4j reports each broken connection with a traceback; what it means is said by `processors.spark.query_watch`.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
 
 

@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 
 from gateway.app import Gateway
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
 
 CAMPAIGNS = Path(__file__).parent.parent / "examples" / "storefront" / "campaigns.yaml"

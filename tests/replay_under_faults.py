@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.replay import replay_events
-from gateway.model.names import SOURCE_TOPICS
+from gateway.model.events.topics import SOURCE_TOPICS
 from local_stack.check.oracle import Shopper, read_shoppers
 from local_stack.check.replayed import DATA, compare, shuffled_inputs
 from local_stack.check.scenario import Check

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from gateway.api.http import GraphQLEndpoint
+from gateway.transport.endpoint import GraphQLEndpoint
 from tests.toy_gateway import Board, eventually, make_endpoint
 
 

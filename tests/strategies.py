@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from gateway.model.contributions import Position
-from gateway.model.events import Event, EventType, check_record, topic_of
-from gateway.model.state import Update
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import Event, EventType, check_record, topic_of
+from gateway.model.visitors.state import Update
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from typing import Any
 import strawberry
 import uvicorn
 
-from gateway.api.http import GraphQLEndpoint
-from gateway.api.transport import RequestInfo, TransportSettings
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated, Unavailable
+from gateway.transport.endpoint import GraphQLEndpoint
+from gateway.transport.settings import RequestInfo, TransportSettings
 
 ORIGIN = "https://shop.example"
 

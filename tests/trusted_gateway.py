@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from gateway.app import Gateway
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
 from tests.client_gateways import CAMPAIGNS, NOWHERE, PUBLISHABLE_KEY, SECRET_KEY, TOKEN_SECRET
 

@@ -10,7 +10,7 @@ import random
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.model.assignment import choose, is_within, point
+from gateway.model.decisions.assignment import choose, is_within, point
 
 FILE: Final = Path(__file__).with_name("assignment.json")
 COUNT: Final = 10_000

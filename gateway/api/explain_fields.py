@@ -8,12 +8,12 @@ import strawberry
 from strawberry import ID, Info
 
 from gateway.api.arguments import NamedVisitor, Page, Placement
-from gateway.api.banners import BannerRequest
-from gateway.api.context import RequestContext
 from gateway.api.explain_types import Explanation, explanation_answer
 from gateway.api.inputs import plain
-from gateway.api.previews import optional_moment_ms
+from gateway.api.request_context import RequestContext
 from gateway.api.scalars import JSON, DateTime
+from gateway.services.banners import BannerRequest
+from gateway.services.previews import optional_moment_ms
 
 
 @strawberry.type

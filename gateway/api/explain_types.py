@@ -7,11 +7,11 @@ from enum import Enum
 import strawberry
 
 from gateway.api import types
-from gateway.api.answers import decision_answer
-from gateway.api.explaining import Explained
+from gateway.api.mapping import decision_answer
 from gateway.api.scalars import JSON, DateTime
-from gateway.model.decide import Outcome
-from gateway.model.evidence import Item
+from gateway.model.decisions.decide import Outcome
+from gateway.model.visitors.evidence import Item
+from gateway.services.explain import Explained
 
 SEALED_TOPIC = "sealed"
 

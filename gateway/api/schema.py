@@ -11,7 +11,6 @@ from strawberry import ID, Info
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.api import types
-from gateway.api.answers import context_answer, decision_answer, event_answer, visit_answer
 from gateway.api.arguments import (
     After,
     MaxWaitMs,
@@ -25,18 +24,19 @@ from gateway.api.arguments import (
     Timestamp,
     Visitor,
 )
-from gateway.api.banners import BannerRequest
-from gateway.api.context import RequestContext
 from gateway.api.explain_fields import ExplainQuery
 from gateway.api.inputs import EventInput, PageInput, plain
-from gateway.api.rulesets import RulesetMutation, RulesetQuery
+from gateway.api.mapping import context_answer, decision_answer, event_answer, visit_answer
+from gateway.api.request_context import RequestContext
+from gateway.api.ruleset_fields import RulesetMutation, RulesetQuery
 from gateway.api.scalars import JSON, SCALARS, Cursor, DateTime
 from gateway.api.stats_fields import StatsQuery
-from gateway.api.tracking import Tracked
-from gateway.api.trends import TrendsQuery
+from gateway.api.trends_fields import TrendsQuery
 from gateway.auth import CredentialKind
 from gateway.errors import BadUserInput, Forbidden, Unavailable
-from gateway.model.ids import is_anonymous
+from gateway.model.events.visitor_ids import is_anonymous
+from gateway.services.banners import BannerRequest
+from gateway.services.tracking import Tracked
 from gateway.store.connection import StoreUnavailable
 
 ContextInfo = Info[RequestContext, None]

@@ -7,13 +7,13 @@ from typing import Annotated
 import strawberry
 from strawberry import ID, Info
 
-from gateway.api.campaign_stats import Report
-from gateway.api.context import RequestContext
-from gateway.api.previews import optional_time_ms
+from gateway.api.request_context import RequestContext
 from gateway.api.scalars import DateTime, Decimal
 from gateway.api.types import Money
-from gateway.model import intervals, sequential
-from gateway.model.campaign_stats import Result, VariantResult, shown_variant
+from gateway.model.statistics import intervals, sequential
+from gateway.model.statistics.results import Result, VariantResult, shown_variant
+from gateway.services.campaign_stats import Report
+from gateway.services.previews import optional_time_ms
 
 
 @strawberry.type(description="Both ends belong to it.")

@@ -8,7 +8,7 @@ import strawberry
 
 from gateway.api.scalars import JSON, Cursor, DateTime, Decimal
 from gateway.errors import Forbidden
-from gateway.model.decide import DecisionReason as Reason
+from gateway.model.decisions.decide import DecisionReason as Reason
 
 
 @strawberry.type(description="A visitor that was just started, or renewed.")

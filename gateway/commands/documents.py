@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from typing import Final
 
 import gateway.commands
-from gateway.api.documents import check_documents
-from gateway.api.manifest import InvalidManifest, documents_of, write_manifest
 from gateway.api.schema import build_schema
+from gateway.transport.documents.manifest import InvalidManifest, documents_of, write_manifest
+from gateway.transport.documents.persisted_documents import check_documents
 
 _OPERATION: Final = re.compile(r"(query|mutation)\b[^{]*[({]")
 

@@ -20,14 +20,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from gateway.clock import system_now_ms
 from gateway.commands.rules import load_file, load_other, says_why
-from gateway.model.decide import Inputs
-from gateway.model.decision_id import visitor_hash
-from gateway.model.dry_run import Report, compare, placements_of
-from gateway.model.dry_run_text import text_of_report
-from gateway.model.given_page import page_of
-from gateway.model.ruleset import Ruleset
-from gateway.model.schedule import parse_moment_ms
-from gateway.model.trends import NO_TRENDS, Trends
+from gateway.model.conditions.page_input import page_of
+from gateway.model.decisions.decide import Inputs
+from gateway.model.decisions.decision_id import visitor_hash
+from gateway.model.decisions.dry_run import Report, compare, placements_of
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.rulesets.schedule import parse_moment_ms
+from gateway.model.trends.snapshot import NO_TRENDS, Trends
+from gateway.reports.dry_run import text_of_report
 from gateway.settings import Settings, load_settings
 from gateway.store.connection import connect
 from gateway.store.contexts import AllContexts

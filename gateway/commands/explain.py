@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
 from gateway.commands.secret_key import NoSecretKey
-from gateway.model.explanation import text_of
+from gateway.reports.explanation import text_of
 
 _QUERY: Final = """query Explain($placement: ID!, $user: ID, $at: DateTime, $decision: ID, $page: PageInput) {
   explain(placement: $placement, userId: $user, at: $at, decisionId: $decision, page: $page) {

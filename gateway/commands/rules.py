@@ -16,13 +16,13 @@ from typing import Any, Final
 from gateway.clock import system_now_ms
 from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
 from gateway.commands.secret_key import NoSecretKey
-from gateway.model.examples import examples_of, run_examples
-from gateway.model.given_page import InvalidPage
-from gateway.model.payload import InvalidEvent
-from gateway.model.ruleset import InvalidRuleset, Problem, Ruleset
-from gateway.model.ruleset_diff import differences
-from gateway.model.ruleset_schema import json_schema
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.json_schema import json_schema
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.page_input import InvalidPage
+from gateway.model.decisions.campaign_examples import examples_of, run_examples
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.rulesets.diff import differences
+from gateway.model.rulesets.ruleset import InvalidRuleset, Problem, Ruleset
 from gateway.store.connection import StoreUnavailable
 
 _PUBLISH: Final = """mutation($yaml: String!, $expected: Int, $dryRun: Boolean!) {

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
 from gateway.commands.secret_key import NoSecretKey
-from gateway.model.readable import columns, printable
-from gateway.model.sequential import ALPHA
+from gateway.model.statistics.sequential import ALPHA
+from gateway.reports.columns import columns, printable
 
 _COMPARISON: Final = "{ control difference pValue interval { low high } }"
 _QUERY: Final = f"""query Stats($campaign: ID!, $from: DateTime, $to: DateTime) {{

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.model.names import draft_key
+from gateway.model.events.topics import draft_key
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.names import notice_channel
+from gateway.model.events.topics import notice_channel
 from gateway.store.connection import STORE_ERRORS
 from gateway.telemetry import Metrics
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.names import PURGES_KEY
+from gateway.model.events.topics import PURGES_KEY
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 
 LEASE_MS: Final = 60_000

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from gateway.model.names import context_key
+from gateway.model.events.topics import context_key
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 from gateway.telemetry import Metrics
 

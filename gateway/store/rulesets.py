@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from redis.asyncio import Redis
 
-from gateway.model.names import RULESET_CHANNEL, RULESET_KEY
+from gateway.model.events.topics import RULESET_CHANNEL, RULESET_KEY
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 
 # KEYS: copy, channel. ARGV: log epoch, version, copy.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from gateway.model.codec import UnreadableState, decode_state
-from gateway.model.names import state_key
-from gateway.model.state import State
+from gateway.model.events.topics import state_key
+from gateway.model.visitors.state import State
+from gateway.model.visitors.state_codec import UnreadableState, decode_state
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 
 

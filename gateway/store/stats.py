@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.campaign_stats import HOUR_MS, Coverage, Row, decode_rows, encode_rows
-from gateway.model.names import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
+from gateway.model.events.topics import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
+from gateway.model.statistics.results import HOUR_MS, Coverage, Row, decode_rows, encode_rows
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 
 RETENTION_DAYS: Final = 400

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.names import (
+from gateway.model.events.topics import (
     TOGETHER_CURRENT_KEY,
     TOGETHER_VERSIONS_KEY,
     TRENDS_CHANNEL,
@@ -29,9 +29,7 @@ from gateway.model.names import (
     trends_snapshot_key,
     trends_window_key,
 )
-from gateway.model.trend_windows import HORIZON_MS, WINDOW_MS, Counts, window_of
-from gateway.model.trends import Trends
-from gateway.model.trends_codec import (
+from gateway.model.trends.codec import (
     NoTrends,
     Snapshot,
     Together,
@@ -42,6 +40,8 @@ from gateway.model.trends_codec import (
     encode_snapshot,
     encode_together,
 )
+from gateway.model.trends.snapshot import Trends
+from gateway.model.trends.windows import HORIZON_MS, WINDOW_MS, Counts, window_of
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 
 RETENTION_MS: Final = 24 * 3600 * 1000

@@ -22,12 +22,12 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from gateway.clock import NowMs
-from gateway.model.codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
-from gateway.model.events import EventType
-from gateway.model.names import context_key, notice_channel, state_key
-from gateway.model.purge import purge, purge_due_ms, purge_withdrawn
-from gateway.model.state import Absorbed, State, Update, absorb, erase, screen_identifies, unite, without_released
-from gateway.model.view import context_of, encode_context, totals_of
+from gateway.model.events.event import EventType
+from gateway.model.events.topics import context_key, notice_channel, state_key
+from gateway.model.visitors.context_view import context_of, encode_context, totals_of
+from gateway.model.visitors.purge import purge, purge_due_ms, purge_withdrawn
+from gateway.model.visitors.state import Absorbed, State, Update, absorb, erase, screen_identifies, unite, without_released
+from gateway.model.visitors.state_codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 from gateway.store.purges import PurgeQueue
 

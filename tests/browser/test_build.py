@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.sizes import CLASSIC, CORE, OUTPUT, table
-from gateway.api.manifest import document_id
+from gateway.transport.documents.manifest import document_id
 from local_stack.builds import SNIPPET, built
 from local_stack.npm import NODE, environment, npm
 

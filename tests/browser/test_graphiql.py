@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from gateway.app import Gateway
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
 from local_stack.builds import GRAPHIQL, built
 from local_stack.npm import NODE, ensure_packages, environment

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app import Gateway
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
 from tests.compliance.conftest import run_node, served
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api.manifest import document_id
-from gateway.api.transport import TransportSettings
+from gateway.transport.documents.manifest import document_id
+from gateway.transport.settings import TransportSettings
 from tests.compliance.requirements import covers
 from tests.toy_gateway import eventually, serve
 from tests.transport_clients import Events, data, stream

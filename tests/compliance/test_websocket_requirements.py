@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from gateway.api.manifest import document_id
+from gateway.transport.documents.manifest import document_id
 from tests.compliance.requirements import covers
 from tests.toy_gateway import ORIGIN, Toy, eventually, serve
 from tests.transport_clients import PROTOCOL, close_code, hear, ready, start, tell

@@ -18,8 +18,8 @@ import orjson
 import pytest
 
 from gateway.cli import main
-from gateway.model.campaign_stats import Coverage, Row
-from gateway.model.names import SOURCE_TOPICS, STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
+from gateway.model.events.topics import SOURCE_TOPICS, STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
+from gateway.model.statistics.results import Coverage, Row
 from gateway.store.stats import RETENTION_DAYS, CampaignStatsStore
 from local_stack.api import event
 from local_stack.processes import PROJECT_ROOT
@@ -187,7 +187,8 @@ def long_ago(chance: random.Random, campaign: str) -> list[tuple[str, bytes, byt
 
 TWICE: Final = """
 import sys
-from processors import campaign_stats, cli
+from processors import cli
+from processors.jobs import campaign_stats
 once = campaign_stats.compute
 campaign_stats.compute = lambda *given: once(*given) or once(*given)
 sys.exit(cli.main(sys.argv[1:]))

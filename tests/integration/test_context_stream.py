@@ -22,9 +22,9 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from gateway.model.names import SOURCE_TOPICS, Topic
+from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from local_stack.stack import LocalStack
-from processors.reshape import DEAD_LETTER_VALUE_BYTES, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
+from processors.context.reshape import DEAD_LETTER_VALUE_BYTES, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
 from tests.free_ports import free_port_base
 
 DEADLINE_S = 60.0

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway.model.contributions import Position
-from gateway.model.events import EventType, check_record
-from gateway.model.names import context_key, state_key
-from gateway.model.state import Update
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import EventType, check_record
+from gateway.model.events.topics import context_key, state_key
+from gateway.model.visitors.state import Update
 from gateway.store.connection import StoreUnavailable
 from gateway.store.writer import ContextWriter
 from local_stack.stack import LocalStack

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.model.names import SOURCE_TOPICS, Topic
+from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from local_stack.api import deals_on, product_added
 from tests.stack_site import Site
 

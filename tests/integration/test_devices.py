@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.model.names import Topic
+from gateway.model.events.topics import Topic
 from local_stack.api import Api, deals_on, product_added
 from tests.integration.test_gateway_visitors import CONTEXT, consent, identify
 from tests.second_gateway import at, second_gateway

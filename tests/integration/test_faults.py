@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.model.names import SOURCE_TOPICS
+from gateway.model.events.topics import SOURCE_TOPICS
 from local_stack.api import Api, event, product_added
 from tests.replay_under_faults import Replay, chosen_seed, frozen, second_writer
 from tests.stack_site import DEADLINE_S, Site

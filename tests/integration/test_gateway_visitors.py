@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.model.names import Topic
+from gateway.model.events.topics import Topic
 from local_stack.api import Api, deals_on, event, product_added
 from tests.stack_site import Site, codes_of, until
 

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from gateway.model.names import SOURCE_TOPICS, Topic
+from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from local_stack.data import DATA_ID_KEY
 from local_stack.errors import DataMismatch, PortInUse
 from local_stack.processes import DATA_MARK, PROJECT_ROOT

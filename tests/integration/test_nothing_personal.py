@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.model.codec import FORMAT
-from gateway.model.names import Topic, state_key
+from gateway.model.events.topics import Topic, state_key
+from gateway.model.visitors.state_codec import FORMAT
 from local_stack.api import Api, event, product_added
 from local_stack.stack import LocalStack
 from tests.integration.test_gateway_visitors import CONSENT, CONTEXT, DELETE, identify

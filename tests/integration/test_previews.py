@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from gateway.cli import main
-from gateway.model.preview import Preview
+from gateway.model.decisions.preview_token import Preview
 from local_stack.api import Frames, event
 from tests.integration.test_rulesets import DECISION, decision, interested, published, rules, second, shipped_again
 from tests.second_gateway import SecondGateway, at, second_gateway

@@ -12,18 +12,18 @@ from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
 from gateway.clock import system_now_ms
-from gateway.model.contributions import Position
-from gateway.model.events import check_record
-from gateway.model.names import PURGES_KEY, context_key, state_key
-from gateway.model.state import Update
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import check_record
+from gateway.model.events.topics import PURGES_KEY, context_key, state_key
+from gateway.model.visitors.state import Update
 from gateway.settings import load_settings
 from gateway.store.purges import LEASE_MS, PurgeQueue
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
 from local_stack.api import product_added
 from local_stack.stack import LocalStack
-from processors.context_writer import ContextWriterProcess
-from processors.purging import Purger
+from processors.context.purging import Purger
+from processors.context.writer import ContextWriterProcess
 from tests.free_ports import free_port_base
 from tests.integration.test_gateway_visitors import consent, identify
 from tests.stack_site import Site, until

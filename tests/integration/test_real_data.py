@@ -18,8 +18,8 @@ from typing import Any, Final
 import pytest
 
 from gateway.commands.replay import replay_events
-from gateway.model.events import format_time_ms
-from gateway.model.names import SOURCE_TOPICS
+from gateway.model.events.event import format_time_ms
+from gateway.model.events.topics import SOURCE_TOPICS
 from local_stack.api import PLACEMENT, Api, ApiError, event, product_added
 from local_stack.check.replayed import shuffled_inputs
 from local_stack.processes import PROJECT_ROOT

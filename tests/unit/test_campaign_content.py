@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway.model.decide import Decision, DecisionReason, Inputs, decide
-from gateway.model.explain import explain
-from gateway.model.ruleset import InvalidRuleset
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.trends import TrendingProduct, Trends
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide
+from gateway.model.decisions.explain import explain
+from gateway.model.rulesets.ruleset import InvalidRuleset
+from gateway.model.trends.snapshot import TrendingProduct, Trends
 
 NOW_MS = 1_790_000_000_000
 MANY = f"[{'1, ' * 10_000}]"

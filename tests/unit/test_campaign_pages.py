@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.model.decide import Decision, Inputs, decide
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.state import State, absorb
-from gateway.model.view import view
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Decision, Inputs, decide
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.state import State, absorb
 from tests.strategies import MINUTE_MS, START_MS, VISITOR, event_at, logged
 
 PERIOD_MINUTES = 60

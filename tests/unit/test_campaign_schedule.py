@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.previews import optional_moment_ms
 from gateway.errors import BadUserInput
-from gateway.model.events import format_time_ms
-from gateway.model.payload import InvalidEvent
-from gateway.model.schedule import DAYS, END_MS, Schedule, parse_moment_ms
+from gateway.model.events.event import format_time_ms
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.rulesets.schedule import DAYS, END_MS, Schedule, parse_moment_ms
+from gateway.services.previews import optional_moment_ms
 from tests.strategies import SETTINGS
 
 BERLIN = "Europe/Berlin"

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.assignment import SHARE_UNITS, choose, is_within
-from gateway.model.decide import Decision, DecisionReason, Inputs, decide
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.state import State, absorb, unite
-from gateway.model.view import view
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.assignment import SHARE_UNITS, choose, is_within
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.state import State, absorb, unite
 from tests.strategies import SETTINGS, START_MS, event_at, logged
 
 VISITORS = [f"visitor-{n}" for n in range(20_000)]

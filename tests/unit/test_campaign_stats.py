@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.commands.stats import text_of
-from gateway.model.campaign_stats import HOUR_MS, Row, decode_rows, encode_rows, result_of
-from gateway.model.intervals import Sums
+from gateway.model.statistics.intervals import Sums
+from gateway.model.statistics.results import HOUR_MS, Row, decode_rows, encode_rows, result_of
 
 DAY_MS = 24 * HOUR_MS
 ROWS = [
@@ -56,10 +56,10 @@ def test_without_the_control_the_first_variant_that_was_seen_takes_its_place() -
 def test_only_hours_are_counted_anew_that_the_log_tells_all_of() -> None:
     """Whoever saw the campaign before is no new visitor, so the log must reach back beyond the hour itself."""
     pytest.importorskip("pyspark")
-    from processors.batch import JobFailed
-    from processors.campaign_stats import first_hour_of
-    from processors.kept_log import Start
-    from processors.stats_rows import Rule
+    from processors.jobs.batch_job import JobFailed
+    from processors.jobs.campaign_stats import first_hour_of
+    from processors.jobs.log_metadata import Start
+    from processors.jobs.stats_rows import Rule
 
     now_ms, rule = 1_000_000 * HOUR_MS + 5, Rule(attribution_days=7, return_days=14)
     assert first_hour_of([], rule, now_ms) == 0

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.model.decide import Decision, Inputs, decide
-from gateway.model.ruleset import InvalidRuleset, Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Decision, Inputs, decide
+from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from tests.strategies import SETTINGS
 
 MINUTE_MS = 60_000

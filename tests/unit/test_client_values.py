@@ -11,8 +11,6 @@ from typing import Any, get_type_hints
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, build_schema, parse, validate
 
-from gateway.api.manifest import document_id as manifest_id
-from gateway.api.manifest import documents_of
 from gateway.auth import Authenticator, CredentialKind
 from gateway.client import parsing, tokens
 from gateway.client.answers import DecisionReason, EventStatus, StepOutcome, TrackResult
@@ -22,8 +20,10 @@ from gateway.client.inputs import EventInput, OrderInput, PageInput, ProductInpu
 from gateway.client.requests import Call, read_answer
 from gateway.client.tokens import read_cursor, read_token, sign_visitor_token, token_expiry_s
 from gateway.errors import ErrorCode
-from gateway.model.names import ANONYMOUS_PREFIX
+from gateway.model.events.topics import ANONYMOUS_PREFIX
 from gateway.settings import Settings
+from gateway.transport.documents.manifest import document_id as manifest_id
+from gateway.transport.documents.manifest import documents_of
 from tests.client_gateways import DECISION, TOKEN_SECRET
 
 SCHEMA = build_schema((Path(__file__).parent.parent.parent / "schema.graphql").read_text())

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from graphql import FieldNode, GraphQLObjectType, GraphQLScalarType, OperationDefinitionNode, parse, specified_scalar_types
 
-from gateway.api.documents import check_documents
-from gateway.api.graphql_transport_ws import CloseCode
 from gateway.api.schema import build_schema
 from gateway.errors import ErrorCode
 from gateway.settings import Settings
+from gateway.transport.documents.persisted_documents import check_documents
+from gateway.transport.websocket.graphql_transport_ws import CloseCode
 from tests.docs_examples import CREDENTIALS, EXAMPLES, TEXT, Example, blocks, differences, section
 
 SCHEMA = build_schema()

@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from gateway.commands.rules import schema_text
-from gateway.model.banner_yaml import BANNER_KEYS, IMAGE_KEYS, PRODUCT_KEYS
-from gateway.model.campaign_yaml import CAMPAIGN_KEYS, CAPS_KEYS, EXAMPLE_KEYS, EXPECT_KEYS, SCHEDULE_KEYS, VARIANT_KEYS
-from gateway.model.conditions import PAGE_FIELDS, VARIABLES
-from gateway.model.decide import HOLDOUT_VARIANT, Inputs, decide
-from gateway.model.examples import examples_of, run_examples
-from gateway.model.ruleset import Campaign, ProductSource
-from gateway.model.ruleset_schema import json_schema
-from gateway.model.ruleset_yaml import RULESET_KEYS, load_ruleset
+from gateway.model.campaign_files.banner import BANNER_KEYS, IMAGE_KEYS, PRODUCT_KEYS
+from gateway.model.campaign_files.campaign import CAMPAIGN_KEYS, CAPS_KEYS, EXAMPLE_KEYS, EXPECT_KEYS, SCHEDULE_KEYS, VARIANT_KEYS
+from gateway.model.campaign_files.json_schema import json_schema
+from gateway.model.campaign_files.ruleset import RULESET_KEYS, load_ruleset
+from gateway.model.conditions.condition import PAGE_FIELDS, VARIABLES
+from gateway.model.decisions.campaign_examples import examples_of, run_examples
+from gateway.model.decisions.decide import HOLDOUT_VARIANT, Inputs, decide
+from gateway.model.rulesets.ruleset import Campaign, ProductSource
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEXT = (DOCS / "campaigns.md").read_text(encoding="utf-8")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.api.documents import check_documents
-from gateway.api.manifest import InvalidManifest, document_id, documents_of, read_manifests, write_manifest
 from gateway.api.schema import build_schema
 from gateway.cli import main
 from gateway.commands.documents import own_documents
+from gateway.transport.documents.manifest import InvalidManifest, document_id, documents_of, read_manifests, write_manifest
+from gateway.transport.documents.persisted_documents import check_documents
 from tests.toy_gateway import Board
 from tests.unit.test_transport_http import PREFLIGHT, RESPONSE_JSON, code, opened, post
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import main
-from gateway.model.decide import Inputs
-from gateway.model.dry_run import MAX_EXAMPLES, Comparison, Report, compare, placements_of
-from gateway.model.dry_run_text import text_of_report
-from gateway.model.given_page import InvalidPage, page_of
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.page_input import InvalidPage, page_of
+from gateway.model.decisions.decide import Inputs
+from gateway.model.decisions.dry_run import MAX_EXAMPLES, Comparison, Report, compare, placements_of
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.reports.dry_run import text_of_report
 from tests.strategies import SETTINGS, START_MS
 
 HEAD = "version: 1\nplacements: {hero: {fallback: {headline: Hello}}, aside: {}}\ncampaigns:\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model.event_names import NAMES, Tracker, event_type_of, names_table
-from gateway.model.events import EventType
+from gateway.model.events.event import EventType
+from gateway.model.events.tracker_names import NAMES, Tracker, event_type_of, names_table
 
 DOCS = Path(__file__).parents[2] / "docs" / "event-names.md"
 

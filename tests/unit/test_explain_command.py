@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.model.explanation import text_of
+from gateway.reports.explanation import text_of
 
 DECISION: dict[str, Any] = {
     "placement": "top", "reason": "SPLIT", "campaignId": "sale", "variant": "b", "rulesetVersion": 3, "contextVersion": 17,

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api.context import RequestContext
-from gateway.api.manifest import document_id, write_manifest
+from gateway.api.request_context import RequestContext
 from gateway.app import Gateway, _same_caller
 from gateway.auth import Credential, CredentialKind
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
+from gateway.transport.documents.manifest import document_id, write_manifest
 
 CAMPAIGNS = Path(__file__).parents[2] / "examples" / "storefront" / "campaigns.yaml"
 BANNER = 'query Banner { banner(placement: "homepage-hero") { id reason validUntil } }'

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.api.documents import check_documents
 from gateway.api.schema import build_schema
 from gateway.app import Gateway
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
+from gateway.transport.documents.persisted_documents import check_documents
 
 ROOT = Path(__file__).parents[2]
 CAMPAIGNS = ROOT / "examples" / "storefront" / "campaigns.yaml"

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from hypothesis import given
 
-from gateway.model.events import Event, EventType
-from gateway.model.from_log import Found, from_log
-from gateway.model.history import Moment, Window, moments, owned
-from gateway.model.past import as_of, received_by
-from gateway.model.state import MAX_CONTRIBUTIONS, State, Update, absorb
-from gateway.model.view import view
-from processors.kept_log import Start, reach
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.as_of import as_of, received_by
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.page_moments import Moment, Window, moments, owned
+from gateway.model.visitors.rebuild import Found, from_log
+from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb
+from processors.jobs.log_metadata import Start, reach
 from tests.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged, logs
 
 ANONYMOUS = "anon_1"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.codec import decode_state, encode_state
-from gateway.model.contributions import Position
-from gateway.model.events import Event, EventType
-from gateway.model.state import State, Update, absorb, erase
-from gateway.model.view import encode_context, view
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.context_view import encode_context, view
+from gateway.model.visitors.state import State, Update, absorb, erase
+from gateway.model.visitors.state_codec import decode_state, encode_state
 from tests.strategies import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, VISITOR, deliveries, erasures, event_at, logged, logs
 
 WRITE_ID = bytes(16)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.codec import FORMAT, WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
-from gateway.model.state import Part, State, Update, absorb, erase
-from gateway.model.view import encode_context, totals_of, view
+from gateway.model.visitors.context_view import encode_context, totals_of, view
+from gateway.model.visitors.state import Part, State, Update, absorb, erase
+from gateway.model.visitors.state_codec import FORMAT, WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
 from tests.strategies import HOUR_MS, SETTINGS, START_MS, VISITOR, logs
 
 WRITE_ID = bytes(range(WRITE_ID_BYTES))

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.condition_set import ConditionSet
-from gateway.model.condition_shapes import ListOf, MapOf, Record, Scalar, Shape
-from gateway.model.conditions import SHAPES, VARIABLES, Condition, InvalidCondition, activation, values_of
-from gateway.model.decide import Inputs, Outcome, decide
-from gateway.model.explain import explain
-from gateway.model.given_context import complete_context
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.trends import TrendingProduct, Trends
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.condition import SHAPES, VARIABLES, Condition, InvalidCondition, activation, values_of
+from gateway.model.conditions.condition_set import ConditionSet
+from gateway.model.conditions.types import ListOf, MapOf, Record, Scalar, Shape
+from gateway.model.decisions.decide import Inputs, Outcome, decide
+from gateway.model.decisions.explain import explain
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.trends.snapshot import TrendingProduct, Trends
+from gateway.model.visitors.context_input import complete_context
 from tests.strategies import SETTINGS
 
 FULL_CART = {"cart": [{"product_id": f"p{n}", "category": "tv", "quantity": 1} for n in range(100)]}

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.condition_set import ConditionSet
-from gateway.model.conditions import Condition, InvalidCondition, activation, values_of
-from gateway.model.decide import Decision, DecisionReason, Inputs, decide, unavailable
-from gateway.model.events import check_record
-from gateway.model.payload import InvalidEvent
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.state import State, Update, absorb
-from gateway.model.view import view
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.condition import Condition, InvalidCondition, activation, values_of
+from gateway.model.conditions.condition_set import ConditionSet
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, unavailable
+from gateway.model.events.event import check_record
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.state import State, Update, absorb
 from tests.strategies import SETTINGS, START_MS, VISITOR, event_at, json_values, logged, logs
 
 KNOWN = {"interested_category": "smartphones", "version": 4, "consent": {"personalization": True}}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.model.contributions import Position
-from gateway.model.erasure import Erasures, erasure_key, erasure_value
-from gateway.model.events import Event, EventType
-from gateway.model.state import Update
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.erasure import Erasures, erasure_key, erasure_value
+from gateway.model.visitors.state import Update
 
 KEY = b"k" * 32
 NOW_MS = 1_790_000_000_000

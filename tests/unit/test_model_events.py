@@ -12,10 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.ingest.records import record_of
-from gateway.model.codec import decode_state, encode_state
-from gateway.model.contributions import Position
-from gateway.model.events import (
+from gateway.kafka.records import record_of
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import (
     AHEAD_LIMIT_MS,
     LATE_WINDOW_MS,
     Event,
@@ -26,12 +25,13 @@ from gateway.model.events import (
     parse_time_ms,
     topic_of,
 )
-from gateway.model.names import Topic
-from gateway.model.payload import InvalidEvent
-from gateway.model.state import State, Update, absorb
-from gateway.model.view import encode_context, view
-from processors.context_writer import parse_update
-from processors.reshape import MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.events.topics import Topic
+from gateway.model.visitors.context_view import encode_context, view
+from gateway.model.visitors.state import State, Update, absorb
+from gateway.model.visitors.state_codec import decode_state, encode_state
+from processors.context.reshape import MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
+from processors.context.writer import parse_update
 from tests.strategies import DAY_MS, MINUTE_MS, SETTINGS, START_MS, events, payloads, wild_values
 
 Record = dict[str, Any]

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.contributions import Kind
-from gateway.model.events import Event, EventType
-from gateway.model.evidence import evidence_of
-from gateway.model.export import export_of
-from gateway.model.fold import Totals, fold
-from gateway.model.past import before_joining, covered_by, had_joined, received_by, restricted, unreachable
-from gateway.model.state import Part, State, Update, absorb, unite
-from gateway.model.view import Context, view
+from gateway.model.events.contribution import Kind
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.as_of import before_joining, covered_by, had_joined, received_by, restricted, unreachable
+from gateway.model.visitors.context_view import Context, view
+from gateway.model.visitors.evidence import evidence_of
+from gateway.model.visitors.export import export_of
+from gateway.model.visitors.state import Part, State, Update, absorb, unite
+from gateway.model.visitors.totals import Totals, fold
 from tests.strategies import (
     CONTRIBUTING,
     HOUR_MS,

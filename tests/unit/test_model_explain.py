@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.condition_text import parts_of, paths_of, variables_of
-from gateway.model.conditions import PAGE_FIELDS, Condition, activation
-from gateway.model.decide import DecisionReason, Inputs, Outcome, decide
-from gateway.model.explain import Step, explain
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.analysis import parts_of, paths_of, variables_of
+from gateway.model.conditions.condition import PAGE_FIELDS, Condition, activation
+from gateway.model.decisions.decide import DecisionReason, Inputs, Outcome, decide
+from gateway.model.decisions.explain import Step, explain
+from gateway.model.rulesets.ruleset import Ruleset
 from tests.strategies import SETTINGS, START_MS
 
 CONDITIONS = (

@@ -14,10 +14,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.codec import decode_state, encode_state
-from gateway.model.events import EventType
-from gateway.model.state import State, Update, absorb, erase, screen_identifies, unite
-from gateway.model.view import view
+from gateway.model.events.event import EventType
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.state import State, Update, absorb, erase, screen_identifies, unite
+from gateway.model.visitors.state_codec import decode_state, encode_state
 from tests.strategies import CONTRIBUTING, SETTINGS, deliveries, erasures, event_at, events, logged
 
 ANONYMOUS, OTHER_DEVICE, KNOWN, STRANGER = "anon_1", "anon_2", "u1", "u2"

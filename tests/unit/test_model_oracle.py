@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.state import State, absorb
-from gateway.model.view import view
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.state import State, absorb
 from tests.strategies import DAY_MS, SETTINGS, SHOPPING, VISITOR, events, logged
 
 Record = dict[str, Any]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model.codec import decode_state, encode_state
-from gateway.model.events import Event, EventType
-from gateway.model.fold import CONSENT_GRACE_MS
-from gateway.model.purge import PURGE_DELAY_MS, purge, purge_due_ms, purge_withdrawn
-from gateway.model.state import State, Update, absorb, unite
-from gateway.model.view import encode_context, totals_of, view
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.context_view import encode_context, totals_of, view
+from gateway.model.visitors.purge import PURGE_DELAY_MS, purge, purge_due_ms, purge_withdrawn
+from gateway.model.visitors.state import State, Update, absorb, unite
+from gateway.model.visitors.state_codec import decode_state, encode_state
+from gateway.model.visitors.totals import CONSENT_GRACE_MS
 from tests.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged, payloads
 
 WRITE_ID = bytes(16)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.decide import Inputs, decide
-from gateway.model.ruleset import InvalidRuleset, Problem
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Inputs, decide
+from gateway.model.rulesets.ruleset import InvalidRuleset, Problem
 from tests.strategies import SETTINGS
 
 GOOD = """\

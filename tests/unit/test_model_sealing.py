@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import state as state_module
-from gateway.model.codec import decode_state, encode_state
-from gateway.model.contributions import Kind
-from gateway.model.events import Event, check_record
-from gateway.model.state import MAX_CONTRIBUTIONS, State, Update, absorb, unite
-from gateway.model.view import encode_context, view
+from gateway.model.events.contribution import Kind
+from gateway.model.events.event import Event, check_record
+from gateway.model.visitors import state as state_module
+from gateway.model.visitors.context_view import encode_context, view
+from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb, unite
+from gateway.model.visitors.state_codec import decode_state, encode_state
 from tests.strategies import DAY_MS, SETTINGS, START_MS, VISITOR, event_at, events, logged
 
 WITHOUT_CAP = 10**9

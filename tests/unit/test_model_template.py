@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model.template import InvalidTemplate, parse_template
+from gateway.model.rulesets.template import InvalidTemplate, parse_template
 from tests.strategies import SETTINGS
 
 VALUES = {"interested_category": "smart phones", "last_search": None, "traits": {"plan": "gold", "visits": 3, "vip": True, "none": ""}}

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.contributions import Position
-from gateway.model.cursor import COVERED_AFTER_MS, Cursor, InvalidCursor, cursor_of, cursor_of_context, decode_cursor
-from gateway.model.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
-from gateway.model.ids import is_anonymous, is_genuine_anonymous_id, new_anonymous_id
-from gateway.model.names import SOURCE_TOPICS, context_key, notice_channel, state_key
+from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, visitor_hash
+from gateway.model.events.contribution import Position
+from gateway.model.events.cursor import COVERED_AFTER_MS, Cursor, InvalidCursor, cursor_of, cursor_of_context, decode_cursor
+from gateway.model.events.topics import SOURCE_TOPICS, context_key, notice_channel, state_key
+from gateway.model.events.visitor_ids import is_anonymous, is_genuine_anonymous_id, new_anonymous_id
 from tests.strategies import SETTINGS, START_MS
 
 KEY = b"k" * 32

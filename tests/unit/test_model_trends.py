@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.decide import Inputs, decide
-from gateway.model.decision_id import DecisionToken, open_decision_id, sign, token_of, visitor_hash
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.trend_windows import HALF_LIFE_MS, HORIZON_MS, WINDOW_MS, WINDOW_PRODUCTS, Counts, Windows, window_of
-from gateway.model.trends import MAX_CATEGORIES, TOP_OF_CATEGORY, TOP_PRODUCTS, TrendingProduct, Trends
-from gateway.model.trends_codec import (
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Inputs, decide
+from gateway.model.decisions.decision_id import DecisionToken, open_decision_id, sign, token_of, visitor_hash
+from gateway.model.trends.codec import (
     NoTrends,
     Snapshot,
     decode_counts,
@@ -24,6 +22,8 @@ from gateway.model.trends_codec import (
     encode_together,
     slot_of,
 )
+from gateway.model.trends.snapshot import MAX_CATEGORIES, TOP_OF_CATEGORY, TOP_PRODUCTS, TrendingProduct, Trends
+from gateway.model.trends.windows import HALF_LIFE_MS, HORIZON_MS, WINDOW_MS, WINDOW_PRODUCTS, Counts, Windows, window_of
 from tests.strategies import SETTINGS, START_MS
 
 NOW_MS = window_of(START_MS)

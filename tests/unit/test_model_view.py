@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.events import Event, format_time_ms
-from gateway.model.fold import ADD_WEIGHT, LIST_WEIGHT, ORDER_WEIGHT, VIEW_WEIGHT
-from gateway.model.state import State, absorb
-from gateway.model.view import Context, encode_context, view
+from gateway.model.events.event import Event, format_time_ms
+from gateway.model.visitors.context_view import Context, encode_context, view
+from gateway.model.visitors.state import State, absorb
+from gateway.model.visitors.totals import ADD_WEIGHT, LIST_WEIGHT, ORDER_WEIGHT, VIEW_WEIGHT
 from tests.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged
 
 DAY = 24 * 60

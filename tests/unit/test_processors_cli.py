@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from processors.cli import main
-from processors.context_stream import Trigger, checkpoint_of, interval_s
-from processors.spark_session import SparkCannotStart, start_spark
-from processors.watch import StopRequested, StopSignal, explain
+from processors.context.stream import Trigger, checkpoint_of, interval_s
+from processors.spark.query_watch import StopRequested, StopSignal, explain
+from processors.spark.session import SparkCannotStart, start_spark
 
 REQUIRED = ["context-stream", "--bootstrap", "127.0.0.1:1", "--checkpoint", "c", "--log-epoch", "1"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.recorded import MalformedFile, RecordedEvent, inputs_ending_at, parse_events, read_events
-from gateway.model.events import parse_time_ms
+from gateway.model.events.event import parse_time_ms
 
 DATA_FILE = Path(__file__).parents[2] / "examples" / "storefront" / "data" / "rees46-2019-10-01.csv.gz"
 HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"

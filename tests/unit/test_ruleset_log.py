@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.ruleset_log import InvalidRecord, RulesetLog, RulesetRecord, decode_record
+from gateway.model.rulesets.versions import InvalidRecord, RulesetLog, RulesetRecord, decode_record
 from tests.strategies import SETTINGS, json_values
 
 expectations = st.none() | st.integers(0, 6)

@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from gateway.errors import NotFound, Unavailable
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_log import RulesetRecord
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.rules import service
-from gateway.rules.service import KEPT_LOADED, RulesetService
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.rulesets.versions import RulesetRecord
+from gateway.services import rulesets as service
+from gateway.services.rulesets import KEPT_LOADED, RulesetService
 from gateway.settings import Settings
 from gateway.store.connection import connect
 from gateway.store.notices import NoticeBus

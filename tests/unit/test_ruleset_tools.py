@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from gateway.commands import rules
 from gateway.commands.preview import link_of
-from gateway.model.decide import DecisionReason, Inputs, decide
-from gateway.model.examples import run_examples
-from gateway.model.given_context import InvalidContext, complete_context
-from gateway.model.preview import InvalidPreview, Preview, decide_preview, draft_hash, open_preview
-from gateway.model.ruleset import Ruleset
-from gateway.model.ruleset_diff import differences
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.state import State, absorb
-from gateway.model.view import view
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.campaign_examples import run_examples
+from gateway.model.decisions.decide import DecisionReason, Inputs, decide
+from gateway.model.decisions.preview_token import InvalidPreview, Preview, decide_preview, draft_hash, open_preview
+from gateway.model.rulesets.diff import differences
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.visitors.context_input import InvalidContext, complete_context
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.state import State, absorb
 from tests.strategies import SETTINGS, START_MS, VISITOR, json_values, logs
 
 KEY = b"k" * 32

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.model.intervals import Sums, design_effect, once_each, ratio_interval, wilson
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.sample_ratio import chi_square_tail, sample_ratio, shares_of
-from gateway.model.sequential import ALPHA, compare
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.statistics.intervals import Sums, design_effect, once_each, ratio_interval, wilson
+from gateway.model.statistics.sample_ratio import chi_square_tail, sample_ratio, shares_of
+from gateway.model.statistics.sequential import ALPHA, compare
 
 RUNS = 300
 

@@ -12,8 +12,8 @@ import pytest
 from examples.storefront.banner import PLACEMENT
 from examples.storefront.catalogue import DATA_FILE, Catalogue, load_catalogue
 from examples.storefront.categories import category_of, pluralize
-from gateway.model.decide import Inputs, decide
-from gateway.model.ruleset_yaml import load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Inputs, decide
 
 CAMPAIGNS = DATA_FILE.parent.parent / "campaigns.yaml"
 

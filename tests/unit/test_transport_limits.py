@@ -6,11 +6,11 @@ import pytest
 from graphql import get_introspection_query
 
 from bench.limits import ATTACKS, judge
-from gateway.api.limits import ConnectionSlots, DocumentTooLarge, RateLimit
-from gateway.api.origins import check_origin_setting, origin_allowed, proves_no_forgery
-from gateway.api.requests import EVENT_STREAM, JSON, RESPONSE_JSON, is_json_content, negotiate, trace_parent
-from gateway.api.sse import next_event
 from gateway.errors import Throttled
+from gateway.transport.cors import check_origin_setting, origin_allowed, proves_no_forgery
+from gateway.transport.documents.limits import ConnectionSlots, DocumentTooLarge, RateLimit
+from gateway.transport.parameters import EVENT_STREAM, JSON, RESPONSE_JSON, is_json_content, negotiate, trace_parent
+from gateway.transport.sse.stream import next_event
 
 
 @pytest.mark.parametrize(("limit", "text"), ATTACKS)

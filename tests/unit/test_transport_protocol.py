@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.api import graphql_transport_ws as protocol
-from gateway.api.graphql_transport_ws import Authenticate, Close, CloseCode, Send, ServerConnection, Start, Stop
+from gateway.transport.websocket import graphql_transport_ws as protocol
+from gateway.transport.websocket.graphql_transport_ws import Authenticate, Close, CloseCode, Send, ServerConnection, Start, Stop
 
 
 def dump(**message: Any) -> str:
@@ -194,7 +194,7 @@ def test_ws_nothing_comes_out_after_close() -> None:
 
 def test_close_codes_say_what_the_client_does_next() -> None:
     """Every close code has a meaning and says what the client does, and every one is in use."""
-    source = Path(protocol.__file__).read_text() + Path(protocol.__file__).with_name("websocket.py").read_text()
+    source = Path(protocol.__file__).read_text() + Path(protocol.__file__).with_name("connection.py").read_text()
     for code in CloseCode:
         assert code.meaning
         assert re.match("gives up|connects again|gets another token", code.client)

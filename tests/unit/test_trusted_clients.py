@@ -11,11 +11,11 @@ import httpx
 import pytest
 from graphql import OperationDefinitionNode, parse
 
-from gateway.api.manifest import document_id
 from gateway.cli import main
 from gateway.client import GatewayClient, TryLater, event, sign_visitor_token
 from gateway.client.documents import FOLDER
 from gateway.commands.documents import own_documents
+from gateway.transport.documents.manifest import document_id
 from local_stack.builds import SNIPPET, built
 from local_stack.processes import PROJECT_ROOT
 from tests.client_gateways import PUBLISHABLE_KEY, SECRET_KEY, TOKEN_SECRET

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.ruleset import InvalidRuleset, Problem
-from gateway.model.ruleset_yaml import load_ruleset
-from gateway.model.yaml_nodes import compose
-from gateway.model.yaml_places import place_in
+from gateway.model.campaign_files.marks import place_in
+from gateway.model.campaign_files.nodes import compose
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.rulesets.ruleset import InvalidRuleset, Problem
 from tests.strategies import SETTINGS
 
 HEAD = "version: 1\nplacements: {hero: {fallback: {headline: Hello}}}\ncampaigns:\n"

@@ -1,0 +1,262 @@
+"""Reading campaigns from YAML: condition, schedule, caps, split, holdout, group, banner, examples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+
+from gateway.model.campaign_files.banner import BannerReader
+from gateway.model.campaign_files.reader import YamlReader
+from gateway.model.conditions.condition import PAGE_FIELDS, Condition, InvalidCondition
+from gateway.model.decisions.assignment import MAX_TOTAL_WEIGHT
+from gateway.model.decisions.campaign_examples import NO_CAMPAIGN
+from gateway.model.decisions.decide import HOLDOUT_VARIANT
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.rulesets.caps import MAX_VIEWS, NO_CAPS, Caps, ViewCap
+from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, Example, Placement, Variant
+from gateway.model.rulesets.schedule import ALWAYS, DAYS, MINUTES_A_DAY, Schedule, parse_moment_ms
+from gateway.model.statistics.sample_ratio import DEFAULT_VARIANT
+from gateway.model.visitors.context_input import InvalidContext, complete_context
+
+CAMPAIGN_KEYS: Final = (
+    "id", "placement", "priority", "when", "schedule", "caps", "split", "salt", "holdout", "group", "banner", "description", "examples",
+)  # fmt: skip
+VARIANT_KEYS: Final = ("variant", "weight", "banner")
+SCHEDULE_KEYS: Final = ("from", "until", "days", "hours", "zone")
+CAPS_KEYS: Final = ("views", "views_since_click", "stop_after_dismiss")
+VIEW_CAP_KEYS: Final = ("max", "per")
+EXAMPLE_KEYS: Final = ("context", "page", "at", "expect")
+EXPECT_KEYS: Final = ("campaign", "headline")
+PERIOD: Final = r"(\d{1,4}) (minute|hour|day|week)s?"
+_UNITS_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000}
+MAX_PRIORITY: Final = 1_000_000
+MAX_VARIANTS: Final = 50
+RESERVED_VARIANTS: Final = {HOLDOUT_VARIANT: "those who are held out", DEFAULT_VARIANT: "a campaign without a split"}
+
+
+class CampaignReader:
+    """Reads campaigns for the placements that were read before."""
+
+    def __init__(self, reader: YamlReader, placements: Mapping[str, Placement]) -> None:
+        self._reader = reader
+        self._placements = placements
+        self._banners = BannerReader(reader)
+
+    def campaigns(self, node: yaml.Node | None) -> list[Campaign]:
+        """All campaigns, in their order."""
+        found: list[Campaign] = []
+        known: set[str] = set()
+        for item in self._reader.items(node, "campaigns"):
+            self._reader.campaign_id = _id_of(item)
+            fields = self._reader.fields(item, CAMPAIGN_KEYS, ("id", "placement", "when"), "a campaign")
+            campaign_id = self._reader.scalar(fields.get("id"), str, "id")
+            if campaign_id is not None:
+                self._reader.identifier(fields["id"], campaign_id)
+                if campaign_id == NO_CAMPAIGN:
+                    self._reader.problem(f"a campaign cannot be named {NO_CAMPAIGN}", fields["id"])
+                if campaign_id in known:
+                    self._reader.problem(f"campaign {campaign_id} is there twice", fields["id"])
+                known.add(campaign_id)
+            campaign = self._campaign(campaign_id, item, fields)
+            if campaign is not None:
+                found.append(campaign)
+            self._reader.campaign_id = None
+        return found
+
+    def _campaign(self, campaign_id: str | None, item: yaml.Node, fields: Mapping[str, yaml.Node]) -> Campaign | None:
+        reader = self._reader
+        placement = reader.scalar(fields.get("placement"), str, "placement")
+        if placement is not None and placement not in self._placements:
+            known = ", ".join(self._placements) or "none"
+            reader.problem(f"placement {placement} is not defined; known are {known}", fields["placement"])
+        priority = reader.whole(fields.get("priority"), "priority", -MAX_PRIORITY, MAX_PRIORITY) or 0
+        when = self._condition(fields.get("when"))
+        variants = self._variants(item, fields)
+        schedule, caps = self._schedule(fields.get("schedule")), self._caps(fields.get("caps"))
+        group = reader.scalar(fields.get("group"), str, "group")
+        salt = reader.scalar(fields.get("salt"), str, "salt")
+        holdout = reader.share(fields.get("holdout"), "holdout")
+        examples = self._examples(fields.get("examples"))
+        if campaign_id is None or placement is None or when is None or variants is None:
+            return None
+        return Campaign(
+            campaign_id, placement, priority, when, variants, salt or campaign_id, schedule, caps, holdout, group, tuple(examples)
+        )
+
+    def _variants(self, item: yaml.Node, fields: Mapping[str, yaml.Node]) -> tuple[Variant, ...] | None:
+        if "split" not in fields:
+            if "banner" not in fields:
+                if isinstance(item, yaml.MappingNode):
+                    self._reader.problem("a campaign needs the field 'banner', or a split whose variants have one", item)
+                return None
+            found, banner = self._banner(fields["banner"])
+            return (Variant(None, 1, banner),) if found else None
+        if "banner" in fields:
+            self._reader.problem("a campaign with a split has its banners in the split's variants", fields["banner"])
+        split: list[Variant] = []
+        for node in self._reader.items(fields["split"], "split"):
+            parts = self._reader.fields(node, VARIANT_KEYS, ("variant", "banner"), "a variant")
+            name = self._reader.scalar(parts.get("variant"), str, "variant")
+            weight = self._reader.whole(parts.get("weight"), "weight", 1, MAX_TOTAL_WEIGHT) if "weight" in parts else 1
+            found, banner = self._banner(parts["banner"]) if "banner" in parts else (False, None)
+            if name is None or weight is None or not found:
+                continue
+            self._reader.identifier(parts["variant"], name)
+            if name in RESERVED_VARIANTS:
+                self._reader.problem(f"a variant cannot be named {name}: so statistics call {RESERVED_VARIANTS[name]}", parts["variant"])
+            if any(variant.variant_id == name for variant in split):
+                self._reader.problem(f"variant {name} is there twice", parts["variant"])
+            split.append(Variant(name, weight, banner))
+        if not split or len(split) > MAX_VARIANTS or sum(variant.weight for variant in split) > MAX_TOTAL_WEIGHT:
+            limits = f"a split has 1 to {MAX_VARIANTS} variants, whose weights sum to at most {MAX_TOTAL_WEIGHT}"
+            self._reader.problem(limits, fields["split"])
+            return None
+        return tuple(split)
+
+    def _banner(self, node: yaml.Node) -> tuple[bool, BannerTemplate | None]:
+        """Whether it could be read, and the banner; `none` is a banner, too: the page keeps its own content."""
+        if isinstance(node, yaml.ScalarNode) and node.value == "none":
+            return True, None
+        banner = self._banners.banner(node)
+        return banner is not None, banner
+
+    def _condition(self, node: yaml.Node | None) -> Condition | None:
+        text = self._reader.scalar(node, str, "when")
+        if text is None or node is None:
+            return None
+        try:
+            return Condition(text)
+        except InvalidCondition as problem:
+            before = text.split("\n")[: problem.line - 1]
+            self._reader.problem(f"when: {problem}", node, sum(len(line) + 1 for line in before) + problem.column - 1)
+            return None
+
+    def _schedule(self, node: yaml.Node | None) -> Schedule:
+        if node is None:
+            return ALWAYS
+        fields = self._reader.fields(node, SCHEDULE_KEYS, (), "schedule")
+        from_ms, until_ms = self._time(fields.get("from"), "from"), self._time(fields.get("until"), "until")
+        is_forward = from_ms is None or until_ms is None or from_ms < until_ms
+        if not is_forward:
+            self._reader.problem("schedule: from must be before until", node)
+        days = frozenset(self._days(fields["days"])) if "days" in fields else frozenset(range(7))
+        from_minute, until_minute = self._hours(fields.get("hours"))
+        zone = self._reader.scalar(fields.get("zone"), str, "zone") or "UTC"
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self._reader.problem(f"zone: {zone} is no time zone; write one such as Europe/Berlin", fields["zone"])
+            return ALWAYS
+        schedule = Schedule(from_ms, until_ms, days, from_minute, until_minute, zone)
+        if days and is_forward and not schedule.ever_runs:
+            self._reader.problem("schedule: it never holds, its days and hours do not come between from and until", node)
+        return schedule
+
+    def _time(self, node: yaml.Node | None, name: str) -> int | None:
+        text = self._reader.scalar(node, str, name)
+        try:
+            return None if text is None else parse_moment_ms(text, name)
+        except InvalidEvent as problem:
+            self._reader.problem(problem.message, node)
+            return None
+
+    def _days(self, node: yaml.Node) -> list[int]:
+        items = self._reader.items(node, "days")
+        found = []
+        for item in items:
+            name = self._reader.scalar(item, str, "days")
+            if name in DAYS:
+                found.append(DAYS.index(name))
+            elif name is not None:
+                self._reader.problem(f"days: {name} is no day; write {', '.join(DAYS)}", item)
+        if isinstance(node, yaml.SequenceNode) and not items:
+            self._reader.problem("days: name at least one day, or leave it out", node)
+        return found
+
+    def _hours(self, node: yaml.Node | None) -> tuple[int, int]:
+        text = self._reader.scalar(node, str, "hours")
+        if text is None:
+            return 0, MINUTES_A_DAY
+        match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", text)
+        if match is not None:
+            start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+            if start < end <= MINUTES_A_DAY:
+                return start, end
+        self._reader.problem("hours must be a span within one day, such as 09:00-18:00", node)
+        return 0, MINUTES_A_DAY
+
+    def _caps(self, node: yaml.Node | None) -> Caps:
+        if node is None:
+            return NO_CAPS
+        fields = self._reader.fields(node, CAPS_KEYS, (), "caps")
+        views: list[ViewCap] = []
+        for item in self._reader.items(fields.get("views"), "views"):
+            parts = self._reader.fields(item, VIEW_CAP_KEYS, ("max",), "a cap of views")
+            limit = self._reader.whole(parts.get("max"), "max", 1, MAX_VIEWS)
+            period_ms = self._period_ms(parts.get("per"))
+            if limit is not None:
+                views.append(ViewCap(limit, period_ms))
+        since = self._reader.whole(fields.get("views_since_click"), "views_since_click", 1, 1_000_000)
+        return Caps(tuple(views), since, bool(self._reader.flag(fields.get("stop_after_dismiss"), "stop_after_dismiss")))
+
+    def _period_ms(self, node: yaml.Node | None) -> int | None:
+        text = self._reader.scalar(node, str, "per")
+        if text is None:
+            return None
+        match = re.fullmatch(PERIOD, text)
+        if match is None or int(match[1]) == 0:
+            self._reader.problem("per must be a period such as 1 day, 12 hours or 2 weeks", node)
+            return None
+        return int(match[1]) * _UNITS_MS[match[2]]
+
+    def _examples(self, node: yaml.Node | None) -> list[Example]:
+        found = []
+        for item in self._reader.items(node, "examples"):
+            fields = self._reader.fields(item, EXAMPLE_KEYS, ("expect",), "an example")
+            if "expect" not in fields:
+                continue
+            expected = self._reader.fields(fields["expect"], EXPECT_KEYS, (), "expect")
+            campaign_id = self._reader.scalar(expected.get("campaign"), str, "campaign")
+            found.append(
+                Example(
+                    context=self._context(fields.get("context")),
+                    page=self._page(fields.get("page")),
+                    at_ms=self._time(fields.get("at"), "at"),
+                    campaign_id=campaign_id,
+                    headline=self._reader.scalar(expected.get("headline"), str, "headline"),
+                    line=item.start_mark.line + 1,
+                )
+            )
+        return found
+
+    def _context(self, node: yaml.Node | None) -> dict[str, Any]:
+        try:
+            return complete_context(self._plain(node, "context"))
+        except InvalidContext as problem:
+            self._reader.problem(str(problem), node)
+            return {}
+
+    def _page(self, node: yaml.Node | None) -> dict[str, Any]:
+        page = self._plain(node, "page")
+        for name, value in page.items():
+            if name not in PAGE_FIELDS or not isinstance(value, str):
+                self._reader.problem(f"page has texts for {', '.join(PAGE_FIELDS)}", node)
+        return page
+
+    def _plain(self, node: yaml.Node | None, name: str) -> dict[str, Any]:
+        value = self._reader.json(node, name)
+        if isinstance(value, dict):
+            return value
+        if isinstance(node, yaml.ScalarNode | yaml.SequenceNode):
+            self._reader.problem(f"{name} must be a mapping", node)
+        return {}
+
+
+def _id_of(item: yaml.Node) -> str | None:
+    """The id of a campaign that was not checked yet, so that its mistakes can name it."""
+    entries = item.value if isinstance(item, yaml.MappingNode) else []
+    return next((str(v.value) for k, v in entries if k.value == "id" and isinstance(v, yaml.ScalarNode) and v.value), None)

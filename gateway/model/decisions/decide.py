@@ -1,0 +1,263 @@
+"""The decision: which banner a visitor sees at a placement. A pure function: same inputs, same banner.
+
+Campaigns are asked from the highest priority down. `judge` says of one campaign whether it would be shown, and if not, why;
+`decide` takes the first that is, `gateway.model.decisions.explain` tells the story of all. A campaign never makes the answer an
+error: a condition that fails while running counts as false.
+
+The order of questions: condition, schedule, group, caps, holdout, split, placeholders. A holdout comes after the caps, so
+that a visitor who is held out is exposed as often as one who is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from gateway.model.conditions.condition import values_of
+from gateway.model.decisions.assignment import choose, is_within
+from gateway.model.decisions.render import Banner, render
+from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, Placement, Ruleset, Variant
+from gateway.model.trends.snapshot import NO_TRENDS, Trends
+
+HOLDOUT_VARIANT: Final = "holdout"
+
+
+class DecisionReason(StrEnum):
+    """Why this banner. Clients treat a value they do not know as DEFAULT."""
+
+    TARGETING_MATCH = "TARGETING_MATCH"
+    SPLIT = "SPLIT"
+    DEFAULT = "DEFAULT"
+    HOLDOUT = "HOLDOUT"
+    NO_CONSENT = "NO_CONSENT"
+    PREVIEW = "PREVIEW"
+    UNKNOWN_PLACEMENT = "UNKNOWN_PLACEMENT"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class Outcome(StrEnum):
+    """What became of one campaign in a decision."""
+
+    MATCHED = "MATCHED"
+    CONDITION_FALSE = "CONDITION_FALSE"
+    NOT_SCHEDULED = "NOT_SCHEDULED"
+    CAPPED = "CAPPED"
+    HELD_OUT = "HELD_OUT"
+    LOWER_PRIORITY = "LOWER_PRIORITY"
+    CONDITION_ERROR = "CONDITION_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that a decision depends on beside the ruleset.
+
+    `context` is the public JSON (None: nothing is known). `visitor_id` is who asks (None: nobody in particular).
+    `shown` names the campaigns that the page shows: no cap takes them away. `consent_default` holds where consent was
+    never asked.
+    """
+
+    context: Mapping[str, Any] | None
+    page: Mapping[str, Any] | None
+    now_ms: int
+    visitor_id: str | None = None
+    trends: Trends = NO_TRENDS
+    shown: frozenset[str] = frozenset()
+    consent_default: bool = True
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The context, or nothing."""
+        return self.context or {}
+
+    @property
+    def stable_id(self) -> str | None:
+        """What splits and holdouts are drawn by: it survives `identify`."""
+        return self.values.get("stable_id") or self.visitor_id
+
+    @property
+    def has_consent(self) -> bool:
+        """Whether this visitor may be personalized."""
+        answer = (self.values.get("consent") or {}).get("personalization")
+        return self.consent_default if answer is None else bool(answer)
+
+    @property
+    def locale(self) -> str | None:
+        """The language of the page, else the visitor's."""
+        found = (self.page or {}).get("locale") or (self.values.get("traits") or {}).get("locale")
+        return found if isinstance(found, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What became of one campaign: shown (MATCHED), held out, or why not, in words; and when time alone could change that."""
+
+    outcome: Outcome
+    detail: str
+    changes_ms: int | None = None
+    variant_id: str | None = None
+    banner: Banner | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The banner for a visitor at a placement. `valid_until_ms`: when time alone could change it; `trends_snapshot`: the number of
+    the trends it went by; `condition_errors`: campaigns whose condition failed while running, which counts as false.
+    """
+
+    placement: str
+    banner: Banner | None
+    reason: DecisionReason
+    campaign_id: str | None
+    variant: str | None
+    ruleset_version: int
+    context_version: int
+    valid_until_ms: int | None
+    trends_snapshot: int = 0
+    condition_errors: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def content(self) -> tuple[str | None, str | None, str]:
+        """What a page shows by this decision: campaign, variant and banner. Equal contents: nothing to change."""
+        return (self.campaign_id, self.variant, self.banner.banner_id if self.banner else "")
+
+
+def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
+    """The decision for a placement. Never raises, whatever the context holds."""
+    placement = ruleset.placements.get(placement_id)
+    if placement is None:
+        return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
+    if not inputs.has_consent:
+        return _plain(ruleset, placement_id, inputs, DecisionReason.NO_CONSENT, _fallback(placement, inputs))
+    changes_ms: int | None = None
+    failed: tuple[str, ...] = ()
+    if placement.campaigns:
+        for number, answer in placement.conditions.evaluate(values_of(inputs.context, inputs.page, inputs.trends)):
+            campaign = placement.campaigns[number]
+            if answer is not True:
+                failed = (*failed, campaign.campaign_id)
+                continue
+            judgment = judge(ruleset, campaign, inputs)
+            changes_ms = _earlier(changes_ms, judgment.changes_ms)
+            if judgment.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
+                return _noting(_won(ruleset, placement, campaign, judgment, inputs, changes_ms), failed)
+    decision = _plain(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
+    return _noting(decision if changes_ms is None else replace(decision, valid_until_ms=changes_ms), failed)
+
+
+def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
+    """What becomes of a campaign whose condition is true."""
+    runs, changes_ms = campaign.schedule.at(inputs.now_ms)
+    if not runs:
+        return Judgment(Outcome.NOT_SCHEDULED, "its schedule does not hold now", changes_ms)
+    drawn = _drawn(ruleset, campaign, inputs.stable_id)
+    if drawn != campaign.campaign_id:
+        return Judgment(Outcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", changes_ms)
+    if campaign.campaign_id not in inputs.shown:
+        counts = (inputs.values.get("banners") or {}).get(campaign.campaign_id)
+        capped, free_ms = campaign.caps.at(counts, inputs.now_ms)
+        if capped is not None:
+            return Judgment(Outcome.CAPPED, capped, _earlier(changes_ms, free_ms))
+    held_out = _held_out(ruleset, campaign, inputs.stable_id)
+    if held_out is not None:
+        return Judgment(Outcome.HELD_OUT, held_out, changes_ms, HOLDOUT_VARIANT)
+    variant = _variant(campaign, inputs.stable_id)
+    if variant.banner is None:
+        return Judgment(Outcome.MATCHED, "the page keeps its own content", changes_ms, variant.variant_id)
+    banner = _render(variant.banner, inputs)
+    if banner is None:
+        return Judgment(Outcome.CONDITION_FALSE, "a placeholder of its banner has neither data nor a default", changes_ms)
+    return Judgment(Outcome.MATCHED, "its condition is true", changes_ms, variant.variant_id, banner)
+
+
+def forced(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs) -> Decision | None:
+    """A campaign of the placement, whatever its condition, schedule, caps and holdout say; None where it cannot be shown."""
+    placement = ruleset.placements.get(placement_id)
+    campaign = next((one for one in placement.campaigns if one.campaign_id == campaign_id), None) if placement else None
+    if placement is None or campaign is None:
+        return None
+    variant = _variant(campaign, inputs.stable_id)
+    banner = None if variant.banner is None else _render(variant.banner, inputs)
+    if variant.banner is not None and banner is None:
+        return None
+    return _won(ruleset, placement, campaign, Judgment(Outcome.MATCHED, "", None, variant.variant_id, banner), inputs, None)
+
+
+def unavailable(ruleset: Ruleset, placement_id: str) -> Decision:
+    """The answer while the context store cannot be reached: the fallback."""
+    inputs = Inputs(None, None, 0)
+    placement = ruleset.placements.get(placement_id)
+    if placement is None:
+        return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
+    return _plain(ruleset, placement_id, inputs, DecisionReason.UNAVAILABLE, _fallback(placement, inputs))
+
+
+def _variant(campaign: Campaign, stable_id: str | None) -> Variant:
+    """The variant that the visitor is drawn for; the first for nobody in particular."""
+    return campaign.variants[0 if stable_id is None else choose([v.weight for v in campaign.variants], campaign.salt, stable_id)]
+
+
+def _drawn(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str:
+    """The campaign of its group that the visitor is drawn for; itself when it has no group."""
+    if campaign.group is None:
+        return campaign.campaign_id
+    members = ruleset.groups[campaign.group]
+    return members[0 if stable_id is None else choose([1] * len(members), f"group:{campaign.group}", stable_id)]
+
+
+def _held_out(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str | None:
+    if stable_id is None:
+        return None
+    if is_within(ruleset.holdout, f"holdout:{ruleset.holdout_salt}", stable_id):
+        return "the visitor is in the global holdout"
+    if is_within(campaign.holdout, f"holdout:{campaign.salt}", stable_id):
+        return "the visitor is in the campaign's holdout"
+    return None
+
+
+def _won(
+    ruleset: Ruleset, placement: Placement, campaign: Campaign, judgment: Judgment, inputs: Inputs, valid_until_ms: int | None
+) -> Decision:
+    if judgment.outcome is Outcome.HELD_OUT:
+        banner, reason = _fallback(placement, inputs), DecisionReason.HOLDOUT
+    else:
+        banner = judgment.banner
+        reason = DecisionReason.SPLIT if len(campaign.variants) > 1 else DecisionReason.TARGETING_MATCH
+    return Decision(
+        placement=placement.placement_id,
+        banner=banner,
+        reason=reason,
+        campaign_id=campaign.campaign_id,
+        variant=judgment.variant_id,
+        ruleset_version=ruleset.version,
+        context_version=inputs.values.get("version", 0),
+        valid_until_ms=valid_until_ms,
+        trends_snapshot=inputs.trends.snapshot,
+    )
+
+
+def _noting(decision: Decision, failed: tuple[str, ...]) -> Decision:
+    return replace(decision, condition_errors=failed) if failed else decision
+
+
+def _plain(ruleset: Ruleset, placement_id: str, inputs: Inputs, reason: DecisionReason, banner: Banner | None) -> Decision:
+    version = inputs.values.get("version", 0)
+    return Decision(placement_id, banner, reason, None, None, ruleset.version, version, None, inputs.trends.snapshot)
+
+
+def _fallback(placement: Placement, inputs: Inputs) -> Banner | None:
+    """What everybody gets: its texts are the same for all, its language and its products are the visitor's where consent allows."""
+    if placement.fallback is None:
+        return None
+    if inputs.has_consent:
+        return render(placement.fallback, {}, inputs.trends, inputs.locale, known=inputs.values)
+    return render(placement.fallback, {}, inputs.trends, (inputs.page or {}).get("locale"))
+
+
+def _render(template: BannerTemplate, inputs: Inputs) -> Banner | None:
+    return render(template, inputs.values, inputs.trends, inputs.locale)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((x for x in (one, other) if x is not None), default=None)

@@ -1,0 +1,185 @@
+"""The story of a decision: what became of every campaign of a placement, in words, and what it looked at.
+
+`explain` asks the same questions as `gateway.model.decisions.decide`, by the same functions, and adds the words. Campaigns after the
+one that won are not asked any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from gateway.model.conditions.analysis import parts_of, paths_of, values_text, variables_of
+from gateway.model.conditions.condition import Condition, InvalidCondition, activation, values_of
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, Judgment, Outcome, decide, judge
+from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, ProductRule, ProductSource, Ruleset
+from gateway.model.rulesets.template import Template
+
+CONTEXT_FIELDS: Final = (
+    "interested_category", "interests", "cart", "recent_products", "last_search", "purchases", "banners", "traits", "consent",
+)  # fmt: skip
+"""The fields of a context that shape a decision, in their order."""
+
+KEPT_PARTS: Final = 4096
+"""Parts of conditions that stay compiled, for the next explanation."""
+_FIELD_OF: Final = {"interest_shares": "interests", "interest_ranks": "interests"}
+"""Variables of conditions that are named otherwise than the field they come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of one campaign, and why."""
+
+    campaign_id: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A decision and how it came about.
+
+    `fields`: the context fields that were looked at, in the order of `CONTEXT_FIELDS`; `campaign_ids`: whose campaigns'
+    conditions, caps and banners looked at them.
+    """
+
+    decision: Decision
+    steps: tuple[Step, ...]
+    fields: tuple[str, ...]
+    campaign_ids: tuple[str, ...]
+
+
+def explain(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Story:
+    """The decision with a step for every campaign of the placement, strongest first.
+
+    There are no steps where no campaign is considered at all: an unknown placement, or no consent.
+    """
+    decision = decide(ruleset, placement_id, inputs)
+    placement = ruleset.placements.get(placement_id)
+    used = {"consent"}
+    steps: list[Step] = []
+    asked: list[str] = []
+    if placement is not None and inputs.has_consent:
+        values = values_of(inputs.context, inputs.page, inputs.trends)
+        prepared = activation(inputs.context, inputs.page, inputs.trends)
+        winner: str | None = None
+        for campaign in placement.campaigns:
+            if winner is not None:
+                steps.append(Step(campaign.campaign_id, Outcome.LOWER_PRIORITY, f"not asked: {winner} comes before it"))
+                continue
+            step, judgment = _step(ruleset, campaign, inputs, prepared, values)
+            steps.append(step)
+            asked.append(campaign.campaign_id)
+            used |= _fields_used(campaign, judgment, inputs)
+            if step.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
+                winner = campaign.campaign_id
+        if placement.fallback is not None and (winner is None or decision.reason is DecisionReason.HOLDOUT):
+            used |= _fields_of_form(placement.fallback, inputs)
+    return Story(decision, tuple(steps), tuple(field for field in CONTEXT_FIELDS if field in used), tuple(asked))
+
+
+def _step(ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, values: Mapping[str, Any]) -> tuple[Step, Judgment | None]:
+    answer = campaign.when.evaluate(prepared)
+    if answer is False:
+        return Step(campaign.campaign_id, Outcome.CONDITION_FALSE, _why_false(campaign.when, prepared, values)), None
+    if answer is not True:
+        seen = values_text(paths_of(campaign.when.text), values)
+        detail = f"`{_one_line(campaign.when.text)}` failed while running, which counts as false: {answer}"
+        return Step(campaign.campaign_id, Outcome.CONDITION_ERROR, f"{detail}; {seen}" if seen else detail), None
+    judgment = judge(ruleset, campaign, inputs)
+    detail = judgment.detail
+    if judgment.outcome is Outcome.CONDITION_FALSE and (lacking := _lacking(campaign, inputs)):
+        detail += f": {', '.join('{' + name + '}' for name in lacking)}"
+    elif judgment.outcome is Outcome.MATCHED and judgment.banner is not None:
+        detail = f"`{_one_line(campaign.when.text)}` is true"
+        seen = values_text(paths_of(campaign.when.text), values)
+        detail += f"; {seen}" if seen else ""
+    if judgment.variant_id is not None and judgment.outcome is Outcome.MATCHED:
+        detail += f"; drawn for variant {judgment.variant_id}"
+    return Step(campaign.campaign_id, judgment.outcome, detail), judgment
+
+
+def _why_false(condition: Condition, prepared: Any, values: Mapping[str, Any]) -> str:
+    """Name the first part that is false, with the values it looked at."""
+    false = condition.text
+    parts = parts_of(condition.text)
+    if len(parts) > 1:
+        false = next((part for part in parts if _is_false(part, prepared)), false)
+    seen = values_text(paths_of(false), values)
+    detail = f"`{_one_line(false)}` is false"
+    return f"{detail}; {seen}" if seen else detail
+
+
+def _is_false(part: str, prepared: Any) -> bool:
+    condition = _compiled(part)
+    return condition is not None and condition.evaluate(prepared) is False
+
+
+@lru_cache(maxsize=KEPT_PARTS)
+def _compiled(part: str) -> Condition | None:
+    try:
+        return Condition(part)
+    except InvalidCondition:
+        # Taken apart in the wrong place: then the whole is named instead.
+        return None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()) if "\n" in text else text.strip()
+
+
+def _fields_used(campaign: Campaign, judgment: Judgment | None, inputs: Inputs) -> set[str]:
+    """The context fields that the condition, and where it holds the caps and the banner, look at."""
+    used = {_FIELD_OF.get(name, name) for name in variables_of(campaign.when.text)}
+    if judgment is None:
+        return used
+    if campaign.caps.views or campaign.caps.views_since_click is not None or campaign.caps.stop_after_dismiss:
+        used.add("banners")
+    if judgment.outcome not in (Outcome.MATCHED, Outcome.CONDITION_FALSE):
+        return used
+    for variant in campaign.variants:
+        if variant.banner is None or judgment.variant_id not in (None, variant.variant_id):
+            continue
+        used |= {name.split(".", 1)[0] for name, _ in _placeholders(variant.banner)} | _fields_of_form(variant.banner, inputs)
+    return used
+
+
+def _fields_of_form(banner: BannerTemplate, inputs: Inputs) -> set[str]:
+    """The context fields that the language and the related products of a banner come from."""
+    used = {"traits"} if banner.locales and not (inputs.page or {}).get("locale") else set[str]()
+    return used if banner.products is None else used | _fields_of_rule(banner.products)
+
+
+def _fields_of_rule(rule: ProductRule) -> set[str]:
+    used = {
+        ProductSource.LAST_SEEN: {"recent_products"},
+        ProductSource.TRENDING: set[str](),
+        ProductSource.SAME_CATEGORY: {"interested_category"},
+        ProductSource.BOUGHT_TOGETHER: {"cart", "recent_products"},
+    }[rule.source]
+    return used | ({"cart"} if rule.exclude_cart else set()) | ({"purchases"} if rule.exclude_bought else set())
+
+
+def _lacking(campaign: Campaign, inputs: Inputs) -> list[str]:
+    """Placeholders of the campaign's banners that have neither data nor a default."""
+    names = dict.fromkeys(
+        name
+        for variant in campaign.variants
+        if variant.banner is not None
+        for name, default in _placeholders(variant.banner)
+        if default is None and Template(((name, None),)).render(inputs.values) is None
+    )
+    return list(names)
+
+
+def _placeholders(banner: BannerTemplate) -> Iterator[tuple[str, str | None]]:
+    """(field, default) of every placeholder, those of other languages included."""
+    image = (banner.image.url, banner.image.alt) if banner.image else ()
+    for template in (banner.headline, banner.body, banner.link_url, banner.cta_label, *image):
+        for part in template.parts if template is not None else ():
+            if not isinstance(part, str):
+                yield part
+    for other in banner.locales.values():
+        yield from _placeholders(other)

@@ -1,0 +1,203 @@
+"""Events: their types, their record form in Kafka, and the one set of checks that admission and the processors share.
+
+A record is a JSON object:
+
+    message_id, type, visitor_id   texts
+    event_time_ms, received_at_ms  milliseconds since the epoch
+    sequence, session_id           may be null
+    payload                        an object, by type (see `gateway.model.events.payload`)
+
+`check_record` is idempotent: the record of an event it made passes it again and gives an equal event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from gateway.model.events.payload import MAX_SAFE_INTEGER, InvalidEvent, check_payload, integer, text
+from gateway.model.events.topics import Topic
+from gateway.model.events.visitor_ids import is_anonymous
+
+LATE_WINDOW_MS: Final = 7 * 24 * 3600 * 1000
+"""An event may be received this long after it happened."""
+AHEAD_LIMIT_MS: Final = 60 * 1000
+"""An event may be dated this far ahead of its receipt."""
+SKEW_LIMIT_MS: Final = 5 * 60 * 1000
+"""A client clock that is off by less is left alone: jitter must not reorder a visitor's events."""
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999: what comes later has no RFC 3339 text."""
+
+
+class EventType(StrEnum):
+    """What happened. The first fifteen are sent by `track`; the rest are written by mutations of their own."""
+
+    PAGE_VIEWED = "PAGE_VIEWED"
+    PRODUCTS_SEARCHED = "PRODUCTS_SEARCHED"
+    PRODUCT_LIST_VIEWED = "PRODUCT_LIST_VIEWED"
+    PRODUCT_VIEWED = "PRODUCT_VIEWED"
+    PRODUCT_CLICKED = "PRODUCT_CLICKED"
+    PRODUCT_ADDED = "PRODUCT_ADDED"
+    PRODUCT_REMOVED = "PRODUCT_REMOVED"
+    CART_UPDATED = "CART_UPDATED"
+    CHECKOUT_STARTED = "CHECKOUT_STARTED"
+    ORDER_COMPLETED = "ORDER_COMPLETED"
+    ORDER_REFUNDED = "ORDER_REFUNDED"
+    BANNER_VIEWED = "BANNER_VIEWED"
+    BANNER_CLICKED = "BANNER_CLICKED"
+    BANNER_DISMISSED = "BANNER_DISMISSED"
+    CUSTOM = "CUSTOM"
+    IDENTIFY = "IDENTIFY"
+    CONSENT = "CONSENT"
+    DELETE = "DELETE"
+
+
+_TOPICS: Final = {
+    EventType.PAGE_VIEWED: Topic.PAGE_VIEWS,
+    EventType.PRODUCTS_SEARCHED: Topic.PAGE_VIEWS,
+    EventType.PRODUCT_LIST_VIEWED: Topic.PAGE_VIEWS,
+    EventType.PRODUCT_VIEWED: Topic.PAGE_VIEWS,
+    EventType.BANNER_VIEWED: Topic.PAGE_VIEWS,
+    EventType.PRODUCT_CLICKED: Topic.USER_CLICKS,
+    EventType.BANNER_CLICKED: Topic.USER_CLICKS,
+    EventType.BANNER_DISMISSED: Topic.USER_CLICKS,
+    EventType.ORDER_COMPLETED: Topic.PURCHASE_EVENTS,
+    EventType.ORDER_REFUNDED: Topic.PURCHASE_EVENTS,
+}
+
+
+def topic_of(event_type: EventType) -> Topic:
+    """The source topic an event of this type is written to."""
+    return _TOPICS.get(event_type, Topic.USER_ACTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, checked. Times are milliseconds since the epoch; `payload` is plain JSON."""
+
+    message_id: str
+    type: EventType
+    visitor_id: str
+    event_time_ms: int
+    received_at_ms: int
+    sequence: int | None
+    session_id: str | None
+    payload: Mapping[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """The record form, for Kafka."""
+        return {
+            "message_id": self.message_id,
+            "type": self.type.value,
+            "visitor_id": self.visitor_id,
+            "event_time_ms": self.event_time_ms,
+            "received_at_ms": self.received_at_ms,
+            "sequence": self.sequence,
+            "session_id": self.session_id,
+            "payload": dict(self.payload),
+        }
+
+
+def check_record(record: object) -> Event:
+    """Make an event of a record, or raise `InvalidEvent` with the field and the remedy.
+
+    The time window is judged by the record's own `received_at_ms`, so a replay judges as the live run did.
+    """
+    if not isinstance(record, Mapping):
+        raise InvalidEvent("MALFORMED", "the record must be a JSON object", "")
+    message_id = _required(text(record, "message_id", 128), "message_id")
+    type_name = record.get("type")
+    try:
+        event_type = EventType(type_name) if isinstance(type_name, str) else None
+    except ValueError:
+        event_type = None
+    if event_type is None:
+        raise InvalidEvent("INVALID_VALUE", f"type must be one of {', '.join(EventType)}", "type")
+    visitor_id = _required(text(record, "visitor_id", 128), "visitor_id")
+    received_at_ms = _required(integer(record, "received_at_ms", 0, MAX_TIME_MS), "received_at_ms")
+    event_time_ms = _required(integer(record, "event_time_ms", 0, MAX_TIME_MS), "event_time_ms")
+    check_time(event_time_ms, received_at_ms)
+    payload = check_payload(event_type.value, record.get("payload"))
+    if event_type is EventType.IDENTIFY:
+        check_join(visitor_id, payload["user_id"])
+    return Event(
+        message_id=message_id,
+        type=event_type,
+        visitor_id=visitor_id,
+        event_time_ms=event_time_ms,
+        received_at_ms=received_at_ms,
+        sequence=integer(record, "sequence", 0, MAX_SAFE_INTEGER),
+        session_id=text(record, "session_id", 128),
+        payload=payload,
+    )
+
+
+def check_join(visitor_id: str, user_id: str) -> None:
+    """Only an anonymous id joins, and only a known visitor is joined: so there are no chains and no cycles."""
+    if is_anonymous(user_id):
+        raise InvalidEvent("INVALID_VALUE", "user_id must be a known visitor, not an anonymous id", "user_id")
+    if user_id != visitor_id and not is_anonymous(visitor_id):
+        message = "visitor_id must be an anonymous id or user_id itself: a known visitor joins no other"
+        raise InvalidEvent("INVALID_VALUE", message, "visitor_id")
+
+
+def check_time(event_time_ms: int, received_at_ms: int) -> None:
+    """Refuse an event that is dated ahead or older than the late window, saying by how much."""
+    ahead_ms = event_time_ms - received_at_ms
+    if ahead_ms > AHEAD_LIMIT_MS:
+        raise InvalidEvent(
+            "TIMESTAMP_AHEAD",
+            f"timestamp is {ahead_ms / 1000:.0f} s ahead of the gateway's clock, at most {AHEAD_LIMIT_MS // 1000} s are accepted; "
+            "correct the clock by serverTime, or send sentAt",
+            "timestamp",
+        )
+    if -ahead_ms > LATE_WINDOW_MS:
+        raise InvalidEvent(
+            "TIMESTAMP_TOO_OLD",
+            f"timestamp is {-ahead_ms / 86_400_000:.1f} days old, at most {LATE_WINDOW_MS // 86_400_000} days are accepted",
+            "timestamp",
+        )
+
+
+def corrected_time_ms(event_time_ms: int, sent_at_ms: int | None, received_at_ms: int) -> int:
+    """Correct the time of a client whose clock is off by more than five minutes, judged by its `sentAt`."""
+    if sent_at_ms is None:
+        return event_time_ms
+    skew_ms = received_at_ms - sent_at_ms
+    return event_time_ms + skew_ms if abs(skew_ms) > SKEW_LIMIT_MS else event_time_ms
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# RFC 3339, section 5.6; a time without an offset is ambiguous and therefore refused.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+def parse_time_ms(value: object, field: str) -> int:
+    """Milliseconds since the epoch of an RFC 3339 text, or raise `InvalidEvent` naming `field`."""
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        try:
+            moment = datetime.fromisoformat(value.upper())
+            # Rounded down, in whole numbers: two texts of the same millisecond must be equal.
+            return (moment - _EPOCH) // timedelta(milliseconds=1)
+        except (ValueError, OverflowError):
+            pass
+    raise InvalidEvent("INVALID_VALUE", f"{field} must be an RFC 3339 time with offset, such as 2026-01-31T12:00:00.000Z", field)
+
+
+def format_time_ms(time_ms: int) -> str:
+    """RFC 3339 text in UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+
+
+T = TypeVar("T")
+
+
+def _required(value: T | None, field: str) -> T:
+    if value is None:
+        raise InvalidEvent("REQUIRED", f"{field} is required", field)
+    return value

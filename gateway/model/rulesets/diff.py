@@ -1,0 +1,61 @@
+"""What differs between two rulesets: placements and campaigns added, removed, and changed in which parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.model.rulesets.ruleset import Campaign, Ruleset
+
+_PARTS: Final = ("placement", "priority", "schedule", "caps", "salt", "holdout", "group", "examples")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference. `sign` is + (added), - (removed) or ~ (changed, in `parts`)."""
+
+    sign: str
+    kind: str
+    name: str
+    parts: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """`~ campaign deals: when, banner`."""
+        return f"{self.sign} {self.kind} {self.name}".rstrip() + (f": {', '.join(self.parts)}" if self.parts else "")
+
+
+def differences(old: Ruleset, new: Ruleset) -> list[Change]:
+    """What changes from the old ruleset to the new one; by kind, then by name."""
+    found = []
+    overall = tuple(name for name in ("holdout", "holdout_salt", "public_traits") if getattr(old, name) != getattr(new, name))
+    if overall:
+        found.append(Change("~", "ruleset", "", overall))
+    places = [{name: {"description": p.description, "fallback": p.fallback} for name, p in one.placements.items()} for one in (old, new)]
+    found += _compared("placement", *places)
+    return found + _compared("campaign", _campaigns(old), _campaigns(new))
+
+
+def _campaigns(ruleset: Ruleset) -> dict[str, dict[str, Any]]:
+    return {c.campaign_id: _parts(c) for placement in ruleset.placements.values() for c in placement.campaigns}
+
+
+def _parts(campaign: Campaign) -> dict[str, Any]:
+    is_split = campaign.variants[0].variant_id is not None
+    parts = {name: getattr(campaign, name) for name in _PARTS}
+    # Where an example stands in the file is no part of it.
+    parts["examples"] = [(e.context, e.page, e.at_ms, e.campaign_id, e.headline) for e in campaign.examples]
+    return parts | {"when": campaign.when.text, "split" if is_split else "banner": campaign.variants}
+
+
+def _compared(kind: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[Change]:
+    changes = []
+    for name in sorted(set(old) | set(new)):
+        if name not in new:
+            changes.append(Change("-", kind, name))
+        elif name not in old:
+            changes.append(Change("+", kind, name))
+        else:
+            parts = tuple(part for part in sorted({*old[name], *new[name]}) if old[name].get(part) != new[name].get(part))
+            if parts:
+                changes.append(Change("~", kind, name, parts))
+    return changes

@@ -1,0 +1,150 @@
+"""Rulesets: placements and campaigns, as plain immutable values. `gateway.model.campaign_files.ruleset` reads them from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gateway.model.conditions.condition import Condition
+from gateway.model.conditions.condition_set import ConditionSet
+from gateway.model.rulesets.caps import NO_CAPS, Caps
+from gateway.model.rulesets.schedule import ALWAYS, Schedule
+from gateway.model.rulesets.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTemplate:
+    """An image of a banner; width and height in CSS pixels reserve its place."""
+
+    url: Template
+    alt: Template
+    width: int | None
+    height: int | None
+
+
+class ProductSource(StrEnum):
+    """Where related products come from."""
+
+    SAME_CATEGORY = "same_category"
+    BOUGHT_TOGETHER = "bought_together"
+    TRENDING = "trending"
+    LAST_SEEN = "last_seen"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRule:
+    """Related products of a banner: the first `count` of `source` that are not excluded."""
+
+    source: ProductSource
+    count: int
+    exclude_cart: bool = True
+    exclude_bought: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BannerTemplate:
+    """A banner before its placeholders are filled in. `locales` holds the whole banner for other languages."""
+
+    headline: Template
+    body: Template | None = None
+    link_url: Template | None = None
+    cta_label: Template | None = None
+    image: ImageTemplate | None = None
+    locale: str | None = None
+    data: Any = None
+    products: ProductRule | None = None
+    locales: Mapping[str, BannerTemplate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One arm of a split; `banner` None: the page keeps its own content. A campaign without a split has one without an id."""
+
+    variant_id: str | None
+    weight: int
+    banner: BannerTemplate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An example written beside a campaign: given this, expect that. `line` says where it stands."""
+
+    context: Mapping[str, Any]
+    page: Mapping[str, Any]
+    at_ms: int | None
+    campaign_id: str | None
+    headline: str | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A banner, who sees it and when. `holdout` is a share in units of 1/10,000; `group`: campaigns that exclude each other."""
+
+    campaign_id: str
+    placement: str
+    priority: int
+    when: Condition
+    variants: tuple[Variant, ...]
+    salt: str
+    schedule: Schedule = ALWAYS
+    caps: Caps = NO_CAPS
+    holdout: int = 0
+    group: str | None = None
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A place on a page. Without a fallback the page keeps its own content."""
+
+    placement_id: str
+    description: str
+    fallback: BannerTemplate | None
+    campaigns: tuple[Campaign, ...] = ()
+    """Strongest first: by priority, then by their order in the file."""
+    conditions: ConditionSet = field(default_factory=lambda: ConditionSet(()))
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """A numbered, immutable version of all placements and campaigns."""
+
+    version: int
+    placements: Mapping[str, Placement]
+    yaml: str
+    holdout: int = 0
+    """Share of visitors who see no campaign at all, in units of 1/10,000."""
+    holdout_salt: str = "global"
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Campaigns that exclude each other: every visitor is drawn for one of them."""
+    public_traits: frozenset[str] = frozenset()
+    """Traits that a visitor token may set by `identify`."""
+    uses_trends: bool = False
+    """Whether a decision can depend on the trends: a condition names them, or a banner has related products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A mistake in a ruleset. `line` and `column` count from 1."""
+
+    message: str
+    campaign_id: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    def text(self, file: str) -> str:
+        """`file:line:column: campaign …: message`."""
+        place = ":".join(str(part) for part in (file, self.line, self.column) if part is not None)
+        campaign = f"campaign {self.campaign_id}: " if self.campaign_id else ""
+        return f"{place}: {campaign}{self.message}"
+
+
+class InvalidRuleset(Exception):
+    """A ruleset that is refused as a whole, with every mistake found."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(problem.text("ruleset") for problem in problems))
+        self.problems = problems

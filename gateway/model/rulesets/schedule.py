@@ -1,0 +1,107 @@
+"""When a campaign runs: from and until, days of the week and hours of the day in a time zone. Time is nowhere else but in caps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from gateway.model.events.event import parse_time_ms
+from gateway.model.events.payload import InvalidEvent
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MINUTES_A_DAY: Final = 24 * 60
+END_MS: Final = 253_370_764_800_000
+"""The year 9999: what comes later has no days around it that Python could name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Times in ms since the epoch; `until_ms` is exclusive. `days` (0: Monday) and minutes of the day hold in `zone`.
+
+    `from_minute` to `until_minute` (exclusive) is a span within one day; without it the whole day.
+    """
+
+    from_ms: int | None = None
+    until_ms: int | None = None
+    days: frozenset[int] = frozenset(range(7))
+    from_minute: int = 0
+    until_minute: int = MINUTES_A_DAY
+    zone: str = "UTC"
+
+    def at(self, now_ms: int) -> tuple[bool, int | None]:
+        """Whether it runs now, and when that changes next (None: never again)."""
+        runs = self._runs(now_ms)
+        return runs, next((moment for moment in self._boundaries(now_ms) if moment > now_ms and self._runs(moment) != runs), None)
+
+    @property
+    def ever_runs(self) -> bool:
+        """Whether there is a moment at which it runs. Where it is open to one side, there is: every day and hour comes."""
+        if self.from_ms is None or self.until_ms is None:
+            return True
+        runs, changes_ms = self.at(self.from_ms)
+        return runs or changes_ms is not None
+
+    @property
+    def _is_daily(self) -> bool:
+        return len(self.days) < 7 or self.from_minute > 0 or self.until_minute < MINUTES_A_DAY
+
+    def _runs(self, now_ms: int) -> bool:
+        if self.from_ms is not None and now_ms < self.from_ms:
+            return False
+        if self.until_ms is not None and now_ms >= self.until_ms:
+            return False
+        if not self._is_daily:
+            return True
+        local = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(self.zone))
+        minute = local.hour * 60 + local.minute
+        return local.weekday() in self.days and self.from_minute <= minute < self.until_minute
+
+    def _boundaries(self, now_ms: int) -> list[int]:
+        """Every moment within the next days at which something could change, in order."""
+        edges = [edge for edge in (self.from_ms, self.until_ms) if edge is not None]
+        if self._is_daily:
+            start_ms = max(now_ms, self.from_ms or now_ms)
+            today = datetime.fromtimestamp(start_ms / 1000, ZoneInfo(self.zone)).toordinal()
+            for day in range(today - 1, today + 16):
+                edges += _edges_of_day(self.zone, day, self.from_minute, self.until_minute)
+        return sorted(edges)
+
+
+def parse_moment_ms(value: object, field: str) -> int:
+    """A time that can be decided for, in ms since the epoch: an RFC 3339 text of the years 1970 to 9998. Raises `InvalidEvent`."""
+    moment_ms = parse_time_ms(value, field)
+    if not 0 <= moment_ms < END_MS:
+        raise InvalidEvent("INVALID_VALUE", f"{field} must lie in the years 1970 to 9998", field)
+    return moment_ms
+
+
+@lru_cache(maxsize=4096)
+def _edges_of_day(zone_name: str, day: int, from_minute: int, until_minute: int) -> tuple[int, ...]:
+    """When a span begins and ends on a day, by its wall clock, and when the clock itself is changed on that day."""
+    zone = ZoneInfo(zone_name)
+    midnight = datetime.fromordinal(day)
+    walls = [midnight + timedelta(minutes=minute) for minute in (from_minute, until_minute)]
+    # A wall-clock time comes twice (or is skipped) where clocks go back (or forward): each reading of it is an edge.
+    edges = {_ms(wall.replace(tzinfo=zone, fold=fold)) for wall in walls for fold in (0, 1)}
+    before, after = _ms(midnight.replace(tzinfo=zone)), _ms((midnight + timedelta(days=1)).replace(tzinfo=zone))
+    offset = _offset(zone, before)
+    if offset != _offset(zone, after):
+        while after - before > 1:
+            middle = (before + after) // 2
+            before, after = (middle, after) if _offset(zone, middle) == offset else (before, middle)
+        edges.add(after)
+    return tuple(edges)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _offset(zone: ZoneInfo, moment_ms: int) -> timedelta | None:
+    return datetime.fromtimestamp(moment_ms / 1000, zone).utcoffset()
+
+
+ALWAYS: Final = Schedule()

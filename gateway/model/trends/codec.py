@@ -1,0 +1,93 @@
+"""How trends are stored: counts as small JSON lists, snapshots and what is bought together as compressed JSON.
+
+counts     [views, carts, purchases, category]
+snapshot   {"number", "taken_at_ms", "together", "products": [[product id, category, score], …]}
+together   {product id: [product ids, …]}
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.model.trends.snapshot import TrendingProduct, Trends
+from gateway.model.trends.windows import Counts
+
+Together = Mapping[str, tuple[str, ...]]
+
+
+class NoTrends(ValueError):
+    """Bytes that are none of the forms above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot as it is stored: of what is bought together it names the version (0: none)."""
+
+    number: int
+    taken_at_ms: int
+    together_version: int
+    products: tuple[TrendingProduct, ...]
+
+    def trends(self, together: Together | None) -> Trends:
+        """The snapshot with what is bought together; None: no longer kept."""
+        is_complete = together is not None or self.together_version == 0
+        return Trends(self.number, self.taken_at_ms, self.products, together or {}, self.together_version, is_complete)
+
+
+def slot_of(time_ms: int, period_s: int) -> int:
+    """The number of the snapshot that is taken at a moment: the unix second at which the time slot of `period_s` begins."""
+    second = time_ms // 1000
+    return second - second % period_s
+
+
+def encode_counts(counts: Counts) -> bytes:
+    """The value of a product in a window's hash."""
+    return _json([counts.views, counts.carts, counts.purchases, counts.category])
+
+
+def decode_counts(raw: bytes) -> Counts:
+    """Read what `encode_counts` wrote. Raises NoTrends."""
+    try:
+        views, carts, purchases, category = json.loads(raw)
+        if not all(type(number) is int for number in (views, carts, purchases)) or not isinstance(category, str | None):
+            raise ValueError
+    except (ValueError, TypeError) as problem:
+        raise NoTrends("these are no counts") from problem
+    return Counts(views, carts, purchases, category)
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """A snapshot for the store."""
+    products = [[product.product_id, product.category, product.score] for product in snapshot.products]
+    head = {"number": snapshot.number, "taken_at_ms": snapshot.taken_at_ms, "together": snapshot.together_version}
+    return zlib.compress(_json({**head, "products": products}))
+
+
+def decode_snapshot(raw: bytes) -> Snapshot:
+    """Read what `encode_snapshot` wrote. Raises NoTrends."""
+    try:
+        found = json.loads(zlib.decompress(raw))
+        products = tuple(TrendingProduct(str(name), category, float(score)) for name, category, score in found["products"])
+        return Snapshot(int(found["number"]), int(found["taken_at_ms"]), int(found["together"]), products)
+    except (ValueError, KeyError, TypeError, zlib.error) as problem:
+        raise NoTrends("this is no snapshot of the trends") from problem
+
+
+def encode_together(together: Together) -> bytes:
+    """What is bought together, for the store."""
+    return zlib.compress(_json({product_id: list(companions) for product_id, companions in together.items()}))
+
+
+def decode_together(raw: bytes) -> Together:
+    """Read what `encode_together` wrote. Raises NoTrends."""
+    try:
+        return {product_id: tuple(companions) for product_id, companions in json.loads(zlib.decompress(raw)).items()}
+    except (ValueError, AttributeError, TypeError, zlib.error) as problem:
+        raise NoTrends("this is no list of what is bought together") from problem
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

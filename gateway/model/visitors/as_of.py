@@ -1,0 +1,130 @@
+"""A state as it stood before: what had been received by a moment, or what a decision had seen.
+
+How exact this is:
+
+- A contribution knows when it was received and where it stands in the log, so leaving out what came later gives the state
+  as it stood. Of several copies of one message only the one that counts is held. Where a changed copy, or a copy of an event
+  dated ahead of its receipt, displaced one received earlier, the message counts from the later receipt on.
+- What is sealed cannot be taken apart: `unreachable` says so for moments before the newest sealed event. An event that
+  arrived late and is sealed already counts as known after that.
+- An erasure, and consent withdrawn for longer than the grace time, take away what was held before.
+- Positions and cut-offs have no history: positions are given as far as the contributions show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from gateway.model.events.contribution import Contribution, Kind
+from gateway.model.events.event import LATE_WINDOW_MS, format_time_ms
+from gateway.model.visitors.context_view import history_of, sealed_of
+from gateway.model.visitors.state import Part, State
+from gateway.model.visitors.totals import fold
+
+Keep = Callable[[Contribution], bool]
+
+
+def received_by(at_ms: int) -> Keep:
+    """Keeps what had been received by a moment, inclusive."""
+    return lambda c: c.received_at_ms <= at_ms
+
+
+def covered_by(offsets: Mapping[tuple[str, int], int], consent_by_ms: int | None = None) -> Keep:
+    """Keeps what stands at or below these offsets (inclusive), and consent received by `consent_by_ms`.
+
+    Consent takes effect before the stream brings it, and then moves no position.
+    """
+
+    def keep(c: Contribution) -> bool:
+        if offsets.get((c.position.topic, c.position.partition), -1) >= c.position.offset:
+            return True
+        return consent_by_ms is not None and c.kind == Kind.CONSENT and c.received_at_ms <= consent_by_ms
+
+    return keep
+
+
+def restricted(state: State, keep: Keep) -> State:
+    """The state without the contributions that `keep` refuses; of other visitor ids only those that had joined by then."""
+    parts: dict[str, Part] = {}
+    for visitor_id, part in state.parts.items():
+        if visitor_id != state.visitor_id and not _has_joined(state.visitor_id, part, keep):
+            continue
+        kept = {message_id: c for message_id, c in part.contributions.items() if keep(c)}
+        if kept or part.base is not None:
+            parts[visitor_id] = replace(part, contributions=kept)
+    positions: dict[tuple[str, int], int] = {}
+    for part in parts.values():
+        for c in part.contributions.values():
+            place = (c.position.topic, c.position.partition)
+            positions[place] = max(positions.get(place, -1), c.position.offset)
+    return replace(state, parts=parts, positions=positions)
+
+
+def answering(own: State | None, owner: State | None, keep: Keep) -> State | None:
+    """The state of whoever answered for a visitor id by then, as it stands now: what the id holds itself, or whom it had joined.
+
+    `own` is held under the id; `owner` is the state of the visitor it joined, where it is an alias.
+    """
+    if own is None or own.alias_of is None:
+        return own
+    return owner if had_joined(own, owner, keep) else before_joining(own, owner)
+
+
+def as_of(own: State | None, owner: State | None, keep: Keep) -> State | None:
+    """The state that answered for a visitor id, with what `keep` keeps."""
+    found = answering(own, owner, keep)
+    return None if found is None else restricted(found, keep)
+
+
+def had_joined(alias: State, owner: State | None, keep: Keep) -> bool:
+    """Whether an anonymous visitor, now an alias of `owner`, had joined by then."""
+    part = owner.parts.get(alias.visitor_id) if owner is not None else None
+    return _has_joined(alias.alias_of or "", part or alias.parts.get(alias.visitor_id, Part()), keep)
+
+
+def before_joining(alias: State, owner: State | None) -> State:
+    """The anonymous visitor's own state, as it was before it joined: its part as the known visitor's state holds it now."""
+    part = owner.parts.get(alias.visitor_id) if owner is not None else None
+    parts = alias.parts if part is None else {alias.visitor_id: part}
+    return replace(alias, parts=parts, alias_of=None, link=None)
+
+
+def unreachable(state: State, at_ms: int) -> str | None:
+    """Why the state does not reach back to a moment, in words; None when it does."""
+    erased_ms = max((ms for ms in (state.cutoff_ms, *state.part_cutoffs.values()) if ms is not None), default=None)
+    if erased_ms is not None and at_ms <= erased_ms:
+        return f"the visitor, or a device, was erased at {format_time_ms(erased_ms)}: what was held before is gone"
+    sealed_ms = max((part.seal[0] for part in state.parts.values() if part.base is not None and part.seal), default=None)
+    if sealed_ms is not None and at_ms < sealed_ms:
+        ask = f"ask the log: processors explain --visitor {state.visitor_id} --at {format_time_ms(at_ms)} (docs/operations.md)"
+        return f"the state no longer reaches back: events up to {format_time_ms(sealed_ms)} are sealed into totals; {ask}"
+    totals = sealed_of(state)
+    for pair in history_of(state):
+        since_ms, forgotten_ms = totals.withdrawn_since_ms, totals.forgotten_ms
+        fold(totals, [pair])
+        if since_ms is not None and at_ms < since_ms and totals.forgotten_ms > forgotten_ms:
+            return _forgotten(since_ms)
+    if totals.withdrawn_since_ms is not None and at_ms < totals.withdrawn_since_ms:
+        return _forgotten(totals.withdrawn_since_ms)
+    return None
+
+
+def doubts(state: State, at_ms: int) -> list[str]:
+    """Where the answer for a reachable moment may be inexact, in words."""
+    found = []
+    for visitor_id, part in state.parts.items():
+        if part.base is not None and part.seal is not None and at_ms < part.seal[0] + LATE_WINDOW_MS:
+            until = format_time_ms(part.seal[0])
+            found.append(f"events of {visitor_id} dated up to {until} are sealed: one of them that arrived late counts as known by then")
+    return found
+
+
+def _has_joined(user_id: str, part: Part, keep: Keep) -> bool:
+    identifies = [c for c in part.contributions.values() if c.kind == Kind.IDENTIFY and c.data[0] == user_id]
+    # Without an identify at hand it is sealed, and so lies before every moment that can be reached.
+    return any(map(keep, identifies)) if identifies else True
+
+
+def _forgotten(since_ms: int) -> str:
+    return f"the visitor withdrew consent at {format_time_ms(since_ms)}: what was held before is forgotten"

@@ -1,0 +1,181 @@
+"""The view: a visitor's context, derived from the state. Sorts the contributions and folds them.
+
+A context is plain JSON, a contract that other systems may read (docs/context.md). It depends on the state alone: scores
+of interests are as of `updated_at`, and decay scales them all alike, so their shares and ranks hold at any later moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from gateway.model.events.contribution import Contribution, Kind, by_order
+from gateway.model.events.event import format_time_ms
+from gateway.model.visitors.merge_totals import merge
+from gateway.model.visitors.state import Part, State
+from gateway.model.visitors.totals import EXACT, Totals, earliest, fold, interest_at
+
+MAX_INTERESTS: Final = 50
+MAX_RECENT: Final = 50
+MAX_CART: Final = 100
+MAX_BANNERS: Final = 100
+MAX_BOUGHT: Final = 50
+
+Context = dict[str, Any]
+
+
+def totals_of(state: State) -> Totals:
+    """Fold the whole state: every message once across parts, in order of (event time, sequence, message id)."""
+    return fold(sealed_of(state), history_of(state))
+
+
+def sealed_of(state: State) -> Totals:
+    """New totals of what is sealed, over all parts."""
+    bases = [part.base for part in state.parts.values() if part.base is not None]
+    return merge(bases) if bases else Totals()
+
+
+def history_of(state: State) -> list[tuple[str, Contribution]]:
+    """What is not sealed, each with its part: every message once across parts, in order."""
+    if len(state.parts) == 1:
+        ((visitor_id, part),) = state.parts.items()
+        return [(visitor_id, contribution) for contribution in sorted(part.contributions.values(), key=by_order)]
+    chosen: dict[str, tuple[str, Contribution]] = {}
+    for visitor_id, part in state.parts.items():
+        for contribution in part.contributions.values():
+            other = chosen.get(contribution.message_id)
+            if other is None or contribution.beats(other[1]):
+                chosen[contribution.message_id] = (visitor_id, contribution)
+    return sorted(chosen.values(), key=lambda pair: by_order(pair[1]))
+
+
+def view(state: State) -> Context:
+    """The public context of a visitor. While consent to personalization is withdrawn it shows nothing of the profile."""
+    return context_of(state, totals_of(state))
+
+
+def context_of(state: State, totals: Totals) -> Context:
+    """The public context for totals that were folded already."""
+    if state.alias_of is not None:
+        return {
+            "user_id": state.visitor_id,
+            "alias_of": state.alias_of,
+            "positions": _positions(state),
+            "log_epoch": state.log_epoch,
+        }
+    shown = totals
+    if totals.withdrawn_since_ms is not None:
+        shown = totals.copy()
+        shown.forget_profile()
+    return {
+        "user_id": state.visitor_id,
+        "interested_category": shown.intent[1] if shown.intent else None,
+        "interests": _interests(shown),
+        "cart": _cart(shown),
+        "recent_products": list(reversed(shown.recent))[:MAX_RECENT],
+        "last_search": shown.search[1] if shown.search else None,
+        "purchases": _purchases(shown),
+        "banners": _banners(shown),
+        "traits": {key: value for key, (_, value) in sorted(shown.traits.items()) if value is not None},
+        "consent": _consent(totals),
+        "stable_id": _stable_id(state),
+        "anonymous_ids": sorted(visitor_id for visitor_id in state.parts if visitor_id != state.visitor_id),
+        "updated_at": format_time_ms(totals.updated_ms) if totals.messages else None,
+        "version": totals.messages,
+        "positions": _positions(state),
+        "log_epoch": state.log_epoch,
+    }
+
+
+def _stable_id(state: State) -> str:
+    """The visitor id under which we knew the visitor first: its own since its first event, an anonymous one since it joined.
+
+    By when we received it: so whoever logs in first keeps their variants, a login elsewhere does not change them, and neither
+    does an old event that comes late.
+    """
+    since = [(_known_since_ms(state.visitor_id, visitor_id, part), visitor_id) for visitor_id, part in state.parts.items()]
+    return min(((ms, visitor_id) for ms, visitor_id in since if ms is not None), default=(0, state.visitor_id))[1]
+
+
+def _known_since_ms(user_id: str, visitor_id: str, part: Part) -> int | None:
+    held = part.contributions.values()
+    if visitor_id == user_id:
+        return earliest(part.base.known_ms if part.base else None, *(c.received_at_ms for c in held))
+    joined = (c.received_at_ms for c in held if c.kind == Kind.IDENTIFY and c.data[0] == user_id)
+    return earliest(part.base.joined_ms if part.base else None, *joined)
+
+
+def _positions(state: State) -> dict[str, int]:
+    return {f"{topic}/{partition}": offset for (topic, partition), offset in sorted(state.positions.items())}
+
+
+def _interests(totals: Totals) -> dict[str, float]:
+    scores = {c: round(interest_at(score, at_ms, totals.updated_ms), 6) for c, (score, at_ms) in totals.interests.items()}
+    strongest = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return dict(strongest[:MAX_INTERESTS])
+
+
+def _cart(totals: Totals) -> list[dict[str, Any]]:
+    lines = list(totals.cart.values())[-MAX_CART:]
+    return [
+        {
+            "product_id": line.product_id,
+            "variant_id": line.variant_id,
+            "category": line.category,
+            "quantity": line.quantity,
+            "price": line.price,
+            "currency": line.currency,
+        }
+        for line in lines
+    ]
+
+
+def _purchases(totals: Totals) -> dict[str, Any]:
+    sums: dict[str, Decimal] = {}
+    for currency, value, _ in totals.orders.values():
+        if currency is not None and value is not None:
+            sums[currency] = EXACT.add(sums.get(currency, Decimal()), Decimal(value))
+    for currency, refunded in totals.refunds.items():
+        sums[currency] = EXACT.subtract(sums.get(currency, Decimal()), refunded)
+    last_ms = max((at_ms for _, _, at_ms in totals.orders.values()), default=None)
+    return {
+        "count": len(totals.orders),
+        "totals": {currency: format(amount, "f") for currency, amount in sorted(sums.items())},
+        "last_at": None if last_ms is None else format_time_ms(last_ms),
+        "products": list(reversed(totals.bought_products))[:MAX_BOUGHT],
+    }
+
+
+def _banners(totals: Totals) -> dict[str, Any]:
+    latest = list(totals.banners.items())[-MAX_BANNERS:]
+    return {
+        campaign_id: {
+            "views": counts.views,
+            "clicks": counts.clicks,
+            "dismissals": counts.dismissals,
+            "views_since_click": counts.views_since_click,
+            "last_viewed_at": format_time_ms(counts.recent_views_ms[-1]) if counts.recent_views_ms else None,
+            "recent_views_ms": list(counts.recent_views_ms),
+        }
+        for campaign_id, counts in sorted(latest)
+    }
+
+
+def _consent(totals: Totals) -> dict[str, bool | None]:
+    return {
+        "personalization": _strictest(personalization for personalization, _ in totals.consents.values()),
+        "measurement": _strictest(measurement for _, measurement in totals.consents.values()),
+    }
+
+
+def _strictest(answers: Iterable[bool | None]) -> bool | None:
+    given = [answer for answer in answers if answer is not None]
+    return all(given) if given else None
+
+
+def encode_context(context: Context) -> bytes:
+    """The JSON that stands in Redis: equal contexts, equal bytes."""
+    return orjson.dumps(context)

@@ -1,0 +1,119 @@
+"""History: the moments at which a visitor looked at a page, each with the context as it was then.
+
+The events of a merged visitor (a known one and the anonymous ids that joined) are absorbed one after the other in the
+order in which they were received, each into the state that answered then: an anonymous id's own until its identify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.context_view import Context, view
+from gateway.model.visitors.rebuild import CutoffOf, Found, first_link, link_of
+from gateway.model.visitors.state import State, Update, absorb, unite
+
+LOOKING: Final = (EventType.PAGE_VIEWED, EventType.BANNER_VIEWED)
+"""Events that say that a visitor looked: at a page, or at the banner of a placement."""
+_EPOCH: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which moments count. `from_ms` inclusive, `to_ms` exclusive; `page`: what holds where an event names no page."""
+
+    from_ms: int = 0
+    to_ms: int | None = None
+    types: tuple[EventType, ...] = LOOKING
+    page: Mapping[str, Any] = field(default_factory=dict)
+
+    def has(self, event: Event) -> bool:
+        """Whether a visitor looked by this event, in this time."""
+        return (
+            event.type in self.types and self.from_ms <= event.received_at_ms and (self.to_ms is None or event.received_at_ms < self.to_ms)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A visitor looks. `context` is what was known by then, before the event itself; `placement` None: at the whole page."""
+
+    visitor_id: str
+    at_ms: int
+    page: Mapping[str, Any]
+    placement: str | None
+    context: Context | None
+
+
+def owned(visitor_id: str, found: Iterable[tuple[Position, Event]], cutoff_of: CutoffOf) -> tuple[str, list[Found]]:
+    """Whose history the events of one visitor id belong to: its own, or that of whom it joined; what was erased is left out."""
+    events = [Found(*one) for one in found]
+    erased = [one.event.received_at_ms for one in events if one.event.type is EventType.DELETE]
+    cutoff_ms = max([*erased, *(ms for ms in [cutoff_of(visitor_id)] if ms is not None)], default=None)
+    link = first_link(filter(None, map(link_of, events)), cutoff_ms, cutoff_of)
+    owner = visitor_id if link is None else link.user_id
+    return owner, [one for one in events if one.event.type is not EventType.DELETE and not _is_erased(one.event, cutoff_ms)]
+
+
+def moments(owner: str, found: Iterable[Found], window: Window, cutoff_ms: int | None = None) -> Iterator[Moment]:
+    """The moments of a merged visitor, in the order in which they were received. `cutoff_ms`: of the visitor itself."""
+    history = _History(owner)
+    for one in sorted(found, key=lambda one: (one.event.received_at_ms, one.position)):
+        if _is_erased(one.event, cutoff_ms):
+            continue
+        if window.has(one.event) and not history.has(one):
+            yield history.moment(one.event, window.page)
+        history.take(one)
+
+
+class _History:
+    """The states of a merged visitor as events come in."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._states: dict[str, State] = {}
+        self._joined: set[str] = set()
+        self._waiting: dict[str, list[Update]] = {}
+
+    def take(self, found: Found) -> None:
+        """One more event."""
+        visitor_id = found.event.visitor_id
+        link = link_of(found)
+        if link is not None and link.user_id != self._owner:
+            # A second identify, to another visitor: it has no effect.
+            return
+        self._waiting.setdefault(self._answering(visitor_id), []).append(Update(visitor_id, found.position, _EPOCH, found.event))
+        if link is not None and visitor_id not in self._joined:
+            alone = self._state(visitor_id)
+            self._joined.add(visitor_id)
+            self._states[self._owner] = unite(self._state(self._owner), alone)
+
+    def has(self, found: Found) -> bool:
+        """Whether this message came before."""
+        part = self._state(self._answering(found.event.visitor_id)).parts.get(found.event.visitor_id)
+        return part is not None and found.event.message_id in part.contributions
+
+    def moment(self, event: Event, page: Mapping[str, Any]) -> Moment:
+        """The visitor looks."""
+        state = self._state(self._answering(event.visitor_id))
+        context = view(state) if state.parts else None
+        placement = event.payload["decision"]["placement"] if event.type is EventType.BANNER_VIEWED else None
+        return Moment(event.visitor_id, event.received_at_ms, event.payload.get("page") or page, placement, context)
+
+    def _answering(self, visitor_id: str) -> str:
+        return self._owner if visitor_id in self._joined else visitor_id
+
+    def _state(self, name: str) -> State:
+        """The state with all that came in so far: absorbed together, which is the same as one by one."""
+        state = self._states.get(name, State(name))
+        if waiting := self._waiting.pop(name, None):
+            state, _ = absorb(state, waiting)
+        self._states[name] = state
+        return state
+
+
+def _is_erased(event: Event, cutoff_ms: int | None) -> bool:
+    return cutoff_ms is not None and min(event.event_time_ms, event.received_at_ms) <= cutoff_ms

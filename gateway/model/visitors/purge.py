@@ -1,0 +1,77 @@
+"""Purging: dropping what is held of a visitor who withdrew consent longer than the grace time ago.
+
+When a purge runs, and how often, changes no context: it drops only what the fold hides while consent is withdrawn and forgets
+should it be given again (`gateway.model.visitors.totals`). That holds as long as what was received before `PURGE_DELAY_MS` is stored by
+now; where the processors lag further behind, what comes then is dropped, too, in favour of the visitor.
+
+The answers on consent stay, and that an anonymous id joined, without the traits that came with it; so do cut-offs, positions,
+and the number of messages and the time of the first (in the sealed totals, which are empty otherwise).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from gateway.model.events.contribution import Contribution, Kind
+from gateway.model.visitors.state import Part, State, is_kept
+from gateway.model.visitors.totals import CONSENT_GRACE_MS, Totals, earliest
+
+PURGE_DELAY_MS: Final = 60_000
+"""What was received this long ago is taken to be stored: an answer given within the grace time must not come too late."""
+
+
+def purge_withdrawn(state: State, withdrawn_since_ms: int | None, now_ms: int) -> State:
+    """The state without what may be purged at `now_ms`; itself where that is nothing."""
+    until_ms = now_ms - PURGE_DELAY_MS
+    if withdrawn_since_ms is None or until_ms - withdrawn_since_ms <= CONSENT_GRACE_MS:
+        return state
+    return purge(state, until_ms)
+
+
+def purge(state: State, until_ms: int) -> State:
+    """The state without what was received up to `until_ms`, whatever consent it holds; itself where that is nothing."""
+    parts = {visitor_id: _purged(part, until_ms) for visitor_id, part in state.parts.items()}
+    return state if all(parts[visitor_id] is part for visitor_id, part in state.parts.items()) else replace(state, parts=parts)
+
+
+def purge_due_ms(state: State, withdrawn_since_ms: int | None) -> int | None:
+    """When the next purge of a state has something to drop; None: never, as things are."""
+    if withdrawn_since_ms is None:
+        return None
+    received = [c.received_at_ms for part in state.parts.values() for c in part.contributions.values() if _tells(c)]
+    if any(part.base is not None and _forgotten(part.base) != part.base for part in state.parts.values()):
+        received.append(0)
+    if not received:
+        return None
+    return max(withdrawn_since_ms + CONSENT_GRACE_MS + 1, min(received)) + PURGE_DELAY_MS
+
+
+def _tells(contribution: Contribution) -> bool:
+    """Whether a purge drops something of it."""
+    return bool(contribution.data[1]) if contribution.kind == Kind.IDENTIFY else not is_kept(contribution)
+
+
+def _purged(part: Part, until_ms: int) -> Part:
+    due = [c for c in part.contributions.values() if c.received_at_ms <= until_ms and _tells(c)]
+    base = Totals() if part.base is None else _forgotten(part.base)
+    if not due and (part.base is None or base == part.base):
+        return part
+    dropped = [c for c in due if not is_kept(c)]
+    if dropped:
+        firsts = [c.order for c in part.contributions.values()]
+        base.messages += len(dropped)
+        base.updated_ms = max(base.updated_ms, *(c.event_time_ms for c in dropped))
+        base.first = min(firsts if base.first is None else [base.first, *firsts])
+        base.known_ms = earliest(base.known_ms, *(c.received_at_ms for c in dropped))
+    gone = {c.message_id for c in due}
+    kept = {message_id: c for message_id, c in part.contributions.items() if message_id not in gone}
+    kept |= {c.message_id: c._replace(data=(c.data[0], {})) for c in due if is_kept(c)}
+    is_needed = bool(dropped) or part.base is not None
+    return Part(kept, base if is_needed else None, part.seal, max(until_ms, part.purged_ms or 0))
+
+
+def _forgotten(base: Totals) -> Totals:
+    found = base.copy()
+    found.forget_profile()
+    return found

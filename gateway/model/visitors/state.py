@@ -1,0 +1,289 @@
+"""The state of a visitor, and `absorb`: set union of contributions.
+
+A state is a map of parts, one per visitor id (a known visitor and the anonymous ids that joined it). A part holds the
+contributions of the late window plus a day, over a sealed base of older totals. `absorb` is a union: a message id counts
+once, of its copies the one received first stays. So any order, any duplication, any split into batches and any replay
+gives the same state, and nothing else guards against them.
+
+Past a cap of contributions the oldest are sealed into the base. What arrives below the seal is dropped and counted: the
+promise holds up to that cap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from gateway.model.events.contribution import Contribution, Kind, Position, by_order, contribution_of
+from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
+from gateway.model.visitors.totals import Totals, fold
+
+MAX_CONTRIBUTIONS: Final = 512
+KEPT_MS: Final = LATE_WINDOW_MS + 24 * 3600 * 1000
+
+Order = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One record of the log, as the context writer gets it. Without an event it only moves the positions on.
+
+    `early`: taken past the stream. Then it moves no position, since what stands before it in the log may still be on its way.
+    """
+
+    visitor_id: str
+    position: Position
+    log_epoch: int
+    event: Event | None
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came in under one visitor id. `seal` is the order of the last sealed contribution.
+
+    `purged_ms`: what was received up to then was dropped after consent was withdrawn (`gateway.model.visitors.purge`), and stays away.
+    """
+
+    contributions: dict[str, Contribution] = field(default_factory=dict)
+    base: Totals | None = None
+    seal: Order | None = None
+    purged_ms: int | None = None
+
+
+class Link(NamedTuple):
+    """An anonymous id's identify: the first in its partition wins, so the smallest position does."""
+
+    position: Position
+    user_id: str
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is held of one visitor.
+
+    `alias_of` says that this anonymous id joined a known visitor: its part lives on there, what is held here is what there
+    was at that moment. `cutoff_ms` is the latest erasure: what was received or dated up to it does not count.
+    `part_cutoffs` are erasures of anonymous ids that joined: each concerns its own part.
+    """
+
+    visitor_id: str
+    parts: dict[str, Part] = field(default_factory=dict)
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    log_epoch: int = 0
+    alias_of: str | None = None
+    cutoff_ms: int | None = None
+    link: Link | None = None
+    part_cutoffs: dict[str, int] = field(default_factory=dict)
+
+    def cutoff_of(self, visitor_id: str) -> int | None:
+        """Up to when what came in under this id is erased."""
+        return max((x for x in (self.cutoff_ms, self.part_cutoffs.get(visitor_id)) if x is not None), default=None)
+
+
+@dataclass(slots=True)
+class Absorbed:
+    """What became of a batch: `fresh` messages counted, the rest did not change anything."""
+
+    fresh: int = 0
+    duplicates: int = 0
+    below_seal: int = 0
+    erased: int = 0
+
+
+def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
+    """The union of `state` and `updates`; `state` itself is left as it was."""
+    outcome = Absorbed()
+    positions = dict(state.positions)
+    log_epoch = state.log_epoch
+    cutoff_ms = state.cutoff_ms
+    part_cutoffs = dict(state.part_cutoffs)
+    links = [state.link] if state.link else []
+    arrived: dict[str, list[Contribution]] = {}
+    for update in updates:
+        if update.log_epoch > log_epoch:
+            # The topics were made anew: older positions name other events.
+            positions, log_epoch = {}, update.log_epoch
+        if update.log_epoch == log_epoch and not update.early:
+            place = (update.position.topic, update.position.partition)
+            positions[place] = max(positions.get(place, -1), update.position.offset)
+        if update.event is None:
+            continue
+        if update.event.type is EventType.DELETE:
+            if update.visitor_id == state.visitor_id:
+                cutoff_ms = max(cutoff_ms or 0, update.event.received_at_ms)
+            else:
+                part_cutoffs[update.visitor_id] = max(part_cutoffs.get(update.visitor_id, 0), update.event.received_at_ms)
+        else:
+            arrived.setdefault(update.visitor_id, []).append(contribution_of(update.event, update.position))
+            if update.visitor_id == state.visitor_id and (link := _link_of(update)) is not None:
+                links.append(link)
+    links = [link for link in links if cutoff_ms is None or link.received_at_ms > cutoff_ms]
+    state = _cut(replace(state, positions=positions, log_epoch=log_epoch), cutoff_ms, part_cutoffs)
+    if state.link is not None and state.link not in links and (second := _first_link(state)) is not None:
+        links.append(second)
+    state = replace(state, link=min(links, default=None))
+    parts = dict(state.parts)
+    for visitor_id, contributions in arrived.items():
+        part = _join(visitor_id, parts.get(visitor_id, Part()), contributions, state.cutoff_of(visitor_id), outcome)
+        if part.contributions or part.base:
+            parts[visitor_id] = part
+    return replace(state, parts=parts), outcome
+
+
+def unite(state: State, other: State) -> State:
+    """The union of a known visitor's state with what an anonymous id brought along; both are left as they were.
+
+    An erasure of the anonymous id comes along, for its part: else what was erased would come back with a redelivery.
+    """
+    if other.cutoff_ms is not None and other.visitor_id != state.visitor_id:
+        known = state.part_cutoffs.get(other.visitor_id, 0)
+        state = _cut(state, state.cutoff_ms, {**state.part_cutoffs, other.visitor_id: max(known, other.cutoff_ms)})
+    parts = dict(state.parts)
+    for visitor_id, part in other.parts.items():
+        mine = parts.get(visitor_id, Part())
+        if _reach(part) >= _reach(mine):
+            # The longer purged or sealed of two copies of one part holds all that the other has sealed.
+            mine, part = part, mine
+        cutoff_ms = state.cutoff_of(visitor_id)
+        joined = _join(visitor_id, mine, part.contributions.values(), cutoff_ms, Absorbed())
+        if cutoff_ms is not None:
+            joined = _cut_part(joined, cutoff_ms)
+        if joined.contributions or joined.base:
+            parts[visitor_id] = joined
+    positions, log_epoch = dict(state.positions), state.log_epoch
+    if other.log_epoch > log_epoch:
+        positions, log_epoch = dict(other.positions), other.log_epoch
+    elif other.log_epoch == log_epoch:
+        for place, offset in other.positions.items():
+            positions[place] = max(positions.get(place, -1), offset)
+    return replace(state, parts=parts, positions=positions, log_epoch=log_epoch)
+
+
+def erase(state: State, cutoff_ms: int) -> State:
+    """Apply an erasure: what was received or dated up to `cutoff_ms` is gone, an alias made before it included."""
+    state = _cut(state, max(cutoff_ms, state.cutoff_ms or 0), state.part_cutoffs)
+    link = state.link if state.link and state.link.received_at_ms > (state.cutoff_ms or 0) else _first_link(state)
+    return replace(state, link=link, alias_of=link.user_id if link and state.alias_of else None)
+
+
+def _first_link(state: State) -> Link | None:
+    """The first identify that is still held of an anonymous id."""
+    part = state.parts.get(state.visitor_id, Part())
+    identifies = (c for c in part.contributions.values() if c.kind == Kind.IDENTIFY and c.data[0] != state.visitor_id)
+    return min((Link(c.position, c.data[0], c.received_at_ms) for c in identifies), default=None)
+
+
+def without_released(state: State, joined: Iterable[str]) -> tuple[State, list[State]]:
+    """Split off the anonymous ids whose identify was erased: they are nobody's again, and keep what came later.
+
+    `joined` are the ids whose parts were here before the erasure; one of which nothing is left is released, too.
+    """
+    released = []
+    for visitor_id in sorted({*joined, *state.parts} - {state.visitor_id}):
+        part = state.parts.get(visitor_id, Part())
+        is_joined = part.base is not None or any(c.kind == Kind.IDENTIFY for c in part.contributions.values())
+        if not is_joined and state.cutoff_of(visitor_id) is not None:
+            released.append(State(visitor_id, {visitor_id: part} if part.contributions else {}))
+    gone = {one.visitor_id for one in released}
+    return replace(state, parts={name: part for name, part in state.parts.items() if name not in gone}), released
+
+
+def screen_identifies(state: State, updates: Iterable[Update]) -> tuple[list[Update], list[Update]]:
+    """Split off the identifies that name another user than the one this anonymous id joins.
+
+    They stay among the updates as empty ones, so that the positions move on. For a known visitor's state the anonymous
+    ids in it joined that visitor.
+    """
+    updates = list(updates)
+    links: dict[str, Link] = {state.visitor_id: state.link} if state.link else {}
+    for update in updates:
+        if (link := _link_of(update)) is not None and (state.cutoff_ms is None or link.received_at_ms > state.cutoff_ms):
+            links[update.visitor_id] = min(links.get(update.visitor_id, link), link)
+    kept, conflicting = [], []
+    for update in updates:
+        link = _link_of(update)
+        joined = state.visitor_id if update.visitor_id != state.visitor_id else None
+        first = links.get(update.visitor_id)
+        if link is not None and link.user_id != (joined or (first.user_id if first else link.user_id)):
+            conflicting.append(update)
+            update = replace(update, event=None)
+        kept.append(update)
+    return kept, conflicting
+
+
+def _link_of(update: Update) -> Link | None:
+    event = update.event
+    if event is None or event.type is not EventType.IDENTIFY or event.payload["user_id"] == update.visitor_id:
+        return None
+    return Link(update.position, event.payload["user_id"], event.received_at_ms)
+
+
+def is_kept(contribution: Contribution) -> bool:
+    """Whether a contribution outlives a purge: consent itself, and that an anonymous id joined (without what traits it gave)."""
+    return contribution.kind in (Kind.CONSENT, Kind.IDENTIFY)
+
+
+def _reach(part: Part) -> tuple[int, Order]:
+    return (part.purged_ms or 0, part.seal or (0, 0, ""))
+
+
+def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: Absorbed) -> Part:
+    held = dict(part.contributions)
+    for contribution in contributions:
+        known = held.get(contribution.message_id)
+        if cutoff_ms is not None and contribution.lasts_until_ms <= cutoff_ms:
+            outcome.erased += 1
+        elif known is None and part.purged_ms is not None and contribution.received_at_ms <= part.purged_ms and not is_kept(contribution):
+            # It was here and was purged: what is purged had been received, and stored, long before.
+            outcome.duplicates += 1
+        elif part.seal is not None and contribution.order <= part.seal:
+            outcome.below_seal += 1
+        elif known is None:
+            held[contribution.message_id] = contribution
+            outcome.fresh += 1
+        else:
+            outcome.duplicates += 1
+            if contribution.beats(known):
+                held[contribution.message_id] = contribution
+    return _sealed(visitor_id, replace(part, contributions=held))
+
+
+def _sealed(visitor_id: str, part: Part) -> Part:
+    """Seal what lies behind the late window or past the cap."""
+    held = part.contributions
+    if not held:
+        return part
+    horizon_ms = max(c.received_at_ms for c in held.values()) - KEPT_MS
+    surplus = len(held) - MAX_CONTRIBUTIONS
+    if surplus <= 0 and all(c.event_time_ms >= horizon_ms for c in held.values()):
+        return part
+    history = sorted(held.values(), key=by_order)
+    count = sum(1 for index, c in enumerate(history) if index < surplus or c.event_time_ms < horizon_ms)
+    old = history[:count]
+    base = part.base.copy() if part.base else Totals()
+    base = fold(base, ((visitor_id, c) for c in old))
+    return Part({c.message_id: c for c in history[count:]}, base, old[-1].order, part.purged_ms)
+
+
+def _cut(state: State, cutoff_ms: int | None, part_cutoffs: dict[str, int]) -> State:
+    if cutoff_ms == state.cutoff_ms and part_cutoffs == state.part_cutoffs:
+        return state
+    state = replace(state, cutoff_ms=cutoff_ms, part_cutoffs=part_cutoffs)
+    parts = {}
+    for visitor_id, part in state.parts.items():
+        part_cutoff_ms = state.cutoff_of(visitor_id)
+        kept = part if part_cutoff_ms is None else _cut_part(part, part_cutoff_ms)
+        if kept.contributions or kept.base:
+            parts[visitor_id] = kept
+    return replace(state, parts=parts)
+
+
+def _cut_part(part: Part, cutoff_ms: int) -> Part:
+    kept = {m: c for m, c in part.contributions.items() if c.lasts_until_ms > cutoff_ms}
+    # Totals cannot be taken apart: a base that may hold something erased goes as a whole. Its seal stays.
+    if part.base is not None and part.base.first is not None and part.base.first[0] > cutoff_ms + AHEAD_LIMIT_MS:
+        return replace(part, contributions=kept)
+    return replace(part, contributions=kept, base=None)

@@ -1,0 +1,59 @@
+"""The report of a dry run, printed to be read.
+
+1755 visitors: 412 of 1755 decisions change (23.5 %)
+
+homepage-hero: 412 of 1755 change
+  campaign         now   then  share   held out  capped  not scheduled  failed
+  spring             0    412  23.5 %         0       0              0       0
+  interest-deals  1203    791  45.1 %         0       0              0       0
+
+  412  interest-deals -> spring
+       3f2a90c1d7e84b55  "Exclusive deals on tv and accessories!" -> "Spring is here"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.model.events.event import format_time_ms
+from gateway.reports.columns import columns, printable
+
+
+def text_of_report(report: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
+    """A `Report.as_json` as lines of text; held out, capped, not scheduled and failed are those of the new ruleset."""
+    total, changed = report["decisions"], report["changed"]
+    lines = [f"{report['visitors']} visitors: {changed} of {total} decisions change{_share(changed, total, ' ({})')}"]
+    lines += [f"! {note}" for note in notes]
+    for placement, found in report["placements"].items():
+        lines += ["", f"{placement}: {found['changed']} of {found['decisions']} change", *_campaigns(found), *_changes(found["changes"])]
+    return "\n".join(map(printable, lines))
+
+
+def _campaigns(found: Mapping[str, Any]) -> list[str]:
+    rows = [["campaign", "now", "then", "share", "held out", "capped", "not scheduled", "failed"]]
+    for name, sides in found["campaigns"].items():
+        then = sides["then"]
+        share = _share(then["shown"], found["decisions"], "{}")
+        others = [str(then[what]) for what in ("held_out", "capped", "not_scheduled", "failed")]
+        rows.append([name, str(sides["now"]["shown"]), str(then["shown"]), share, *others])
+    return columns(rows, numbers=True)
+
+
+def _changes(changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [""] if changes else []
+    for one in changes:
+        what = f"{one['now']} -> {one['then']}" + (" (another variant or banner)" if one["now"] == one["then"] else "")
+        lines.append(f"  {one['count']}  {what}")
+        for example in one["examples"]:
+            at = f"{format_time_ms(example['at_ms'])}  " if example["at_ms"] is not None else ""
+            lines.append(f"    {example['visitor']}  {at}{_quoted(example['now'])} -> {_quoted(example['then'])}")
+    return lines
+
+
+def _quoted(headline: str | None) -> str:
+    return "no banner" if headline is None else f'"{headline}"'
+
+
+def _share(count: int, total: int, form: str) -> str:
+    return form.format(f"{100 * count / total:.1f} %") if total else ""

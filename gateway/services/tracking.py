@@ -1,0 +1,247 @@
+"""Taking events: from the inputs of a mutation to records in Kafka, with an answer for each event."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.auth import Authenticator, Credential, CredentialKind
+from gateway.clock import NowMs
+from gateway.errors import BadUserInput, Forbidden, PayloadTooLarge, Unavailable
+from gateway.kafka.load_shedding import Admission
+from gateway.kafka.publisher import EventPublisher, LogUnavailable, Outcome, OutgoingRecord, Published, Refused, Unknown
+from gateway.kafka.records import erasure_of, record_of
+from gateway.model.decisions.decision_id import InvalidDecisionId, open_decision_id, visitor_hash
+from gateway.model.events.contribution import Position
+from gateway.model.events.cursor import cursor_of
+from gateway.model.events.event import Event, EventType, check_record, check_time, corrected_time_ms, parse_time_ms
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.visitors.state import Update
+from gateway.settings import Settings
+from gateway.store.connection import StoreUnavailable
+from gateway.store.writer import ContextWriter
+from gateway.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+_BANNER_EVENTS: Final = frozenset({"BANNER_VIEWED", "BANNER_CLICKED", "BANNER_DISMISSED"})
+_PAYLOAD_FIELDS: Final = ("page", "product", "products", "category", "name", "order", "search", "properties")
+_AT_ONCE: Final = frozenset({EventType.CONSENT, EventType.DELETE})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one event: its outcome, or why it was rejected before anything was written."""
+
+    message_id: str
+    outcome: Outcome | InvalidEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """The answers to a batch, in order; the cursor and the visitor where the batch was one visitor's."""
+
+    answers: tuple[Answer, ...]
+    visitor_id: str | None
+    cursor: str | None
+
+
+class TrackingService:
+    """Checks, admits and publishes events. One instance a process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        authenticator: Authenticator,
+        publisher: EventPublisher,
+        writer: ContextWriter,
+        metrics: Metrics,
+        now_ms: NowMs,
+    ) -> None:
+        self._settings = settings
+        self._key = settings.signing_key
+        self._authenticator = authenticator
+        self._publisher = publisher
+        self._writer = writer
+        self._admission = Admission(settings.max_in_flight_events)
+        self._metrics = metrics
+        self._now_ms = now_ms
+
+    async def track(self, credential: Credential, inputs: Sequence[Mapping[str, Any]], sent_at: object, traceparent: str | None) -> Tracked:
+        """Answer a batch of events in plain form (`gateway.api.inputs.plain`)."""
+        if len(inputs) > self._settings.max_batch_events:
+            raise PayloadTooLarge(f"at most {self._settings.max_batch_events} events in one track, send them in parts", field="events")
+        received_at_ms = self._now_ms()
+        sent_at_ms = _sent_at_ms(sent_at)
+        self._check_visitors(credential, inputs)
+        checked: list[tuple[str, Event | InvalidEvent]] = []
+        for one in inputs:
+            message_id = str(one["message_id"])
+            try:
+                checked.append((message_id, self._event(credential, one, sent_at_ms, received_at_ms)))
+            except InvalidEvent as problem:
+                checked.append((message_id, problem))
+        return await self._publish(checked, traceparent)
+
+    async def erase(self, event: Mapping[str, Any], anonymous_ids: Sequence[str], traceparent: str | None) -> Tracked:
+        """Answer an erasure of a visitor and the anonymous visitors that joined. Kept for good before it is ACCEPTED."""
+        received_at_ms = self._now_ms()
+        try:
+            checked = check_record({**event, "event_time_ms": received_at_ms, "received_at_ms": received_at_ms})
+        except InvalidEvent as problem:
+            return await self._publish([(str(event["message_id"]), problem)], traceparent)
+        erased = (checked.visitor_id, *anonymous_ids)
+        kept = [erasure_of(self._key, visitor_id, received_at_ms) for visitor_id in erased]
+        return await self._publish([(checked.message_id, checked)], traceparent, kept)
+
+    async def send(self, event: Mapping[str, Any], sent_at: object, timestamp: object, traceparent: str | None) -> Tracked:
+        """Answer one event of a mutation of its own (identify, consent), given as a record without times."""
+        received_at_ms = self._now_ms()
+        sent_at_ms = _sent_at_ms(sent_at)
+        message_id = str(event["message_id"])
+        checked: Event | InvalidEvent
+        try:
+            time_ms = received_at_ms if timestamp is None else _event_time_ms(timestamp, sent_at_ms, received_at_ms)
+            checked = check_record({**event, "event_time_ms": time_ms, "received_at_ms": received_at_ms})
+        except InvalidEvent as problem:
+            checked = problem
+        return await self._publish([(message_id, checked)], traceparent)
+
+    def _check_visitors(self, credential: Credential, inputs: Sequence[Mapping[str, Any]]) -> None:
+        if credential.kind is CredentialKind.VISITOR:
+            if any(one.get("user_id", credential.visitor_id) != credential.visitor_id for one in inputs):
+                raise Forbidden("a visitor token sends its own visitor's events only; leave userId out")
+        elif credential.kind is not CredentialKind.SECRET:
+            raise Forbidden("track needs a visitor token (startVisit gives one) or a secret key")
+
+    def _event(self, credential: Credential, one: Mapping[str, Any], sent_at_ms: int | None, received_at_ms: int) -> Event:
+        visitor_id = credential.visitor_id or one.get("user_id")
+        if visitor_id is None:
+            raise InvalidEvent("REQUIRED", "userId is required with a secret key", "user_id")
+        if credential.visitor_id is None:
+            try:
+                self._authenticator.check_visitor_id(visitor_id, "userId")
+            except BadUserInput as problem:
+                raise InvalidEvent("INVALID_VALUE", problem.message, "user_id") from problem
+        if one["type"].startswith("ORDER_") and credential.kind is CredentialKind.VISITOR and not self._settings.orders_from_browser:
+            raise InvalidEvent("FORBIDDEN", "this shop takes ORDER_* events with a secret key only: send it from the server", "type")
+        payload = {name: one[name] for name in _PAYLOAD_FIELDS if name in one}
+        if one["type"] in _BANNER_EVENTS:
+            payload["decision"] = self._decision(one.get("decision_id"), visitor_id)
+        return check_record(
+            {
+                "message_id": one["message_id"],
+                "type": one["type"],
+                "visitor_id": visitor_id,
+                "event_time_ms": _event_time_ms(one["timestamp"], sent_at_ms, received_at_ms),
+                "received_at_ms": received_at_ms,
+                "sequence": one.get("sequence"),
+                "session_id": one.get("session_id"),
+                "payload": payload,
+            }
+        )
+
+    def _decision(self, decision_id: str | None, visitor_id: str) -> dict[str, Any]:
+        if decision_id is None:
+            raise InvalidEvent("REQUIRED", "decisionId is required for BANNER_* events", "decision_id")
+        try:
+            token = open_decision_id(self._key, decision_id)
+        except InvalidDecisionId as problem:
+            raise InvalidEvent("INVALID_VALUE", f"decisionId: {problem}", "decision_id") from problem
+        if token.visitor_hash not in (b"", visitor_hash(self._key, visitor_id)):
+            raise InvalidEvent("FORBIDDEN", "decisionId: this decision was given to another visitor", "decision_id")
+        if token.preview:
+            raise InvalidEvent("PREVIEW", "decisionId: this decision was given for a preview, which is not counted", "decision_id")
+        return {
+            "id": decision_id,
+            "placement": token.placement,
+            "campaign_id": token.campaign_id,
+            "variant": token.variant,
+            "ruleset_version": token.ruleset_version,
+        }
+
+    async def _publish(
+        self, checked: Sequence[tuple[str, Event | InvalidEvent]], traceparent: str | None, beside: Sequence[OutgoingRecord] = ()
+    ) -> Tracked:
+        """Publish the events, and `beside` records without which none of them counts as accepted."""
+        events = [event for _, event in checked if isinstance(event, Event)]
+        records = [*beside, *(record_of(event, traceparent) for event in events)] if events else []
+        places = self._admission.admit(events)
+        try:
+            outcomes = await self._publisher.publish(records, self._settings.publish_deadline_ms, places.give_back) if records else []
+        except LogUnavailable as problem:
+            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        beside_outcomes, outcomes = outcomes[: len(beside)], outcomes[len(beside) :]
+        if not all(isinstance(outcome, Published) for outcome in beside_outcomes):
+            outcomes = [Unknown() for _ in outcomes]
+        await self._apply_at_once(events, outcomes)
+        remaining = iter(outcomes)
+        answers = tuple(Answer(message_id, next(remaining) if isinstance(event, Event) else event) for message_id, event in checked)
+        for answer in answers:
+            self._metrics.events.labels(status_of(answer)).inc()
+        visitors = {event.visitor_id for event in events}
+        visitor_id = visitors.pop() if len(visitors) == 1 else None
+        return Tracked(answers, visitor_id, self._cursor(outcomes) if visitor_id is not None else None)
+
+    def _cursor(self, outcomes: Sequence[Outcome]) -> str | None:
+        published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
+        positions = [outcome.position for outcome in published if outcome.position is not None]
+        if not published or len(positions) != len(published):
+            return None
+        return cursor_of(positions, self._settings.log_epoch, self._now_ms()).encode()
+
+    async def _apply_at_once(self, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
+        """Consent and erasure hold at once, also while the processors are down; they apply them again, without effect."""
+        updates = []
+        for event, outcome in zip(events, outcomes, strict=True):
+            if event.type in _AT_ONCE and isinstance(outcome, Published):
+                position = outcome.position or Position("", 0, -1)
+                updates.append(Update(event.visitor_id, position, self._settings.log_epoch, event, early=True))
+        if updates:
+            try:
+                await self._writer.apply(updates)
+            except StoreUnavailable as problem:
+                log.warning("consent or erasure could not be applied at once (%s); the context writer will", problem)
+
+
+def status_of(answer: Answer) -> str:
+    """ACCEPTED, REJECTED or UNKNOWN."""
+    if isinstance(answer.outcome, Published):
+        return "ACCEPTED"
+    return "REJECTED" if isinstance(answer.outcome, InvalidEvent | Refused) else "UNKNOWN"
+
+
+def error_of(answer: Answer) -> tuple[str, str, str | None] | None:
+    """Code, message and field of a rejected event, in the names of the API."""
+    outcome = answer.outcome
+    if isinstance(outcome, Refused):
+        return outcome.code, outcome.message, None
+    if not isinstance(outcome, InvalidEvent):
+        return None
+    if not outcome.field:
+        return outcome.code, outcome.message, None
+    field = _camel(outcome.field)
+    return outcome.code, outcome.message.replace(outcome.field, field), field
+
+
+def _event_time_ms(timestamp: object, sent_at_ms: int | None, received_at_ms: int) -> int:
+    """The time of an event by our clock, checked here so that a caller reads of `timestamp`, whatever is wrong with it."""
+    time_ms = corrected_time_ms(parse_time_ms(timestamp, "timestamp"), sent_at_ms, received_at_ms)
+    check_time(time_ms, received_at_ms)
+    return time_ms
+
+
+def _camel(path: str) -> str:
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), path)
+
+
+def _sent_at_ms(sent_at: object) -> int | None:
+    if sent_at is None:
+        return None
+    try:
+        return parse_time_ms(sent_at, "sentAt")
+    except InvalidEvent as problem:
+        raise BadUserInput(problem.message, field="sentAt") from problem

@@ -1,0 +1,121 @@
+"""The trends that this process decides by: the current snapshot in Redis, and older ones for explanations.
+
+A new snapshot is announced on a channel; a slow poll backs that up. While Redis is away, or nobody takes snapshots any more,
+the last one stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from gateway.clock import NowMs
+from gateway.errors import Unavailable
+from gateway.model.events.topics import TRENDS_CHANNEL
+from gateway.model.trends.snapshot import NO_TRENDS, Trends
+from gateway.store.connection import StoreUnavailable
+from gateway.store.notices import NoticeBus
+from gateway.store.trends import TrendsStore
+from gateway.telemetry import Metrics
+
+POLL_SECONDS: Final = 20.0
+RETRY_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class TrendsService:
+    """Holds the current snapshot. One instance a process."""
+
+    def __init__(self, store: TrendsStore, bus: NoticeBus, metrics: Metrics, now_ms: NowMs) -> None:
+        self._store = store
+        self._watch = bus.watch()
+        self._metrics = metrics
+        self._current = NO_TRENDS
+        self._callbacks: list[Callable[[], None]] = []
+        self._swapped = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        metrics.trends_age.set_function(lambda: self._age_seconds(now_ms()))
+
+    @property
+    def current(self) -> Trends:
+        """The current snapshot; an empty one before the first."""
+        return self._current
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call this, within the event loop, after each new snapshot."""
+        self._callbacks.append(callback)
+
+    async def start(self) -> None:
+        """Load the current snapshot, then follow in the background."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._take()
+        self._watch.listen([TRENDS_CHANNEL])
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """End the background work."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._watch.close()
+
+    async def at_least(self, number: int, wait_seconds: float) -> bool:
+        """Wait until this snapshot, or a later one, is the current one here."""
+        if self._current.snapshot >= number:
+            return True
+        self._watch.mark()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_seconds), self._swapped:
+                await self._swapped.wait_for(lambda: self._current.snapshot >= number)
+        return self._current.snapshot >= number
+
+    async def snapshot(self, number: int) -> Trends | None:
+        """The snapshot of a number; None: it is no longer kept. Raises `Unavailable`."""
+        if number == self._current.snapshot:
+            return self._current
+        if number == 0:
+            return NO_TRENDS
+        try:
+            return await self._store.load(number)
+        except StoreUnavailable as problem:
+            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+
+    async def number_at(self, at_ms: int) -> int:
+        """The number of the snapshot that was current at a moment; 0: none is known of then. Raises `Unavailable`."""
+        try:
+            return await self._store.number_at(at_ms)
+        except StoreUnavailable as problem:
+            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+
+    async def _follow(self) -> None:
+        while True:
+            self._watch.clear()
+            wait_seconds = POLL_SECONDS
+            try:
+                await self._take()
+            except StoreUnavailable:
+                wait_seconds = RETRY_SECONDS
+            await self._watch.wait(wait_seconds)
+
+    async def _take(self) -> None:
+        number = await self._store.current()
+        if number <= self._current.snapshot:
+            return
+        found = await self._store.load(number)
+        if found is None:
+            return
+        self._current = found
+        self._metrics.trends_snapshot.set(number)
+        log.debug("snapshot %d of the trends: %d products", number, len(found.products))
+        for callback in self._callbacks:
+            callback()
+        async with self._swapped:
+            self._swapped.notify_all()
+
+    def _age_seconds(self, now_ms: int) -> float:
+        return (now_ms - self._current.taken_at_ms) / 1000 if self._current.snapshot else 0.0

@@ -1,0 +1,235 @@
+"""The endpoint: GraphQL over HTTP, and the door to WebSocket and SSE on the same path. Pure ASGI.
+
+A request's life is in `admission`. A request that is not well-formed is answered with its own status; later failures with
+200 where application/json is accepted (its clients read `errors` only then) and with their status where
+application/graphql-response+json is. The audits of graphql-http want it so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import strawberry
+from graphql import OperationType
+
+from gateway.errors import ErrorCode, GatewayError, Throttled, Unavailable
+from gateway.transport.cache_control import public_seconds
+from gateway.transport.connections import OpenConnections
+from gateway.transport.cors import cors_headers, origin_allowed, preflight_headers
+from gateway.transport.documents.execution import Execution, Reply, ResponseStream
+from gateway.transport.documents.persisted_documents import Documents
+from gateway.transport.errors import RequestRefused, entry_of, gateway_entry, refuse, refuse_gateway_error
+from gateway.transport.http.messages import (
+    PRIVATE,
+    Exchange,
+    Gone,
+    HttpError,
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    headers_of,
+    refusal_headers,
+    refuse_handshake,
+    respond_json,
+)
+from gateway.transport.http.request_pipeline import (
+    METHODS,
+    Operation,
+    accepted_types,
+    body_of,
+    check_method,
+    check_origin_of_request,
+    operation_of,
+)
+from gateway.transport.parameters import EVENT_STREAM, JSON, trace_parent
+from gateway.transport.settings import Authenticate, MakeContext, Service, TransportSettings
+from gateway.transport.sse.single_connection import SingleConnections, token_of
+from gateway.transport.sse.stream import DistinctStream
+from gateway.transport.websocket.connection import Handshake, WebSocketSession
+
+_RESTARTS: Final = "The gateway restarts: try again."
+Start = Callable[[], Awaitable[Reply | ResponseStream]]
+
+
+class GraphQLEndpoint:
+    """An ASGI application for one path: POST, GET, event streams and WebSockets over one schema."""
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        *,
+        authenticate: Authenticate,
+        make_context: MakeContext,
+        settings: TransportSettings | None = None,
+    ) -> None:
+        self._settings = settings or TransportSettings()
+        self._execution = Execution(
+            schema,
+            limits=self._settings.limits,
+            production=self._settings.production,
+            cache_entries=self._settings.document_cache_entries,
+        )
+        documents = Documents(
+            self._execution,
+            self._settings.manifest,
+            only_manifest=self._settings.only_manifest,
+            remembered_entries=self._settings.remembered_documents,
+        )
+        self._service = Service(self._execution, documents, self._settings, authenticate, make_context)
+        self._connections = OpenConnections(self._settings.max_connections, self._settings.max_connections_per_address)
+        self._single = SingleConnections(self._service, self._connections)
+
+    @property
+    def open_connections(self) -> int:
+        """WebSockets and event streams open now."""
+        return self._connections.slots.open
+
+    async def shutdown(self) -> None:
+        """Close WebSockets with 1012 and end event streams without `complete`; new ones are refused.
+
+        Returns when they are closed, or after `shutdown_deadline_s`. Plain requests that run are not touched.
+        """
+        self._single.shutdown()
+        await self._connections.shutdown(self._settings.shutdown_deadline_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or socket."""
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            raise RuntimeError(f"GraphQLEndpoint serves http and websocket, not {scope['type']}")
+
+    # HTTP
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        extra = cors_headers(headers.get("origin"), self._settings.allowed_origins)
+        exchange = Exchange(scope["method"], scope["query_string"], headers, address_of(scope), receive, send, extra)
+        try:
+            check_method(exchange)
+            token = token_of(exchange)
+            if exchange.method == "OPTIONS":
+                await self._preflight(exchange)
+            elif token is not None or exchange.method in {"PUT", "DELETE"}:
+                await self._single.serve(exchange, token)
+            else:
+                await self._operation(exchange)
+        except HttpError as error:
+            await respond_json(exchange, error.status, JSON, {"errors": error.errors}, error.headers)
+        except Gone:
+            pass
+
+    async def _preflight(self, exchange: Exchange) -> None:
+        # These headers say more than those of other answers, and stand in their place.
+        found = preflight_headers(exchange.headers.get("origin"), self._settings.allowed_origins, METHODS)
+        headers = [(b"allow", ", ".join(METHODS).encode()), *found]
+        await exchange.send({"type": "http.response.start", "status": 204, "headers": headers})
+        await exchange.send({"type": "http.response.body", "body": b""})
+
+    async def _operation(self, exchange: Exchange) -> None:
+        accepted = accepted_types(exchange)
+        check_origin_of_request(exchange)
+        body = await body_of(self._service, exchange)
+        try:
+            operation = operation_of(self._service, exchange, body)
+            if accepted[0] == EVENT_STREAM or self._needs_stream(operation, accepted):
+                await self._event_stream(exchange, operation, self._starter(operation, exchange))
+                return
+            reply = await self._execute(operation, exchange)
+            await respond_json(exchange, 200, accepted[0], reply.payload, cached=self._cache_control(exchange, operation, reply))
+        except RequestRefused as refusal:
+            if accepted[0] == EVENT_STREAM:
+                await self._event_stream(exchange, None, _refusing(refusal))
+                return
+            status = 200 if accepted[0] == JSON and not refusal.is_malformed else refusal.status
+            await respond_json(exchange, status, accepted[0], {"errors": refusal.errors}, refusal_headers(refusal))
+
+    @staticmethod
+    def _needs_stream(operation: Operation, accepted: list[str]) -> bool:
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            return False
+        if EVENT_STREAM not in accepted:
+            raise refuse(f"Subscriptions need Accept: {EVENT_STREAM}, or a WebSocket.", ErrorCode.BAD_REQUEST)
+        return True
+
+    async def _execute(self, operation: Operation, exchange: Exchange) -> Reply:
+        try:
+            context = self._service.make_context(operation.info(exchange, streams=False))
+            return await self._execution.execute(operation.prepared, operation.request, context)
+        except RequestRefused:
+            raise
+        except GatewayError as error:
+            raise refuse_gateway_error(error) from error
+        except Exception as error:
+            raise RequestRefused([entry_of(error)], 500) from error
+
+    def _cache_control(self, exchange: Exchange, operation: Operation, reply: Reply) -> bytes:
+        """Personal unless all is public: the caller, the fields, and that the URL names the document by its hash."""
+        settings, request = self._settings, operation.request
+        if exchange.method != "GET" or request.document_sha256 is None or not settings.is_public(operation.credential):
+            return PRIVATE
+        document, now_s = operation.prepared.document, time.time()
+        seconds = public_seconds(document, request, reply.payload, settings.public_fields, settings.public_cache_s, now_s)
+        return f"public, max-age={seconds}".encode() if seconds > 0 else PRIVATE
+
+    # Event streams
+
+    def _starter(self, operation: Operation, exchange: Exchange) -> Start:
+        async def start() -> Reply | ResponseStream:
+            context = self._service.make_context(operation.info(exchange, streams=True))
+            if operation.kind is OperationType.SUBSCRIPTION:
+                return await self._execution.subscribe(operation.prepared, operation.request, context)
+            return await self._execution.execute_to_end(operation.prepared, operation.request, context)
+
+        return start
+
+    async def _event_stream(self, exchange: Exchange, operation: Operation | None, start: Start) -> None:
+        if self._connections.stopping:
+            raise HttpError(503, _RESTARTS, ErrorCode.UNAVAILABLE, [(b"retry-after", b"1")])
+        expires_at = operation.credential.expires_at if operation is not None else None
+        try:
+            with self._connections.slots.hold(exchange.address):
+                stream = DistinctStream(
+                    start,
+                    make_event_id=self._settings.make_event_id,
+                    heartbeat_s=self._settings.heartbeat_s,
+                    send_deadline_s=self._settings.send_deadline_s,
+                    expires_in_s=None if expires_at is None else expires_at - time.time(),
+                )
+                await self._connections.while_open(stream, stream.run(exchange.receive, exchange.send, exchange.extra))
+        except Throttled as error:
+            raise HttpError(429, error.message, ErrorCode.THROTTLED, [(b"retry-after", b"5")]) from error
+
+    # WebSockets
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        address = address_of(scope)
+        if not origin_allowed(headers.get("origin"), self._settings.allowed_origins):
+            return await refuse_handshake(scope, send, 403, {"message": "This origin is not allowed.", "extensions": {"code": "FORBIDDEN"}})
+        if self._connections.stopping:
+            return await refuse_handshake(scope, send, 503, gateway_entry(Unavailable(_RESTARTS)))
+        try:
+            with self._connections.slots.hold(address):
+                shake = Handshake(
+                    tuple(scope.get("subprotocols", ())),
+                    headers.get("authorization"),
+                    trace_parent(headers.get("traceparent")),
+                    address,
+                )
+                session = WebSocketSession(self._service, shake, receive, send)
+                await self._connections.while_open(session, session.run())
+        except Throttled as error:
+            await refuse_handshake(scope, send, 429, gateway_entry(error))
+
+
+def _refusing(refusal: RequestRefused) -> Start:
+    async def start() -> Reply | ResponseStream:
+        raise refusal
+
+    return start

@@ -1,0 +1,149 @@
+"""HTTP below GraphQL: headers and body of a request, the head and body of an answer. Pure ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from gateway.errors import ErrorCode
+from gateway.transport.cors import RawHeaders
+from gateway.transport.errors import ErrorEntry, RequestRefused
+from gateway.transport.parameters import trace_parent
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+PRIVATE: Final = b"private, no-store"
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP request and the way to answer it."""
+
+    method: str
+    query_string: bytes
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    address: str
+    receive: Receive
+    send: Send
+    extra: RawHeaders
+    """Headers of every answer: CORS, Vary."""
+
+    @property
+    def traceparent(self) -> str | None:
+        """The caller's trace, when it is well-formed."""
+        return trace_parent(self.headers.get("traceparent"))
+
+
+class HttpError(Exception):
+    """An answer with a status of its own, whatever the client accepts."""
+
+    def __init__(self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_REQUEST, headers: RawHeaders | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.errors: list[ErrorEntry] = [{"message": message, "extensions": {"code": code.value}}]
+        self.headers = headers or []
+
+    @classmethod
+    def of(cls, status: int, errors: list[ErrorEntry], headers: RawHeaders | None = None) -> HttpError:
+        """An answer with errors that were found elsewhere."""
+        found = cls(status, errors[0]["message"], headers=headers)
+        found.errors = errors
+        return found
+
+
+class Gone(Exception):
+    """The client left before its request was complete."""
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Headers by lower-case name; of repeated ones all values, joined as RFC 9110 (section 5.3) says."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def address_of(scope: Scope) -> str:
+    """The address of the client, as the server knows it."""
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+async def read_body(exchange: Exchange, limit_for: Callable[[int], int], deadline_s: float) -> bytes:
+    """The body of a request. Raises HttpError when it is too large or comes too slowly, Gone when the client leaves.
+
+    `limit_for` gives the limit in bytes for the length that the client announced (0: none).
+    """
+    announced = exchange.headers.get("content-length", "")
+    size_announced = int(announced) if announced.isdigit() else 0
+    limit = limit_for(size_announced)
+    too_large = HttpError(413, f"The body is larger than {limit} bytes: send less at once.", ErrorCode.PAYLOAD_TOO_LARGE)
+    if size_announced > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(deadline_s):
+            while True:
+                message = await exchange.receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                chunk: bytes = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise too_large
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError:
+        raise HttpError(408, "The body did not arrive in time.", headers=[(b"connection", b"close")]) from None
+
+
+async def respond_json(
+    exchange: Exchange, status: int, media_type: str, payload: Mapping[str, Any], more: RawHeaders | None = None, cached: bytes = PRIVATE
+) -> None:
+    """Answer with JSON; `cached` is the value of Cache-Control."""
+    body = orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
+    await respond(exchange, status, f"{media_type}; charset=utf-8", body, more, cached)
+
+
+async def respond(
+    exchange: Exchange, status: int, content_type: str | None, body: bytes, more: RawHeaders | None = None, cached: bytes = PRIVATE
+) -> None:
+    """Answer; `content_type` None: there is no body."""
+    headers: RawHeaders = [] if content_type is None else [(b"content-type", content_type.encode())]
+    if status != 204:
+        headers.append((b"content-length", str(len(body)).encode()))
+    headers += [(b"cache-control", cached), _NO_SNIFFING, *(more or []), *exchange.extra]
+    await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
+    await exchange.send({"type": "http.response.body", "body": body})
+
+
+def refusal_headers(refusal: RequestRefused) -> RawHeaders:
+    """Headers that say what the errors say, for clients below GraphQL."""
+    extensions = refusal.errors[0]["extensions"]
+    if extensions["code"] == ErrorCode.UNAUTHENTICATED:
+        return [(b"www-authenticate", b"Bearer")]
+    if "retryAfterMs" in extensions:
+        return [(b"retry-after", str(-(-extensions["retryAfterMs"] // 1000)).encode())]
+    return []
+
+
+async def refuse_handshake(scope: Scope, send: Send, status: int, entry: ErrorEntry) -> None:
+    """Refuse a WebSocket before it is accepted; where the server has no way to say why, it answers 403."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    body = orjson.dumps({"errors": [entry]})
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"cache-control", PRIVATE)]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": [*headers, _NO_SNIFFING]})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -1,0 +1,246 @@
+"""graphql-sse's single connection mode: the thin shell of I/O round the core of `reservations`.
+
+PUT reserves a stream, GET or POST for text/event-stream opens it, POST starts an operation on it, DELETE stops one. Results
+of all operations go out on the stream, each beside its operation's id. An operation is asked for its next result only
+after the last one was taken, so results that wait for a stream are one an operation at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from graphql import OperationType
+
+from gateway.errors import ErrorCode, GatewayError
+from gateway.transport.connections import OpenConnections
+from gateway.transport.cors import STREAM_TOKEN
+from gateway.transport.documents.execution import StreamFailed
+from gateway.transport.errors import ErrorEntry, RequestRefused, entry_of
+from gateway.transport.http.messages import Exchange, HttpError, refusal_headers, respond
+from gateway.transport.http.request_pipeline import Operation, accepted_types, body_of, check_origin_of_request, credential_of, operation_of
+from gateway.transport.parameters import EVENT_STREAM
+from gateway.transport.settings import RequestInfo, Service
+from gateway.transport.sse.reservations import Reservation, Reservations
+from gateway.transport.sse.stream import EventStream, event
+
+TEXT: Final = "text/plain; charset=utf-8"
+_TOKEN_TYPES: Final = {"*/*", "text/*", "text/plain"}
+_MAX_OPERATION_ID: Final = 128
+_STATUS: Final = {ErrorCode.NOT_FOUND: 404, ErrorCode.CONFLICT: 409, ErrorCode.THROTTLED: 429}
+
+
+def token_of(exchange: Exchange) -> str | None:
+    """The token of a reserved stream that the request names, by header or in its URL."""
+    return exchange.headers.get(STREAM_TOKEN) or _parameter(exchange, "token")
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Events of one operation, as they go on the wire."""
+
+    operation_id: str
+    key: int
+    data: bytes
+    ends: bool = False
+    """Nothing of the operation follows."""
+    fails: bool = False
+    """The stream must end with it: the client must not believe that the operation is over."""
+
+
+@dataclass(eq=False, slots=True)
+class _Live:
+    """A reservation with what runs for it."""
+
+    reservation: Reservation
+    frames: asyncio.Queue[_Frame] = field(default_factory=lambda: asyncio.Queue(1))
+    tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    overdue: asyncio.TimerHandle | None = None
+
+    def end(self) -> None:
+        """Stop everything of it but mutations that have begun."""
+        if self.overdue is not None:
+            self.overdue.cancel()
+        for task in self.tasks.values():
+            task.cancel()
+
+
+class _SharedStream(EventStream):
+    """The stream of many operations."""
+
+    def __init__(self, live: _Live, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
+        super().__init__(heartbeat_s=heartbeat_s, send_deadline_s=send_deadline_s, expires_in_s=expires_in_s)
+        self._live = live
+
+    async def _results(self) -> bool:
+        reservation = self._live.reservation
+        while True:
+            frame = await self._while_beating(self._live.frames.get)
+            if not reservation.runs(frame.operation_id, frame.key):
+                continue  # stopped meanwhile
+            await self._write(frame.data)
+            if frame.ends:
+                reservation.end(frame.operation_id, frame.key)
+            if frame.fails:
+                return False
+
+    def _farewell(self, error: ErrorEntry) -> bytes:
+        return b"".join(_next(operation_id, {"errors": [error]}) for operation_id in self._live.reservation.operations)
+
+
+class SingleConnections:
+    """The single connection mode of one endpoint."""
+
+    def __init__(self, service: Service, connections: OpenConnections) -> None:
+        settings = service.settings
+        self._service = service
+        self._connections = connections
+        self._reservations = Reservations(settings.max_connections, settings.max_connections_per_address, settings.same_caller)
+        self._live: dict[str, _Live] = {}
+
+    async def serve(self, exchange: Exchange, token: str | None) -> None:
+        """Answer a PUT or DELETE, or any request with a token. Raises HttpError, Gone."""
+        try:
+            if exchange.method == "PUT":
+                await self._reserve(exchange)
+            elif exchange.method == "DELETE":
+                await self._stop(exchange, token)
+            elif accepted_types(exchange)[0] == EVENT_STREAM:
+                await self._open(exchange, token or "")
+            else:
+                await self._operate(exchange, token or "")
+        except RequestRefused as refusal:
+            raise HttpError.of(refusal.status, refusal.errors, refusal_headers(refusal)) from refusal
+        except GatewayError as error:
+            raise HttpError.of(_STATUS.get(error.code, 400), [entry_of(error)]) from error
+
+    def shutdown(self) -> None:
+        """Forget reservations that no stream has come for; open streams are told by `OpenConnections`."""
+        for live in [one for one in self._live.values() if not one.reservation.is_open]:
+            self._forget(live)
+
+    async def _reserve(self, exchange: Exchange) -> None:
+        accept = exchange.headers.get("accept")
+        if accept and not _TOKEN_TYPES.intersection(part.split(";")[0].strip().lower() for part in accept.split(",")):
+            raise HttpError(406, "The token is text/plain.")
+        self._refuse_when_stopping()
+        live = _Live(self._reservations.reserve(credential_of(self._service, exchange), exchange.address))
+        live.overdue = asyncio.get_running_loop().call_later(self._service.settings.reservation_s, self._forget, live)
+        self._live[live.reservation.token] = live
+        await respond(exchange, 201, TEXT, live.reservation.token.encode())
+
+    async def _open(self, exchange: Exchange, token: str) -> None:
+        if exchange.method == "GET":
+            check_origin_of_request(exchange)
+        self._refuse_when_stopping()
+        credential = credential_of(self._service, exchange)
+        settings = self._service.settings
+        with self._connections.slots.hold(exchange.address):
+            live = self._live[self._reservations.open(token, credential).token]
+            try:
+                if live.overdue is not None:
+                    live.overdue.cancel()
+                stream = _SharedStream(
+                    live,
+                    heartbeat_s=settings.heartbeat_s,
+                    send_deadline_s=settings.send_deadline_s,
+                    expires_in_s=None if credential.expires_at is None else credential.expires_at - time.time(),
+                )
+                await self._connections.while_open(stream, stream.run(exchange.receive, exchange.send, exchange.extra))
+            finally:
+                self._forget(live)
+                await asyncio.gather(*live.tasks.values(), return_exceptions=True)
+
+    async def _operate(self, exchange: Exchange, token: str) -> None:
+        check_origin_of_request(exchange)
+        body = await body_of(self._service, exchange)
+        self._reservations.find(token, credential_of(self._service, exchange))
+        operation = operation_of(self._service, exchange, body)
+        self._service.execution.check_variables(operation.prepared, operation.request)
+        operation_id = (operation.request.extensions or {}).get("operationId")
+        if not isinstance(operation_id, str) or not 0 < len(operation_id) <= _MAX_OPERATION_ID:
+            raise HttpError(400, f"extensions.operationId must be a string of 1 to {_MAX_OPERATION_ID} characters.")
+        live = self._live[self._reservations.find(token, operation.credential).token]
+        key = live.reservation.begin(operation_id, self._service.settings.max_operations_per_connection)
+        info = operation.info(exchange, streams=True)
+        task = asyncio.create_task(self._run(live, operation_id, key, operation, info))
+        live.tasks[key] = task
+        task.add_done_callback(partial(_drop, live.tasks, key))
+        await respond(exchange, 202, None, b"")
+
+    async def _stop(self, exchange: Exchange, token: str | None) -> None:
+        if token is None:
+            raise HttpError(400, f"Name the stream by the header {STREAM_TOKEN}.")
+        operation_id = _parameter(exchange, "operationId")
+        if not operation_id:
+            raise HttpError(400, "Name what to stop by the parameter operationId.")
+        live = self._live[self._reservations.find(token, credential_of(self._service, exchange)).token]
+        key = live.reservation.stop(operation_id)
+        if key is not None and key in live.tasks:
+            live.tasks[key].cancel()
+        await respond(exchange, 200, None, b"")
+
+    async def _run(self, live: _Live, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
+        frame = partial(_Frame, operation_id, key)
+        put: Callable[[Any], Any] = live.frames.put
+        try:
+            await self._results(live, operation_id, key, operation, info)
+            await put(frame(_complete(operation_id), ends=True))
+        except RequestRefused as refusal:
+            await put(frame(_next(operation_id, {"errors": refusal.errors}) + _complete(operation_id), ends=True))
+        except StreamFailed as failure:
+            errors = _next(operation_id, {"errors": [failure.entry]})
+            if failure.retry or (failure.started and failure.code == ErrorCode.UNAUTHENTICATED):
+                await put(frame(errors, fails=True))
+            else:
+                await put(frame(errors + _complete(operation_id), ends=True))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the stream lives on
+            await put(frame(_next(operation_id, {"errors": [entry_of(error)]}) + _complete(operation_id), ends=True))
+
+    async def _results(self, live: _Live, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
+        execution = self._service.execution
+        context = self._service.make_context(info)
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            reply = await execution.execute_to_end(operation.prepared, operation.request, context)
+            await live.frames.put(_Frame(operation_id, key, _next(operation_id, reply.payload)))
+            return
+        stream = await execution.subscribe(operation.prepared, operation.request, context)
+        try:
+            while (result := await stream.next()) is not None:
+                await live.frames.put(_Frame(operation_id, key, _next(operation_id, result.payload)))
+        finally:
+            await stream.aclose()
+
+    def _forget(self, live: _Live) -> None:
+        live.end()
+        self._reservations.cancel(live.reservation)
+        self._live.pop(live.reservation.token, None)
+
+    def _refuse_when_stopping(self) -> None:
+        if self._connections.stopping:
+            raise HttpError(503, "The gateway restarts: try again.", ErrorCode.UNAVAILABLE, [(b"retry-after", b"1")])
+
+
+def _next(operation_id: str, payload: dict[str, Any]) -> bytes:
+    return event("next", {"id": operation_id, "payload": payload})
+
+
+def _complete(operation_id: str) -> bytes:
+    return event("complete", {"id": operation_id})
+
+
+def _drop(tasks: dict[int, asyncio.Task[None]], key: int, _done: asyncio.Task[None]) -> None:
+    tasks.pop(key, None)
+
+
+def _parameter(exchange: Exchange, name: str) -> str | None:
+    try:
+        values = parse_qs(exchange.query_string.decode("ascii"), errors="strict", max_num_fields=20).get(name)
+    except ValueError:
+        return None
+    return values[-1] if values else None

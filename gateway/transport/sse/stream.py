@@ -1,0 +1,230 @@
+"""Server-sent events: what all streams do, and graphql-sse's distinct connections mode (graphql-sse, PROTOCOL.md).
+
+    `:`  at once, then `:` as heartbeat     event: next / id: … / data: {…}      event: complete
+
+`complete` means: there is nothing more to come. A stream that ends without it was cut (restart, expired credential, a
+defect of ours, a failing part), and clients open it again. A refusal that opening it again does not heal is sent as
+`next` with errors, then `complete`. The single connection mode is in `single_connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum, auto
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from gateway.errors import ErrorCode, GatewayError, Throttled, Unauthenticated, Unavailable
+from gateway.transport.documents.execution import Reply, ResponseStream, StreamFailed
+from gateway.transport.errors import ErrorEntry, RequestRefused, entry_of, gateway_entry
+from gateway.transport.settings import MakeEventId
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Receive = Callable[[], Awaitable[Any]]
+SendMessage = Callable[[Any], Awaitable[None]]
+
+COMMENT: Final = b":\n\n"
+COMPLETE: Final = b"event: complete\ndata:\n\n"
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"private, no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_RETRIED_CODES: Final = {ErrorCode.UNAVAILABLE.value, ErrorCode.THROTTLED.value}
+
+
+def event(name: str, data: Mapping[str, Any], event_id: str | None = None) -> bytes:
+    """One event. JSON has no line ends outside of strings, where they are escaped: one data line is enough."""
+    head = b"event: " + name.encode() + b"\n"
+    if event_id is not None and not any(character in event_id for character in "\r\n\0"):
+        head += b"id: " + event_id.encode() + b"\n"
+    return head + b"data: " + orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS) + b"\n\n"
+
+
+def next_event(payload: Mapping[str, Any], event_id: str | None = None) -> bytes:
+    """One `next` event of a stream of its own."""
+    return event("next", payload, event_id)
+
+
+class Cut(Enum):
+    """Why a stream ends before its operation does."""
+
+    GONE = auto()
+    """The client has left."""
+    RESTART = auto()
+    EXPIRED = auto()
+    SLOW = auto()
+
+
+class _StreamCut(Exception):
+    def __init__(self, why: Cut) -> None:
+        super().__init__(why.name)
+        self.why = why
+
+
+Start = Callable[[], Awaitable[Reply | ResponseStream]]
+
+
+class EventStream(ABC):
+    """One answer of type text/event-stream. `restart` cuts it; `run` returns when nothing of it runs any more."""
+
+    def __init__(self, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._heartbeat_s = heartbeat_s
+        self._send_deadline_s = send_deadline_s
+        self._cut: asyncio.Future[Cut] = loop.create_future()
+        self._expiry = None if expires_in_s is None else loop.call_later(max(0.0, expires_in_s), self._cut_by, Cut.EXPIRED)
+
+    @abstractmethod
+    async def _results(self) -> bool:
+        """Send all results; whether the client may believe that there are no more."""
+
+    @abstractmethod
+    def _farewell(self, error: ErrorEntry) -> bytes:
+        """The events that tell why the stream is cut."""
+
+    def restart(self) -> None:
+        """The gateway goes down: end without `complete`, so that the client opens the stream elsewhere."""
+        self._cut_by(Cut.RESTART)
+
+    async def run(self, receive: Receive, send: SendMessage, extra_headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head and a first comment at once, then the results."""
+        self._send = send
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            await self._guard(send({"type": "http.response.start", "status": 200, "headers": HEADERS + extra_headers}))
+            await self._write(COMMENT)
+            if await self._results():
+                await self._write(COMPLETE)
+            await self._end()
+        except _StreamCut as cut:
+            await self._after_cut(cut.why)
+        finally:
+            if self._expiry is not None:
+                self._expiry.cancel()
+            await _finish(watcher)
+
+    async def _after_cut(self, why: Cut) -> None:
+        if why in {Cut.GONE, Cut.SLOW}:
+            return  # nobody reads
+        try:
+            if why is Cut.EXPIRED:
+                await self._write(self._farewell(gateway_entry(Unauthenticated("The token has expired: get another one."))))
+            await self._end()
+        except _StreamCut:
+            return
+
+    async def _while_beating(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work`, sending heartbeats meanwhile. When the stream is cut, it is cancelled and awaited.
+
+        What was finished at the moment of the cut is handed over (a stream that was just opened must be closed); the
+        next call then finds the cut.
+        """
+        if self._cut.done():
+            raise _StreamCut(self._cut.result())
+        task = asyncio.ensure_future(work())
+        until: list[asyncio.Future[Any]] = [task, self._cut]
+        try:
+            while True:
+                await asyncio.wait(until, timeout=self._heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+                if task.done():
+                    return task.result()
+                if self._cut.done():
+                    raise _StreamCut(self._cut.result())
+                await self._write(COMMENT)
+        finally:
+            if not task.done():
+                await _finish(task)
+
+    async def _write(self, data: bytes) -> None:
+        await self._guard(self._send({"type": "http.response.body", "body": data, "more_body": True}))
+
+    async def _end(self) -> None:
+        await self._guard(self._send({"type": "http.response.body", "body": b"", "more_body": False}))
+
+    async def _guard(self, sending: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(self._send_deadline_s):
+                await sending
+        except TimeoutError:
+            raise _StreamCut(Cut.SLOW) from None
+        except OSError:
+            raise _StreamCut(Cut.GONE) from None
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._cut_by(Cut.GONE)
+
+    def _cut_by(self, why: Cut) -> None:
+        if not self._cut.done():
+            self._cut.set_result(why)
+
+
+class DistinctStream(EventStream):
+    """The stream of one operation, which `start` begins."""
+
+    def __init__(
+        self, start: Start, *, make_event_id: MakeEventId, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None
+    ) -> None:
+        super().__init__(heartbeat_s=heartbeat_s, send_deadline_s=send_deadline_s, expires_in_s=expires_in_s)
+        self._start = start
+        self._make_event_id = make_event_id
+
+    def _farewell(self, error: ErrorEntry) -> bytes:
+        return next_event({"errors": [error]})
+
+    async def _results(self) -> bool:
+        try:
+            outcome = await self._while_beating(self._start)
+            if isinstance(outcome, Reply):
+                await self._write_reply(outcome)
+                return True
+            return await self._stream(outcome)
+        except RequestRefused as refusal:
+            return await self._refuse(refusal.errors, over=not _RETRIED_CODES.intersection(_codes(refusal.errors)))
+        except StreamFailed as failure:
+            cut_short = failure.retry or (failure.started and failure.code == ErrorCode.UNAUTHENTICATED)
+            return await self._refuse([failure.entry], over=not cut_short)
+        except _StreamCut:
+            raise
+        except GatewayError as error:
+            return await self._refuse([entry_of(error)], over=not isinstance(error, Unavailable | Throttled))
+        except Exception as error:  # noqa: BLE001 - a defect of ours: logged, masked, and the stream ends without complete
+            return await self._refuse([entry_of(error)], over=False)
+
+    async def _stream(self, stream: ResponseStream) -> bool:
+        try:
+            while (reply := await self._while_beating(stream.next)) is not None:
+                await self._write_reply(reply)
+            return True
+        finally:
+            await stream.aclose()
+
+    async def _refuse(self, errors: list[ErrorEntry], *, over: bool) -> bool:
+        await self._write(next_event({"errors": errors}))
+        return over
+
+    async def _write_reply(self, reply: Reply) -> None:
+        await self._write(next_event(reply.payload, self._make_event_id(reply.payload)))
+
+
+def _codes(errors: list[ErrorEntry]) -> set[str]:
+    return {error["extensions"]["code"] for error in errors}
+
+
+async def _finish(task: asyncio.Future[Any]) -> None:
+    """Cancel and wait until it has ended, whatever it ends with."""
+    task.cancel()
+    for outcome in await asyncio.gather(task, return_exceptions=True):
+        if isinstance(outcome, ResponseStream):  # it was opened at the moment of the cut
+            await outcome.aclose()
+        elif isinstance(outcome, Exception) and not isinstance(outcome, StreamFailed | RequestRefused):
+            _log.error("A task of an event stream failed", exc_info=outcome)

@@ -1,0 +1,277 @@
+"""The context writer: from `context_updates` in Kafka to contexts in Redis.
+
+One poll at a time: the updates of a visitor in it are absorbed together, by one read and one write. Only offsets whose
+updates are stored are committed, once a second and when partitions are revoked: a commit costs a round trip that no visitor
+should wait for. After a crash, or where a poll under way is not finished when its partition moves on, updates come again,
+which absorb ignores. Beside that it purges what is due of visitors who withdrew consent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import logging
+import signal
+import sys
+import time
+from typing import Any, Final
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import start_http_server
+
+from gateway.clock import NowMs, system_now_ms
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import check_record
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.events.topics import SOURCE_TOPICS, Topic
+from gateway.model.visitors.erasure import Erasures
+from gateway.model.visitors.state import Update
+from gateway.settings import InvalidSettings, Settings, load_settings
+from gateway.store.connection import StoreUnavailable, connect
+from gateway.store.purges import PurgeQueue
+from gateway.store.writer import Applied, ContextWriter
+from gateway.telemetry import Metrics, configure_logging, settle_memory
+from processors.context.erasure_follower import ErasureFollower
+from processors.context.purging import Purger
+
+GROUP: Final = "context-writer"
+MAX_POLL: Final = 1000
+STORE_TIMEOUT_MS: Final = 10_000
+COMMIT_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.2
+MAX_RETRY_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+_TOPICS: Final = frozenset(topic.value for topic in SOURCE_TOPICS)
+
+
+class Stopped(Exception):
+    """The process was told to stop while the store was away."""
+
+
+class BadUpdate(Exception):
+    """A record that cannot become an update: why, and the empty update that still moves its visitor's positions on."""
+
+    def __init__(self, code: str, message: str, empty: Update | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.empty = empty
+
+
+def parse_update(key: bytes | None, value: bytes | None) -> Update:
+    """The update of a record of `context_updates`, or raise `BadUpdate`."""
+    try:
+        found = orjson.loads(value or b"")
+        position = Position(found["topic"], found["partition"], found["offset"])
+        log_epoch = found["log_epoch"]
+        if position.topic not in _TOPICS or not all(isinstance(n, int) for n in (position.partition, position.offset, log_epoch)):
+            raise ValueError("no position in the event log")
+        visitor_id = (key or b"").decode()
+        if not visitor_id:
+            raise ValueError("no key")
+    except (ValueError, KeyError, TypeError) as problem:
+        raise BadUpdate("MALFORMED", f"not a context update: {problem}", None) from problem
+    empty = Update(visitor_id, position, log_epoch, None)
+    if found.get("event") is None:
+        return empty
+    try:
+        event = check_record(found["event"])
+    except InvalidEvent as problem:
+        raise BadUpdate(problem.code, f"{problem.field}: {problem.message}" if problem.field else problem.message, empty) from problem
+    if event.visitor_id != visitor_id:
+        raise BadUpdate("KEY_MISMATCH", "the key is not the visitor id", empty)
+    return Update(visitor_id, position, log_epoch, event)
+
+
+class ContextWriterProcess:
+    """Consumes until stopped."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, now_ms: NowMs = system_now_ms) -> None:
+        redis = connect(settings.redis_url, STORE_TIMEOUT_MS)
+        self._redis = redis
+        self._writer = ContextWriter(redis, now_ms, settings.context_retention_days * 86_400_000)
+        self._purger = Purger(PurgeQueue(redis), self._writer, metrics, now_ms)
+        self._metrics = metrics
+        self._stop = asyncio.Event()
+        self._finished: dict[TopicPartition, int] = {}
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=100,
+            max_poll_records=MAX_POLL,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            metadata_max_age_ms=30_000,
+        )
+        self._erasures = Erasures(settings.signing_key)
+        self._follower = ErasureFollower(settings.kafka_bootstrap, self._erasures)
+        self._producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True)
+
+    def stop(self) -> None:
+        """Finish the poll under way and end `run`."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Consume until `stop`. Raises KafkaError when the broker cannot be reached at the start."""
+        committing = asyncio.create_task(self._commit_regularly())
+        try:
+            await self._producer.start()
+            await self._follower.start()
+            self._consumer.subscribe([Topic.CONTEXT_UPDATES.value], listener=_CommitOnRevoke(self))
+            await self._consumer.start()
+            self._purger.start()
+            settle_memory()
+            stopping = asyncio.create_task(self._stop.wait())
+            while not self._stop.is_set():
+                polling = asyncio.create_task(self._consumer.getmany(timeout_ms=500))
+                await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
+                if not polling.done():
+                    polling.cancel()
+                    break
+                batches: dict[Any, list[ConsumerRecord]] = polling.result()
+                records = [record for batch in batches.values() for record in batch]
+                if records:
+                    await self._process(records)
+                    self._finished.update({partition: batch[-1].offset + 1 for partition, batch in batches.items()})
+        finally:
+            await self._purger.stop()
+            committing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await committing
+            await self.commit()
+            await self._consumer.stop()
+            await self._follower.stop()
+            await self._producer.stop()
+            await self._redis.aclose()
+
+    async def _process(self, records: list[ConsumerRecord]) -> None:
+        updates: list[Update] = []
+        for record in records:
+            try:
+                updates.append(parse_update(record.key, record.value))
+            except BadUpdate as problem:
+                await self._dead_letter(record, problem.code, problem.message)
+                if problem.empty is not None:
+                    updates.append(problem.empty)
+        applied = await self._apply(self._erasures.apply(updates))
+        for refused in applied.refused:
+            update = refused.update
+            record = next(r for r in records if _is_of(r, update))
+            await self._dead_letter(record, refused.code, refused.message)
+        for outcome in ("fresh", "duplicates", "below_seal", "erased"):
+            self._metrics.absorbed.labels(outcome).inc(getattr(applied.absorbed, outcome))
+        for outcome in ("written", "unchanged", "conflicts"):
+            self._metrics.writes.labels(outcome).inc(getattr(applied, outcome))
+
+    async def _apply(self, updates: list[Update]) -> Applied:
+        """Store, however long the store is away. Raises Stopped: then nothing of the poll is committed, it comes again."""
+        wait_seconds = RETRY_SECONDS
+        while True:
+            try:
+                return await self._writer.apply(updates)
+            except StoreUnavailable as problem:
+                log.warning("%s; trying again in %.1f s", problem, wait_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._stop.wait()
+                raise Stopped
+            wait_seconds = min(2 * wait_seconds, MAX_RETRY_SECONDS)
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what is stored of the partitions that are still ours."""
+        finished, self._finished = self._finished, {}
+        mine = {partition: offset for partition, offset in finished.items() if partition in self._consumer.assignment()}
+        try:
+            if mine:
+                await self._consumer.commit(mine)
+        except (KafkaError, ValueError) as problem:
+            # The partitions moved on, or the broker is away: the updates come again, to whoever owns them then.
+            log.warning("offsets could not be committed (%s); the updates will come again", type(problem).__name__)
+
+    async def _dead_letter(self, record: ConsumerRecord, code: str, message: str) -> None:
+        """Keep what could not be processed, with its place in the event log where it is known."""
+        self._metrics.dead_letters.labels(code).inc()
+        try:
+            source = orjson.loads(record.value or b"")
+            place = {name: source[name] for name in ("topic", "partition", "offset")}
+        except (ValueError, KeyError, TypeError):
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        letter = {
+            **place,
+            "stage": "context-writer",
+            "code": code,
+            "message": message,
+            "key_base64": base64.b64encode(record.key or b"").decode(),
+            "value_base64": base64.b64encode(record.value or b"").decode(),
+            "at_ms": record.timestamp,
+        }
+        await self._producer.send_and_wait(Topic.DEAD_LETTERS.value, orjson.dumps(letter), key=record.key)
+        log.warning("dead letter from %s/%s at %s: %s", place["topic"], place["partition"], place["offset"], code)
+
+
+class _CommitOnRevoke(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Commits what is stored before a partition goes to another writer."""
+
+    def __init__(self, process: ContextWriterProcess) -> None:
+        self._process = process
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._process.commit()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        log.info("context writer ready: %d partitions", len(assigned))
+
+
+def _is_of(record: ConsumerRecord, update: Update) -> bool:
+    try:
+        return parse_update(record.key, record.value).position == update.position
+    except BadUpdate:
+        return False
+
+
+async def _run(settings: Settings, metrics: Metrics) -> int:
+    process = ContextWriterProcess(settings, metrics)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, process.stop)
+    started = time.monotonic()
+    try:
+        await process.run()
+    except Stopped:
+        return 0
+    except (KafkaError, TimeoutError) as problem:
+        log.error("context writer: Kafka at %s failed: %s; start it again when the broker is up", settings.kafka_bootstrap, problem)
+        return 1
+    log.info("context writer stopped after %.0f s", time.monotonic() - started)
+    return 0
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the context writer until SIGTERM; gives the exit code."""
+    try:
+        settings = load_settings()
+    except InvalidSettings as problem:
+        print(f"processors: {problem}", file=sys.stderr)
+        return 2
+    configure_logging(settings.log_level)
+    metrics = Metrics()
+    if arguments.metrics_port:
+        try:
+            start_http_server(arguments.metrics_port, addr="127.0.0.1", registry=metrics.registry)
+        except OSError as problem:
+            print(f"processors: --metrics-port {arguments.metrics_port}: {problem.strerror}; choose another", file=sys.stderr)
+            return 2
+    return asyncio.run(_run(settings, metrics))

@@ -1,0 +1,62 @@
+"""A batch job: Spark is started, the job runs to its end, Spark is stopped, the exit code tells how it went."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+
+from pyspark.sql import SparkSession
+
+from processors.cli import BATCH_MASTER
+from processors.spark.query_watch import JVM_ERRORS, StopRequested, StopSignal, explain
+from processors.spark.session import SparkCannotStart, start_spark, under_spark_submit
+
+_LOG = logging.getLogger("processors")
+
+Job = Callable[[SparkSession], int]
+
+
+class JobFailed(Exception):
+    """A job cannot go on; the text has the part, the cause and the remedy."""
+
+
+def run_batch(name: str, arguments: argparse.Namespace, job: Job) -> int:
+    """Run `job` in a Spark session of its own; returns its exit code, 1 after a failure, 130 when a signal ended it.
+
+    `arguments` are those of `processors.cli.add_spark_arguments`. Call in the main thread. What a job has written when it is
+    interrupted must do no harm: every job writes whole values, as its last step.
+    """
+    with StopSignal().listening():
+        spark = None
+        try:
+            spark = start_spark(
+                name=name,
+                master=arguments.master or (None if under_spark_submit() else BATCH_MASTER),
+                driver_memory=arguments.driver_memory,
+                connector_jars=arguments.connector_jars,
+                settings={"spark.sql.adaptive.enabled": "true", "spark.sql.shuffle.partitions": "16"},
+            )
+            return job(spark)
+        except StopRequested:
+            _LOG.info("%s stopped before its end; nothing was written", name)
+            return 130
+        except (SparkCannotStart, JobFailed) as error:
+            _LOG.error("%s: %s", name, error)
+            return 1
+        except JVM_ERRORS as error:
+            _LOG.error("%s failed: %s", name, explain(error))
+            return 1
+        finally:
+            if spark is not None:
+                end_spark(spark)
+
+
+def end_spark(spark: SparkSession) -> None:
+    """Stop Spark, also where its JVM has ended already."""
+    try:
+        # A query that still runs is interrupted, and each of its tasks would log that as an error.
+        spark.sparkContext.setLogLevel("OFF")
+        spark.stop()
+    except JVM_ERRORS:
+        _LOG.info("the JVM had ended before")

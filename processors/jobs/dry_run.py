@@ -1,0 +1,157 @@
+"""The command `processors dry-run`: what a ruleset would have changed in the past, decided again over the log.
+
+log ─▶ events by visitor id ─▶ by merged visitor ─▶ moments, each with the context of then ─▶ both rulesets ─▶ reports, merged
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.page_input import InvalidPage, page_of
+from gateway.model.decisions.decide import Inputs
+from gateway.model.decisions.decision_id import visitor_hash
+from gateway.model.decisions.dry_run import Report, compare, placements_of
+from gateway.model.events.contribution import Position
+from gateway.model.events.event import Event, EventType, parse_time_ms
+from gateway.model.events.payload import InvalidEvent
+from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
+from gateway.model.visitors.erasure import Erasures
+from gateway.model.visitors.page_moments import LOOKING, Moment, Window, moments, owned
+from gateway.model.visitors.rebuild import Found
+from gateway.reports.dry_run import text_of_report
+from gateway.settings import InvalidSettings, Settings, load_settings
+from processors.jobs.batch_job import run_batch
+from processors.jobs.event_log import events_in, read_log
+from processors.jobs.log_metadata import kept_erasures, published_rulesets, ruleset_at
+
+TASKS_A_CORE: Final = 2
+MOMENTS: Final = {"both": LOOKING, "pages": (EventType.PAGE_VIEWED,), "banners": (EventType.BANNER_VIEWED,)}
+_LOG = logging.getLogger("processors")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a task needs to know. Rulesets as text: compiled conditions cannot be sent."""
+
+    old_yaml: str
+    new_yaml: str
+    placements: tuple[str, ...]
+    window: Window
+    erasures: Erasures
+    signing_key: bytes
+    consent_default: bool
+    show_ids: bool
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare; returns the exit code: 1 where a ruleset is not good, 2 for wrong arguments."""
+    try:
+        settings = load_settings()
+        window = window_of(arguments)
+        new = _load(arguments.file)
+        old = None if arguments.against is None else _load(arguments.against)
+    except _BadRuleset as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except (InvalidSettings, InvalidEvent, InvalidPage, OSError, UnicodeDecodeError) as problem:
+        print(f"processors: {problem}", file=sys.stderr)
+        return 2
+    return run_batch("dry-run", arguments, lambda spark: _job(spark, arguments, settings, window, new, old))
+
+
+def window_of(arguments: argparse.Namespace) -> Window:
+    """Which moments count. Raises InvalidEvent or InvalidPage."""
+    return Window(
+        from_ms=0 if arguments.from_time is None else parse_time_ms(arguments.from_time, "--from"),
+        to_ms=None if arguments.to_time is None else parse_time_ms(arguments.to_time, "--to"),
+        types=MOMENTS[arguments.moments],
+        page=page_of(arguments.page),
+    )
+
+
+def _job(spark: SparkSession, arguments: argparse.Namespace, settings: Settings, window: Window, new: Ruleset, old: Ruleset | None) -> int:
+    name = str(arguments.against)
+    if old is None:
+        old, _ = ruleset_at(published_rulesets(spark, arguments.bootstrap))
+        name = f"version {old.version} in force"
+    plan = Plan(
+        old_yaml=old.yaml,
+        new_yaml=new.yaml,
+        placements=tuple(arguments.placement or placements_of(old, new)),
+        window=window,
+        erasures=kept_erasures(spark, arguments.bootstrap, settings.signing_key),
+        signing_key=settings.signing_key,
+        consent_default=settings.consent_default,
+        show_ids=arguments.show_ids,
+    )
+    _LOG.info("reading the log")
+    report = report_of(spark, arguments.bootstrap, plan).as_json()
+    notes = ["caps see the banners that were really seen, by the rulesets of then"]
+    if new.uses_trends or old.uses_trends:
+        notes.append("the log holds no trends: decided without them")
+    if arguments.json:
+        print(json.dumps({"notes": notes, **report}, indent=2, ensure_ascii=False))
+    else:
+        print(f"{arguments.file} against {name}, over the log")
+        print(text_of_report(report, notes))
+    return 0
+
+
+def report_of(spark: SparkSession, bootstrap: str, plan: Plan) -> Report:
+    """The report over the whole log."""
+    tasks = TASKS_A_CORE * spark.sparkContext.defaultParallelism
+    by_visitor = events_in(read_log(spark, bootstrap)).keyBy(_visitor_of).groupByKey(tasks)
+    by_owner = by_visitor.map(lambda pair: owned(pair[0], pair[1], plan.erasures.cutoff_of)).groupByKey(tasks)
+    reports = by_owner.mapPartitions(lambda visitors: _reports(visitors, plan))
+    return reports.fold(Report(), lambda one, other: one.merge(other))
+
+
+def _visitor_of(found: tuple[Position, Event]) -> str:
+    return found[1].visitor_id
+
+
+def _reports(visitors: Iterable[tuple[str, Iterable[list[Found]]]], plan: Plan) -> Iterator[Report]:
+    """One report of the visitors of a partition."""
+    old, new = _compiled(plan.old_yaml), _compiled(plan.new_yaml)
+    report = Report()
+    for owner, lists in visitors:
+        comparisons = [
+            compare(old, new, placement, _inputs(moment, plan), moment.at_ms)
+            for moment in moments(owner, (one for found in lists for one in found), plan.window, plan.erasures.cutoff_of(owner))
+            for placement in plan.placements
+            if moment.placement in (None, placement)
+        ]
+        if comparisons:
+            report.add(owner if plan.show_ids else visitor_hash(plan.signing_key, owner).hex(), comparisons)
+    yield report
+
+
+def _inputs(moment: Moment, plan: Plan) -> Inputs:
+    return Inputs(moment.context, moment.page, moment.at_ms, moment.visitor_id, consent_default=plan.consent_default)
+
+
+@lru_cache(maxsize=4)
+def _compiled(yaml: str) -> Ruleset:
+    return load_ruleset(yaml, 1)
+
+
+class _BadRuleset(Exception):
+    """A file that is no good ruleset: every mistake, with its place."""
+
+
+def _load(file: Path) -> Ruleset:
+    try:
+        return load_ruleset(file.read_text(encoding="utf-8"), 1)
+    except InvalidRuleset as problem:
+        raise _BadRuleset("\n".join(one.text(str(file)) for one in problem.problems)) from problem

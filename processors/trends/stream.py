@@ -1,0 +1,189 @@
+"""The trends stream: Spark micro-batches that count, per time window and product, the visitors who viewed, added and bought it.
+
+    Kafka: page_views, user_actions, purchase_events ─▶ what_counts ─▶ visitors per window ─▶ the driver (`TrendsKeeper`) ─▶ Redis
+
+Visitors are counted approximately (HyperLogLog++, within some percent; exact while they are few) and only once per window,
+product and kind: retries, copies and a visitor who reloads change nothing, and no visitor id is kept. A batch gives whole
+counts, not differences, so a batch that comes twice is harmless.
+
+An event dated ahead would push the watermark ahead and everything behind it would be dropped; so such events are left out
+before the watermark sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as sf
+from pyspark.sql.streaming.query import StreamingQuery
+
+from gateway.model.events.event import AHEAD_LIMIT_MS
+from gateway.model.events.topics import Topic
+from gateway.model.trends.windows import HORIZON_MS, WINDOW_MS, Counts
+from processors.spark.query_watch import JVM_ERRORS
+from processors.spark.session import first_line
+
+QUERY_NAME: Final = "trends-stream"
+TOPICS: Final = (Topic.PAGE_VIEWS.value, Topic.USER_ACTIONS.value, Topic.PURCHASE_EVENTS.value)
+WATERMARK: Final = "10 minutes"
+"""How far behind the latest event another may be dated and still count."""
+MAX_RECORDS: Final = 500_000
+"""Records of one batch at most. When the stream catches up over several batches, what lies more than the watermark behind
+the rest of them is lost; this is enough to make that rare, and fits into 1 GB."""
+MIN_TRIGGER_S: Final = 1
+MAX_TRIGGER_S: Final = 5
+MAX_ID_CHARACTERS: Final = 128
+
+_TRIGGER: Final = re.compile(r"(\d{1,3}) seconds?")
+_MINUTE_MS: Final = 60_000
+_TASKS: Final = 1
+"""Source, aggregation and state in one task, without a shuffle: a batch takes as little as it can from the real-time query
+beside it. One core counts some ten thousands of events a second."""
+_PRODUCT: Final = "struct<product_id:string,category:string>"
+_RECORD: Final = (
+    f"type string, visitor_id string, event_time_ms bigint, payload struct<product:{_PRODUCT},order:struct<products:array<{_PRODUCT}>>>"
+)
+_VIEW, _CART, _PURCHASE = 0, 1, 2
+
+
+class BatchFailed(Exception):
+    """A batch could not be counted; the text is the cause."""
+
+
+Report = tuple[int, str, Counts]
+"""The start of a window (ms), a product, and what is known of one kind of its counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrendsSource:
+    """Where events come from, and from which moment on (ms) where there is no checkpoint yet."""
+
+    bootstrap: str
+    from_ms: int
+
+
+def trigger_of(text: str) -> str:
+    """A trigger that suits this stream. Raises ValueError saying what is allowed."""
+    match = _TRIGGER.fullmatch(text.strip())
+    if match is None or not MIN_TRIGGER_S <= int(match[1]) <= MAX_TRIGGER_S:
+        raise ValueError(
+            f"the trigger of the trends stream is from '{MIN_TRIGGER_S} second' to '{MAX_TRIGGER_S} seconds', not {text!r}: more often "
+            "takes time from the context stream, less often gives stale trends"
+        )
+    return text.strip()
+
+
+def run_trends_stream(
+    spark: SparkSession, *, source: TrendsSource, checkpoint: str, trigger: str, take: Callable[[list[Report]], None]
+) -> StreamingQuery:
+    """Start the query and return at once. `take` gets the counts that a batch changed, in a thread of the query.
+
+    Where `take` raises, the query fails; the batch comes again when it is started anew.
+    """
+    # The other query of this process is planned by settings of its own.
+    own = spark.newSession()
+    for name, value in _settings().items():
+        own.conf.set(name, value)
+
+    def hand_over(batch: DataFrame, _number: int) -> None:
+        try:
+            rows = batch.collect()
+        except JVM_ERRORS as error:
+            # Told in short: a query that is being stopped searches the text by a regular expression that recurses along it.
+            raise BatchFailed(first_line(error)[:500]) from None
+        take([_report(row) for row in rows])
+
+    counts = visitors(what_counts(_read(own, source)))
+    return (
+        counts.writeStream.queryName(QUERY_NAME)
+        .outputMode("update")
+        .foreachBatch(hand_over)
+        .option("checkpointLocation", checkpoint)
+        .trigger(processingTime=trigger)
+        .start()
+    )
+
+
+def _settings() -> dict[str, str]:
+    return {
+        "spark.sql.shuffle.partitions": str(_TASKS),
+        # A batch without data, only to drop windows from the state, costs as much as any: they go with the next events.
+        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+        "spark.sql.streaming.minBatchesToRetain": "10",
+    }
+
+
+def _read(spark: SparkSession, source: TrendsSource) -> DataFrame:
+    """The source topics. What Kafka no longer has is lost for trends, and no reason to stop."""
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", source.bootstrap)
+        .option("subscribe", ",".join(TOPICS))
+        .option("startingTimestamp", str(source.from_ms))
+        .option("startingOffsetsByTimestampStrategy", "latest")
+        .option("maxOffsetsPerTrigger", str(MAX_RECORDS))
+        .option("failOnDataLoss", "false")
+        .option("kafka.fetch.max.wait.ms", "50")
+        .option("kafka.request.timeout.ms", "5000")
+        .option("kafka.default.api.timeout.ms", "6000")
+        .option("fetchOffset.numRetries", "20")
+        .load()
+        .coalesce(_TASKS)
+    )
+
+
+def what_counts(source: DataFrame) -> DataFrame:
+    """(event_time, visitor_id, kind, product_id, category) of the rows of the Kafka source that count; others are skipped.
+
+    What the context stream makes a dead letter is not told here again.
+    """
+    record = source.select(
+        sf.from_json(sf.col("value").cast("string"), _RECORD).alias("record"), sf.col("key").cast("string").alias("key"), "timestamp"
+    ).select("record.*", "key", "timestamp")
+    products = (
+        sf.when(sf.col("type") == "ORDER_COMPLETED", sf.col("payload.order.products"))
+        .when(sf.col("type").isin("PRODUCT_VIEWED", "PRODUCT_ADDED"), sf.array("payload.product"))
+    )  # fmt: skip
+    kind = sf.when(sf.col("type") == "PRODUCT_VIEWED", _VIEW).when(sf.col("type") == "PRODUCT_ADDED", _CART).otherwise(_PURCHASE)
+    counted = record.where(_is_dated_well() & (sf.col("visitor_id") == sf.col("key")) & products.isNotNull())
+    lines = counted.select(
+        sf.timestamp_millis("event_time_ms").alias("event_time"), "visitor_id", kind.alias("kind"), sf.explode(products).alias("product")
+    )
+    product_id, category = sf.col("product.product_id"), sf.col("product.category")
+    return lines.where(_fits(product_id)).select(
+        "event_time", "visitor_id", "kind", product_id.alias("product_id"), sf.when(_fits(category), category).alias("category")
+    )
+
+
+def _is_dated_well() -> Column:
+    """Neither ahead of the clock nor before the horizon. A record's own time in Kafka may be ahead as well, whoever wrote it."""
+    # To the minute: the moment stands in the generated code, which would else be compiled anew for every batch.
+    now_ms = sf.unix_millis(sf.date_trunc("minute", sf.current_timestamp())) + _MINUTE_MS
+    limit_ms = sf.least(sf.unix_millis("timestamp"), now_ms) + AHEAD_LIMIT_MS
+    return sf.col("event_time_ms").between(now_ms - HORIZON_MS, limit_ms)
+
+
+def _fits(text: Column) -> Column:
+    return sf.char_length(text).between(1, MAX_ID_CHARACTERS)
+
+
+def visitors(events: DataFrame) -> DataFrame:
+    """(window_ms, product_id, kind, visitors, category) of what `what_counts` gives."""
+    window = sf.window("event_time", f"{WINDOW_MS} milliseconds")
+    return (
+        events.withWatermark("event_time", WATERMARK)
+        .groupBy(window.alias("window"), "product_id", "kind")
+        .agg(sf.approx_count_distinct("visitor_id").alias("visitors"), sf.max("category").alias("category"))
+        .select(sf.unix_millis("window.start").alias("window_ms"), "product_id", "kind", "visitors", "category")
+    )
+
+
+def _report(row: Row) -> Report:
+    count: int = row.visitors
+    category: str | None = row.category
+    counts = {_VIEW: Counts(count, 0, 0, category), _CART: Counts(0, count, 0, category), _PURCHASE: Counts(0, 0, count, category)}
+    return row.window_ms, row.product_id, counts[row.kind]
