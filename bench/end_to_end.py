@@ -15,7 +15,7 @@ from bench.freshness_record import FreshnessRecord
 from bench.http_client import HttpClient
 from bench.subscribers import Page, Pages
 from gateway.clock import system_now_ms
-from gateway.model.events.event import format_time_ms
+from gateway.model.times import format_time_ms
 from local_stack.info import StackInfo
 
 _TRACK: Final = "mutation($events: [EventInput!]!) { track(events: $events) { results { status error { message } } cursor } }"

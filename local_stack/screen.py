@@ -13,7 +13,8 @@ import httpx
 from aiokafka import AIOKafkaConsumer
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import SOURCE_TOPICS, context_key
+from gateway.model.events.topics import SOURCE_TOPICS
+from gateway.store.keys import context_key
 from local_stack.api import Api
 from local_stack.info import StackInfo
 from local_stack.progress import say

@@ -11,10 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from processors.spark.masters import BATCH_MASTER, DEFAULT_MASTER, TRENDS_MASTER
+
 CONNECTOR_JARS_VARIABLE: Final = "SPARK_CONNECTOR_JARS"
-DEFAULT_MASTER: Final = "local[16]"
-TRENDS_MASTER: Final = "local[1]"
-BATCH_MASTER: Final = "local[2]"
 REDIS_VARIABLE: Final = "GATEWAY_REDIS_URL"
 MAX_SNAPSHOT_SECONDS: Final = 3600
 MAX_DAYS: Final = 90

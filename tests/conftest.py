@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from local_stack import warmup
 from local_stack.stack import LocalStack
-from tests.free_ports import STACK_PORTS, free_port_base
-from tests.stack_site import Site
+from tests.support.free_ports import STACK_PORTS, free_port_base
+from tests.support.stack_site import Site
 
 PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
 

@@ -1,4 +1,4 @@
-/** The shared vectors give the same in TypeScript: run by `node --test`, and by tests/unit/test_assignment.py. */
+/** The shared vectors give the same in TypeScript: run by `node --test`, and by tests/unit/decisions/test_assignment.py. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

@@ -12,7 +12,7 @@ from gateway.api.scalars import JSON, Cursor, DateTime, Decimal
 from gateway.auth import Visit
 from gateway.model.decisions.render import Banner
 from gateway.model.events.cursor import cursor_of_context
-from gateway.model.events.event import parse_time_ms
+from gateway.model.times import parse_time_ms
 from gateway.services.banners import Given
 from gateway.services.tracking import Answer, error_of, status_of
 

@@ -11,7 +11,7 @@ from typing import Any, NewType
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
-from gateway.model.events.event import format_time_ms
+from gateway.model.times import format_time_ms
 
 Cursor = NewType("Cursor", str)
 DateTime = NewType("DateTime", int)

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.model.events.event import format_time_ms
+from gateway.model.times import format_time_ms
 
 CURRENCY: Final = "USD"
 COLUMNS: Final = ("event_time", "event_type", "product_id", "category_code", "brand", "price", "user_id", "user_session")

@@ -20,9 +20,9 @@ from gateway.model.campaign_files.json_schema import json_schema
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.page_input import InvalidPage
 from gateway.model.decisions.campaign_examples import examples_of, run_examples
-from gateway.model.events.payload import InvalidEvent
 from gateway.model.rulesets.diff import differences
 from gateway.model.rulesets.ruleset import InvalidRuleset, Problem, Ruleset
+from gateway.model.times import InvalidTime
 from gateway.store.connection import StoreUnavailable
 
 _PUBLISH: Final = """mutation($yaml: String!, $expected: Int, $dryRun: Boolean!) {
@@ -50,7 +50,7 @@ def says_why(command: Command) -> Command:
         except GatewayRefuses as problem:
             print(f"gateway: {problem}", file=sys.stderr)
             return 1 if problem.code is not None else 2
-        except (NoSecretKey, StoreUnavailable, InvalidPage, InvalidEvent, OSError, UnicodeDecodeError) as problem:
+        except (NoSecretKey, StoreUnavailable, InvalidPage, InvalidTime, OSError, UnicodeDecodeError) as problem:
             print(f"gateway: {problem}", file=sys.stderr)
             return 2
 

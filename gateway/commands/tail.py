@@ -21,8 +21,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from gateway.model.events.event import format_time_ms
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
+from gateway.model.times import format_time_ms
 
 PAYLOAD_CHARACTERS: Final = 160
 MESSAGE_CHARACTERS: Final = 300

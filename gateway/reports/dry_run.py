@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.model.events.event import format_time_ms
+from gateway.model.times import format_time_ms
 from gateway.reports.columns import columns, printable
 
 

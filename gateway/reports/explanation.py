@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.model.decisions.explain import Story
-from gateway.model.events.event import format_time_ms
+from gateway.model.times import format_time_ms
 from gateway.model.visitors.evidence import Item
 from gateway.reports.columns import columns, printable
 

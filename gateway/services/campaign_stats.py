@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import BadUserInput, NotFound, Unavailable
-from gateway.model.decisions.decide import HOLDOUT_VARIANT
-from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
 from gateway.model.statistics.results import HOUR_MS, Result, Row, result_of, visitors_by_version
 from gateway.model.statistics.sample_ratio import NO_VARIANT, shares_of
 from gateway.services.rulesets import RulesetService

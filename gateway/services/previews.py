@@ -10,10 +10,9 @@ from gateway.clock import NowMs
 from gateway.errors import BadUserInput, NotFound, Unavailable
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.preview_token import InvalidPreview, Preview, draft_hash, open_preview
-from gateway.model.events.event import parse_time_ms
-from gateway.model.events.payload import InvalidEvent
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.rulesets.schedule import parse_moment_ms
+from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.services.rulesets import RulesetService
 from gateway.store.connection import StoreUnavailable
 from gateway.store.drafts import DraftStore
@@ -121,13 +120,13 @@ def optional_time_ms(value: object, field: str) -> int | None:
     """A time of the API, or raise `BadUserInput`."""
     try:
         return None if value is None else parse_time_ms(value, field)
-    except InvalidEvent as problem:
-        raise BadUserInput(problem.message, field=field) from problem
+    except InvalidTime as problem:
+        raise BadUserInput(str(problem), field=field) from problem
 
 
 def optional_moment_ms(value: object, field: str) -> int | None:
     """A time of the API that is to be decided for, or raise `BadUserInput`."""
     try:
         return None if value is None else parse_moment_ms(value, field)
-    except InvalidEvent as problem:
-        raise BadUserInput(problem.message, field=field) from problem
+    except InvalidTime as problem:
+        raise BadUserInput(str(problem), field=field) from problem

@@ -22,11 +22,11 @@ from gateway.clock import NowMs
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.kafka.ruleset_topic import RulesetTopic, TopicUnavailable
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.events.topics import RULESET_CHANNEL
 from gateway.model.rulesets.ruleset import InvalidRuleset, Problem, Ruleset
 from gateway.model.rulesets.versions import Published, RulesetRecord
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
+from gateway.store.keys import RULESET_CHANNEL
 from gateway.store.notices import NoticeBus
 from gateway.store.rulesets import RulesetCopy, RulesetStore
 from gateway.telemetry import Metrics

@@ -17,8 +17,9 @@ from gateway.kafka.records import erasure_of, record_of
 from gateway.model.decisions.decision_id import InvalidDecisionId, open_decision_id, visitor_hash
 from gateway.model.events.contribution import Position
 from gateway.model.events.cursor import cursor_of
-from gateway.model.events.event import Event, EventType, check_record, check_time, corrected_time_ms, parse_time_ms
-from gateway.model.events.payload import InvalidEvent
+from gateway.model.events.event import Event, EventType, check_record, check_time, corrected_time_ms
+from gateway.model.events.fields import InvalidEvent
+from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.state import Update
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
@@ -229,7 +230,11 @@ def error_of(answer: Answer) -> tuple[str, str, str | None] | None:
 
 def _event_time_ms(timestamp: object, sent_at_ms: int | None, received_at_ms: int) -> int:
     """The time of an event by our clock, checked here so that a caller reads of `timestamp`, whatever is wrong with it."""
-    time_ms = corrected_time_ms(parse_time_ms(timestamp, "timestamp"), sent_at_ms, received_at_ms)
+    try:
+        client_time_ms = parse_time_ms(timestamp, "timestamp")
+    except InvalidTime as problem:
+        raise InvalidEvent("INVALID_VALUE", str(problem), "timestamp") from problem
+    time_ms = corrected_time_ms(client_time_ms, sent_at_ms, received_at_ms)
     check_time(time_ms, received_at_ms)
     return time_ms
 
@@ -243,5 +248,5 @@ def _sent_at_ms(sent_at: object) -> int | None:
         return None
     try:
         return parse_time_ms(sent_at, "sentAt")
-    except InvalidEvent as problem:
-        raise BadUserInput(problem.message, field="sentAt") from problem
+    except InvalidTime as problem:
+        raise BadUserInput(str(problem), field="sentAt") from problem

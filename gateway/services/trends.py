@@ -14,9 +14,9 @@ from typing import Final
 
 from gateway.clock import NowMs
 from gateway.errors import Unavailable
-from gateway.model.events.topics import TRENDS_CHANNEL
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 from gateway.store.connection import StoreUnavailable
+from gateway.store.keys import TRENDS_CHANNEL
 from gateway.store.notices import NoticeBus
 from gateway.store.trends import TrendsStore
 from gateway.telemetry import Metrics

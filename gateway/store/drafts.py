@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import draft_key
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import draft_key
 
 
 class DraftStore:

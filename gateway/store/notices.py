@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import notice_channel
 from gateway.store.connection import STORE_ERRORS
+from gateway.store.keys import notice_channel
 from gateway.telemetry import Metrics
 
 PING_SECONDS: Final = 2.0

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import PURGES_KEY
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import PURGES_KEY
 
 LEASE_MS: Final = 60_000
 

@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import context_key
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import context_key
 from gateway.telemetry import Metrics
 
 MAX_KEYS = 500

@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import RULESET_CHANNEL, RULESET_KEY
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import RULESET_CHANNEL, RULESET_KEY
 
 # KEYS: copy, channel. ARGV: log epoch, version, copy.
 _SAVE: Final = """

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import state_key
 from gateway.model.visitors.state import State
 from gateway.model.visitors.state_codec import UnreadableState, decode_state
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import state_key
 
 
 @dataclass(frozen=True, slots=True)

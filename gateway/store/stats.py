@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
 from gateway.model.statistics.results import HOUR_MS, Coverage, Row, decode_rows, encode_rows
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
 
 RETENTION_DAYS: Final = 400
 """So long a row is kept, and all of a campaign when statistics are no longer computed."""

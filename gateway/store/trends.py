@@ -19,16 +19,6 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.events.topics import (
-    TOGETHER_CURRENT_KEY,
-    TOGETHER_VERSIONS_KEY,
-    TRENDS_CHANNEL,
-    TRENDS_CURRENT_KEY,
-    TRENDS_SNAPSHOTS_KEY,
-    together_key,
-    trends_snapshot_key,
-    trends_window_key,
-)
 from gateway.model.trends.codec import (
     NoTrends,
     Snapshot,
@@ -43,6 +33,16 @@ from gateway.model.trends.codec import (
 from gateway.model.trends.snapshot import Trends
 from gateway.model.trends.windows import HORIZON_MS, WINDOW_MS, Counts, window_of
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import (
+    TOGETHER_CURRENT_KEY,
+    TOGETHER_VERSIONS_KEY,
+    TRENDS_CHANNEL,
+    TRENDS_CURRENT_KEY,
+    TRENDS_SNAPSHOTS_KEY,
+    together_key,
+    trends_snapshot_key,
+    trends_window_key,
+)
 
 RETENTION_MS: Final = 24 * 3600 * 1000
 """So long a snapshot can be read after another took its place: so far back `explain` is exact about trends."""

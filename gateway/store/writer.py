@@ -22,13 +22,22 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from gateway.clock import NowMs
-from gateway.model.events.event import EventType
-from gateway.model.events.topics import context_key, notice_channel, state_key
 from gateway.model.visitors.context_view import context_of, encode_context, totals_of
-from gateway.model.visitors.purge import purge, purge_due_ms, purge_withdrawn
-from gateway.model.visitors.state import Absorbed, State, Update, absorb, erase, screen_identifies, unite, without_released
+from gateway.model.visitors.purge import purge_due_ms
+from gateway.model.visitors.state import Absorbed, State, Update, without_released
 from gateway.model.visitors.state_codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
+from gateway.model.visitors.write_plan import (
+    PlannedWrite,
+    RefusedUpdate,
+    VisitorWork,
+    erasure_received_ms,
+    forward_to_owner,
+    is_erasure,
+    plan_write,
+    retry,
+)
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.keys import context_key, notice_channel, state_key
 from gateway.store.purges import PurgeQueue
 
 MAX_ATTEMPTS: Final = 40
@@ -45,21 +54,12 @@ return 1
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An update that is well-formed but cannot take effect: it belongs into the dead letters."""
-
-    update: Update
-    code: str
-    message: str
-
-
 @dataclass(slots=True)
 class Applied:
     """What became of a batch."""
 
     absorbed: Absorbed = field(default_factory=Absorbed)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[RefusedUpdate] = field(default_factory=list)
     written: int = 0
     unchanged: int = 0
     conflicts: int = 0
@@ -74,31 +74,6 @@ class Applied:
         self.absorbed.erased += outcome.erased
 
 
-@dataclass(slots=True)
-class _Work:
-    """What is still to be stored for one visitor."""
-
-    updates: list[Update] = field(default_factory=list)
-    arrivals: list[State] = field(default_factory=list)
-    """States of anonymous ids that joined this visitor."""
-    erased_ms: int | None = None
-    """An erasure that reached this anonymous id through the visitor it had joined."""
-    purge: bool = False
-    """Drop what may be dropped by now of a visitor who withdrew consent."""
-    purged_of: tuple[str, int] | None = None
-    """The known visitor whose purge concerns this alias, too, and up to when."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    visitor_id: str
-    expected: bytes
-    state: State
-    outcome: Absorbed
-    refused: tuple[Refused, ...]
-    purged: bool = False
-
-
 class ContextWriter:
     """Stores updates into contexts. Safe to run many times over, and beside others."""
 
@@ -111,9 +86,9 @@ class ContextWriter:
 
     async def apply(self, updates: Iterable[Update]) -> Applied:
         """Absorb `updates`; when this returns, they are stored. Raises `StoreUnavailable`; then applying again is safe."""
-        work: dict[str, _Work] = {}
+        work: dict[str, VisitorWork] = {}
         for update in updates:
-            work.setdefault(update.visitor_id, _Work()).updates.append(update)
+            work.setdefault(update.visitor_id, VisitorWork()).updates.append(update)
         applied = Applied()
         await self._work_off(work, applied)
         return applied
@@ -124,13 +99,13 @@ class ContextWriter:
         Raises `StoreUnavailable`; purging again is safe.
         """
         applied = Applied()
-        await self._work_off({visitor_id: _Work(purge=True) for visitor_id in visitor_ids}, applied)
+        await self._work_off({visitor_id: VisitorWork(purge=True) for visitor_id in visitor_ids}, applied)
         # The visitor first: what an alias still holds cannot come back into a part that was purged. The other way round it could.
         states = await self._states(visitor_ids)
         owners = {alias_of for _, state in states.values() if (alias_of := state.alias_of) is not None}
         states |= await self._states(owners - states.keys())
         aliases = {
-            alias: _Work(purged_of=(owner, part.purged_ms))
+            alias: VisitorWork(purged_of=(owner, part.purged_ms))
             for owner, (_, state) in states.items()
             if state.alias_of is None
             for alias, part in state.parts.items()
@@ -139,7 +114,7 @@ class ContextWriter:
         await self._work_off(aliases, applied)
         return applied
 
-    async def _work_off(self, work: dict[str, _Work], applied: Applied) -> None:
+    async def _work_off(self, work: dict[str, VisitorWork], applied: Applied) -> None:
         try:
             for _ in range(MAX_ATTEMPTS):
                 if not work:
@@ -155,18 +130,18 @@ class ContextWriter:
         except STORE_ERRORS as error:
             raise _unavailable("answer", error) from error
 
-    async def _round(self, work: dict[str, _Work], applied: Applied) -> dict[str, _Work]:
+    async def _round(self, work: dict[str, VisitorWork], applied: Applied) -> dict[str, VisitorWork]:
         """One read and one write for each visitor; gives what is left to do."""
-        left: dict[str, _Work] = {}
-        writes: list[_Write] = []
+        left: dict[str, VisitorWork] = {}
+        writes: list[PlannedWrite] = []
         states = await self._read(work)
         for visitor_id, todo in work.items():
             write_id, state = states[visitor_id]
             if state.alias_of is not None and todo.erased_ms is None and todo.purged_of is None:
-                _forward(left, state, todo)
+                forward_to_owner(left, state, todo)
                 continue
             todo = self._send_back(left, state, todo)
-            write = _plan(visitor_id, write_id, state, todo, self._now_ms())
+            write = plan_write(visitor_id, write_id, state, todo, self._now_ms())
             kept, released = without_released(write.state, state.parts)
             if released:
                 # First the anonymous ids, then the visitor: after a crash between them the erasure comes again and still finds them.
@@ -181,32 +156,32 @@ class ContextWriter:
         for write, stored in zip(writes, await self._store(writes), strict=True):
             if not stored:
                 applied.conflicts += 1
-                _again(left, write.visitor_id, work[write.visitor_id])
+                retry(left, write.visitor_id, work[write.visitor_id])
                 continue
             applied.written += 1
             applied.purged += write.purged
             applied.count(write.outcome)
             applied.refused.extend(write.refused)
             if write.state.alias_of is not None:
-                _forward(left, write.state, _Work())
+                forward_to_owner(left, write.state, VisitorWork())
         return left
 
     @staticmethod
-    def _send_back(left: dict[str, _Work], state: State, todo: _Work) -> _Work:
+    def _send_back(left: dict[str, VisitorWork], state: State, todo: VisitorWork) -> VisitorWork:
         """What came through an alias that an erasure undid goes back to the anonymous id."""
         undone: dict[str, int] = {}
-        erased_ms = max((x for x in (state.cutoff_ms, _erasure(state.visitor_id, todo.updates)) if x is not None), default=None)
+        erased_ms = max((x for x in (state.cutoff_ms, erasure_received_ms(state.visitor_id, todo.updates)) if x is not None), default=None)
         for arrival in todo.arrivals:
-            cutoff_ms = max((x for x in (erased_ms, _erasure(arrival.visitor_id, todo.updates)) if x is not None), default=None)
+            cutoff_ms = max((x for x in (erased_ms, erasure_received_ms(arrival.visitor_id, todo.updates)) if x is not None), default=None)
             if arrival.link is not None and cutoff_ms is not None and arrival.link.received_at_ms <= cutoff_ms:
                 undone[arrival.visitor_id] = cutoff_ms
         for visitor_id, cutoff_ms in undone.items():
-            back = left.setdefault(visitor_id, _Work())
+            back = left.setdefault(visitor_id, VisitorWork())
             back.erased_ms = max(back.erased_ms or 0, cutoff_ms)
             back.updates.extend(update for update in todo.updates if update.visitor_id == visitor_id)
-        return _Work(
+        return VisitorWork(
             # An erasure of the anonymous id itself stays here, too: its part may have been united before.
-            [update for update in todo.updates if update.visitor_id not in undone or _is_erasure(update)],
+            [update for update in todo.updates if update.visitor_id not in undone or is_erasure(update)],
             [arrival for arrival in todo.arrivals if arrival.visitor_id not in undone],
             todo.erased_ms,
             todo.purge,
@@ -214,7 +189,7 @@ class ContextWriter:
         )
 
     async def _release(self, released: Sequence[State], owner: State, applied: Applied) -> None:
-        work = {one.visitor_id: _Work(arrivals=[one], erased_ms=owner.cutoff_of(one.visitor_id)) for one in released}
+        work = {one.visitor_id: VisitorWork(arrivals=[one], erased_ms=owner.cutoff_of(one.visitor_id)) for one in released}
         for _ in range(MAX_ATTEMPTS):
             if not work:
                 return
@@ -239,7 +214,7 @@ class ContextWriter:
                 found[visitor_id] = (stored[:WRITE_ID_BYTES], State(visitor_id))
         return found
 
-    async def _store(self, writes: Sequence[_Write]) -> list[bool]:
+    async def _store(self, writes: Sequence[PlannedWrite]) -> list[bool]:
         if not writes:
             return []
         due: dict[str, int] = {}
@@ -264,7 +239,7 @@ class ContextWriter:
             pipeline.evalsha(self._sha, 3, *argument)
         return list(await pipeline.execute(raise_on_error=False))
 
-    def _arguments(self, write: _Write, due: dict[str, int]) -> tuple[str | bytes | int, ...]:
+    def _arguments(self, write: PlannedWrite, due: dict[str, int]) -> tuple[str | bytes | int, ...]:
         """Those of the script; notes in `due` when something of the state is to be purged."""
         state = write.state
         totals = totals_of(state)
@@ -282,57 +257,6 @@ class ContextWriter:
         )
 
 
-def _plan(visitor_id: str, write_id: bytes, state: State, todo: _Work, now_ms: int) -> _Write:
-    new = state if todo.erased_ms is None else erase(state, todo.erased_ms)
-    for arrival in todo.arrivals:
-        new = unite(new, arrival)
-    updates, conflicting = screen_identifies(new, todo.updates)
-    new, outcome = absorb(new, updates)
-    if new.link is not None and new.alias_of is None and new.link.user_id != visitor_id:
-        new = replace(new, alias_of=new.link.user_id)
-    kept = _without_purged(new, todo, now_ms)
-    return _Write(visitor_id, write_id, kept, outcome, tuple(_second_identify(update) for update in conflicting), kept is not new)
-
-
-def _without_purged(state: State, todo: _Work, now_ms: int) -> State:
-    if todo.purged_of is not None and state.alias_of == todo.purged_of[0]:
-        return purge(state, todo.purged_of[1])
-    if todo.purge and state.alias_of is None:
-        return purge_withdrawn(state, totals_of(state).withdrawn_since_ms, now_ms)
-    return state
-
-
-def _second_identify(update: Update) -> Refused:
-    return Refused(update, "ALREADY_IDENTIFIED", "this anonymous id joined another user before; one anonymous id joins one user, once")
-
-
-def _forward(left: dict[str, _Work], alias: State, todo: _Work) -> None:
-    """Lead what came for an alias to the visitor it joined, together with the part that the alias holds."""
-    target = left.setdefault(alias.alias_of or alias.visitor_id, _Work())
-    target.updates.extend(todo.updates)
-    target.arrivals.append(alias)
-    target.purge |= todo.purge
-
-
-def _again(left: dict[str, _Work], visitor_id: str, todo: _Work) -> None:
-    target = left.setdefault(visitor_id, _Work())
-    target.updates.extend(todo.updates)
-    target.arrivals.extend(todo.arrivals)
-    target.purge |= todo.purge
-    target.purged_of = todo.purged_of or target.purged_of
-    if todo.erased_ms is not None:
-        target.erased_ms = max(target.erased_ms or 0, todo.erased_ms)
-
-
 def _unavailable(what: str, error: BaseException) -> StoreUnavailable:
     # The type alone: redis-py puts the command into the text, its key names the visitor, and what is raised here is logged.
     return StoreUnavailable(f"the context store did not {what}: {type(error).__name__}")
-
-
-def _is_erasure(update: Update) -> bool:
-    return update.event is not None and update.event.type is EventType.DELETE
-
-
-def _erasure(visitor_id: str, updates: Iterable[Update]) -> int | None:
-    times = [u.event.received_at_ms for u in updates if u.visitor_id == visitor_id and u.event is not None and _is_erasure(u)]
-    return max(times, default=None)

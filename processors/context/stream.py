@@ -17,6 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from gateway.model.events.topics import SOURCE_TOPICS
 from processors.context.reshape import reshape
+from processors.spark.session import checkpoint_of
 
 QUERY_NAME: Final = "context-stream"
 MIN_CHECKPOINT_INTERVAL_S: Final = 5
@@ -99,11 +100,6 @@ def run_context_stream(
     else:
         writer = writer.trigger(processingTime=trigger.interval)
     return writer.start()
-
-
-def checkpoint_of(checkpoint: str, log_epoch: int) -> str:
-    """The folder below `checkpoint` that belongs to a log epoch."""
-    return f"{checkpoint.rstrip('/')}/epoch-{log_epoch}"
 
 
 def read_records(spark: SparkSession, source: KafkaSource) -> DataFrame:

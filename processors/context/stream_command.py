@@ -7,10 +7,9 @@ import logging
 
 from pyspark.sql import SparkSession
 
-from processors.cli import DEFAULT_MASTER
 from processors.context.stream import KafkaSink, KafkaSource, Trigger, run_context_stream
-from processors.jobs.batch_job import end_spark
-from processors.spark.query_watch import JVM_ERRORS, QueryFailed, StopRequested, StopSignal, explain, watch
+from processors.spark.masters import DEFAULT_MASTER
+from processors.spark.query_watch import JVM_ERRORS, QueryFailed, StopRequested, StopSignal, end_spark, explain, watch
 from processors.spark.session import SparkCannotStart, start_spark, under_spark_submit
 from processors.trends.command import plan_of
 from processors.trends.runner import TrendsBeside, TrendsPlan

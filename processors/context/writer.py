@@ -26,7 +26,7 @@ from prometheus_client import start_http_server
 from gateway.clock import NowMs, system_now_ms
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import check_record
-from gateway.model.events.payload import InvalidEvent
+from gateway.model.events.fields import InvalidEvent
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.state import Update

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from pyspark.sql import SparkSession
 
-from processors.cli import BATCH_MASTER
-from processors.spark.query_watch import JVM_ERRORS, StopRequested, StopSignal, explain
+from processors.spark.masters import BATCH_MASTER
+from processors.spark.query_watch import JVM_ERRORS, StopRequested, StopSignal, end_spark, explain
 from processors.spark.session import SparkCannotStart, start_spark, under_spark_submit
 
 _LOG = logging.getLogger("processors")
@@ -50,13 +50,3 @@ def run_batch(name: str, arguments: argparse.Namespace, job: Job) -> int:
         finally:
             if spark is not None:
                 end_spark(spark)
-
-
-def end_spark(spark: SparkSession) -> None:
-    """Stop Spark, also where its JVM has ended already."""
-    try:
-        # A query that still runs is interrupted, and each of its tasks would log that as an error.
-        spark.sparkContext.setLogLevel("OFF")
-        spark.stop()
-    except JVM_ERRORS:
-        _LOG.info("the JVM had ended before")

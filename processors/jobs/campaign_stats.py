@@ -18,8 +18,9 @@ from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
-from gateway.model.events.event import AHEAD_LIMIT_MS, format_time_ms
+from gateway.model.events.event import AHEAD_LIMIT_MS
 from gateway.model.statistics.results import HOUR_MS, Coverage
+from gateway.model.times import format_time_ms
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.stats import CampaignStatsStore

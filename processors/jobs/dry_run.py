@@ -23,9 +23,9 @@ from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.decision_id import visitor_hash
 from gateway.model.decisions.dry_run import Report, compare, placements_of
 from gateway.model.events.contribution import Position
-from gateway.model.events.event import Event, EventType, parse_time_ms
-from gateway.model.events.payload import InvalidEvent
+from gateway.model.events.event import Event, EventType
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
+from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.page_moments import LOOKING, Moment, Window, moments, owned
 from gateway.model.visitors.rebuild import Found
@@ -64,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
     except _BadRuleset as problem:
         print(problem, file=sys.stderr)
         return 1
-    except (InvalidSettings, InvalidEvent, InvalidPage, OSError, UnicodeDecodeError) as problem:
+    except (InvalidSettings, InvalidTime, InvalidPage, OSError, UnicodeDecodeError) as problem:
         print(f"processors: {problem}", file=sys.stderr)
         return 2
     return run_batch("dry-run", arguments, lambda spark: _job(spark, arguments, settings, window, new, old))
 
 
 def window_of(arguments: argparse.Namespace) -> Window:
-    """Which moments count. Raises InvalidEvent or InvalidPage."""
+    """Which moments count. Raises InvalidTime or InvalidPage."""
     return Window(
         from_ms=0 if arguments.from_time is None else parse_time_ms(arguments.from_time, "--from"),
         to_ms=None if arguments.to_time is None else parse_time_ms(arguments.to_time, "--to"),

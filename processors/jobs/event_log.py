@@ -16,7 +16,7 @@ from pyspark.sql import functions as sf
 
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import Event, check_record
-from gateway.model.events.payload import InvalidEvent
+from gateway.model.events.fields import InvalidEvent
 from gateway.model.events.topics import SOURCE_TOPICS
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from pyspark.sql import functions as sf
 from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.explain import explain
-from gateway.model.events.event import EventType, parse_time_ms
-from gateway.model.events.payload import InvalidEvent
+from gateway.model.events.event import EventType
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.versions import Published
+from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.as_of import answering, received_by, restricted, unreachable
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.erasure import Erasures
@@ -101,7 +101,7 @@ def questions_of(arguments: argparse.Namespace) -> list[Question]:
 def _question(visitor_id: str, placement: str, at: str, page: Sequence[str]) -> Question:
     try:
         return Question(visitor_id, placement, parse_time_ms(at, "at"), page_of(page))
-    except (InvalidEvent, InvalidPage) as problem:
+    except (InvalidTime, InvalidPage) as problem:
         raise BadQuestion(str(problem)) from problem
 
 

@@ -11,10 +11,10 @@ from aiokafka.errors import KafkaError
 from pyspark.sql import SparkSession
 
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.events.event import format_time_ms
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.rulesets.versions import InvalidRecord, Published, RulesetLog
+from gateway.model.times import format_time_ms
 from gateway.model.visitors.erasure import Erasures
 from processors.jobs.batch_job import JobFailed
 from processors.jobs.event_log import SOURCES, read_log

@@ -7,6 +7,7 @@ started ─▶ ready ─▶ finished        a replay came to its end
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from processors.spark.session import first_line, text_of
 JVM_ERRORS: Final = (PySparkException, Py4JError, OSError)
 """What a call into the JVM raises: an answer of Spark, an error of Java, a connection that broke."""
 _POLL_S: Final = 0.2
+_LOG: Final = logging.getLogger("processors")
 
 
 class QueryFailed(Exception):
@@ -163,3 +165,13 @@ def explain(error: BaseException) -> str:
     text = text_of(error)
     remedy = next((remedy for mark, remedy in _REMEDIES if mark in text), _OTHERWISE)
     return f"{first_line(error)[:500].rstrip('.;')}; {remedy}"
+
+
+def end_spark(spark: SparkSession) -> None:
+    """Stop Spark, also where its JVM has ended already."""
+    try:
+        # A query that still runs is interrupted, and each of its tasks would log that as an error.
+        spark.sparkContext.setLogLevel("OFF")
+        spark.stop()
+    except JVM_ERRORS:
+        _LOG.info("the JVM had ended before")

@@ -87,3 +87,8 @@ def text_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text."""
     return text_of(error).splitlines()[0]
+
+
+def checkpoint_of(checkpoint: str, log_epoch: int) -> str:
+    """The folder below `checkpoint` that belongs to a log epoch."""
+    return f"{checkpoint.rstrip('/')}/epoch-{log_epoch}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 
-from processors.cli import TRENDS_MASTER
-from processors.jobs.batch_job import end_spark
-from processors.spark.query_watch import QueryFailed, StopRequested, StopSignal
+from processors.spark.masters import TRENDS_MASTER
+from processors.spark.query_watch import QueryFailed, StopRequested, StopSignal, end_spark
 from processors.spark.session import SparkCannotStart, start_spark, under_spark_submit
 from processors.trends.runner import TrendsPlan, run_trends
 from processors.trends.stream import trigger_of

@@ -16,8 +16,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from gateway.clock import system_now_ms
 from gateway.model.trends.windows import HORIZON_MS, window_of
-from processors.context.stream import checkpoint_of
 from processors.spark.query_watch import JVM_ERRORS, QueryFailed, explain
+from processors.spark.session import checkpoint_of
 from processors.trends.keeper import TrendsKeeper
 from processors.trends.stream import TrendsSource, run_trends_stream
 

@@ -20,8 +20,8 @@ from local_stack.npm import BIN, NODE, ensure_packages, environment
 from local_stack.processes import PROJECT_ROOT, kill_child, spawn
 from local_stack.stack import LocalStack
 from tests.browser.node import HERE, ensure_browser
-from tests.client_gateways import DECISION, VISIT, BadServer, bad_server, http
-from tests.stack_site import until
+from tests.support.client_gateways import DECISION, VISIT, BadServer, bad_server, http
+from tests.support.stack_site import until
 
 RECIPES: Final = PROJECT_ROOT / "examples" / "recipes"
 NEXT: Final = RECIPES / "next"

@@ -15,10 +15,10 @@ from gateway.client.documents import FOLDER
 from local_stack.builds import SNIPPET
 from local_stack.npm import ensure_packages, environment
 from local_stack.processes import PROJECT_ROOT
-from tests.client_gateways import PUBLISHABLE_KEY, lonely_gateway
 from tests.compliance.conftest import served
-from tests.docs_examples import blocks, section
-from tests.trusted_gateway import trusted_gateway
+from tests.support.client_gateways import PUBLISHABLE_KEY, lonely_gateway
+from tests.support.docs_examples import blocks, section
+from tests.support.trusted_gateway import trusted_gateway
 
 HERE: Final = Path(__file__).parent
 DOCS: Final = section("TypeScript: graphql-codegen")

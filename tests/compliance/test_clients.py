@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.compliance.conftest import run_node
-from tests.restarting_toy import restarting_toy
+from tests.support.restarting_toy import restarting_toy
 
 COMMON = {
     "query": "hello x",

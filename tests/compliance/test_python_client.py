@@ -11,8 +11,8 @@ from gql.transport.exceptions import TransportClosed, TransportConnectionFailed,
 from gql.transport.httpx import HTTPXAsyncTransport
 from gql.transport.websockets import WebsocketsTransport
 
-from tests.restarting_toy import RestartingToy, restarting_toy
-from tests.toy_gateway import eventually
+from tests.support.restarting_toy import RestartingToy, restarting_toy
+from tests.support.toy_gateway import eventually
 
 NEWS = "subscription ($shown: [Int!]! = []) { news(shown: $shown) }"
 

@@ -10,8 +10,8 @@ import pytest
 from gateway.transport.documents.manifest import document_id
 from gateway.transport.settings import TransportSettings
 from tests.compliance.requirements import covers
-from tests.toy_gateway import eventually, serve
-from tests.transport_clients import Events, data, stream
+from tests.support.toy_gateway import eventually, serve
+from tests.support.transport_clients import Events, data, stream
 
 FOREVER = "subscription { count(to: 1, forever: true) }"
 COMPLETE = b"event: complete\ndata:"

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from tests.compliance.requirements import covers
-from tests.toy_gateway import ORIGIN, Toy, eventually, serve
-from tests.transport_clients import DEADLINE_S, Events
+from tests.support.toy_gateway import ORIGIN, Toy, eventually, serve
+from tests.support.transport_clients import DEADLINE_S, Events
 
 FOREVER = "subscription { count(to: 1, forever: true) }"
 TOKEN = "x-graphql-event-stream-token"

@@ -14,8 +14,8 @@ from websockets.typing import Origin, Subprotocol
 
 from gateway.transport.documents.manifest import document_id
 from tests.compliance.requirements import covers
-from tests.toy_gateway import ORIGIN, Toy, eventually, serve
-from tests.transport_clients import PROTOCOL, close_code, hear, ready, start, tell
+from tests.support.toy_gateway import ORIGIN, Toy, eventually, serve
+from tests.support.transport_clients import PROTOCOL, close_code, hear, ready, start, tell
 
 FOREVER = "subscription { count(to: 1, forever: true) }"
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from tests.replay_under_faults import Replay, chosen_seed, frozen, micro_batches, second_writer
-from tests.stack_site import Site
+from tests.support.replay_under_faults import Replay, chosen_seed, frozen, micro_batches, second_writer
+from tests.support.stack_site import Site
 
 pytestmark = pytest.mark.integration
 

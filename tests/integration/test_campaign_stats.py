@@ -18,15 +18,16 @@ import orjson
 import pytest
 
 from gateway.cli import main
-from gateway.model.events.topics import SOURCE_TOPICS, STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
+from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.model.statistics.results import Coverage, Row
+from gateway.store.keys import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
 from gateway.store.stats import RETENTION_DAYS, CampaignStatsStore
 from local_stack.api import event
 from local_stack.processes import PROJECT_ROOT
 from local_stack.stack import LocalStack
 from tests.integration.test_rulesets import published
-from tests.naive_stats import DAY_MS, HOUR_MS, Numbers, naive_stats, totals
-from tests.stack_site import Logged, Site, codes_of
+from tests.support.naive_stats import DAY_MS, HOUR_MS, Numbers, naive_stats, totals
+from tests.support.stack_site import Logged, Site, codes_of
 
 pytestmark = pytest.mark.integration
 

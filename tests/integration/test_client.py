@@ -9,7 +9,7 @@ import pytest
 
 from gateway.client import EventStatus, GatewayClient, ProductInput, event, sign_visitor_token
 from local_stack.api import PLACEMENT, deals_on
-from tests.stack_site import Site
+from tests.support.stack_site import Site
 
 pytestmark = pytest.mark.integration
 

@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from local_stack.stack import LocalStack
 from processors.context.reshape import DEAD_LETTER_VALUE_BYTES, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
-from tests.free_ports import free_port_base
+from tests.support.free_ports import free_port_base
 
 DEADLINE_S = 60.0
 STREAM = "context_stream"

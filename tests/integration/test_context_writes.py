@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import EventType, check_record
-from gateway.model.events.topics import context_key, state_key
 from gateway.model.visitors.state import Update
 from gateway.store.connection import StoreUnavailable
+from gateway.store.keys import context_key, state_key
 from gateway.store.writer import ContextWriter
 from local_stack.stack import LocalStack
-from tests.free_ports import free_port_base
+from tests.support.free_ports import free_port_base
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from local_stack.api import deals_on, product_added
-from tests.stack_site import Site
+from tests.support.stack_site import Site
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,8 @@ import pytest
 from gateway.model.events.topics import Topic
 from local_stack.api import Api, deals_on, product_added
 from tests.integration.test_gateway_visitors import CONTEXT, consent, identify
-from tests.second_gateway import at, second_gateway
-from tests.stack_site import Site, codes_of, subscription_refusal
+from tests.support.second_gateway import at, second_gateway
+from tests.support.stack_site import Site, codes_of, subscription_refusal
 
 pytestmark = pytest.mark.integration
 

@@ -14,10 +14,10 @@ import pytest
 
 from local_stack.api import Api, event, product_added
 from local_stack.processes import PROJECT_ROOT
-from tests.docs_examples import EXAMPLES, Example, differences, filled
 from tests.integration.test_campaign_stats import compute
 from tests.integration.test_rulesets import published
-from tests.stack_site import DEADLINE_S, Site, answer, until
+from tests.support.docs_examples import EXAMPLES, Example, differences, filled
+from tests.support.stack_site import DEADLINE_S, Site, answer, until
 
 pytestmark = pytest.mark.integration
 

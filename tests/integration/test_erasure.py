@@ -16,7 +16,7 @@ import pytest
 from local_stack.api import event, product_added
 from local_stack.processes import PROJECT_ROOT
 from local_stack.stack import LocalStack
-from tests.stack_site import Site
+from tests.support.stack_site import Site
 
 pytestmark = pytest.mark.integration
 

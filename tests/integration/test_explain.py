@@ -18,10 +18,10 @@ from typing import Any, Final
 import pytest
 
 from gateway.model.events.cursor import decode_cursor
-from gateway.model.events.event import format_time_ms
 from gateway.model.events.topics import SOURCE_TOPICS
+from gateway.model.times import format_time_ms
 from local_stack.api import PLACEMENT, Api, ApiError, event, product_added
-from tests.stack_site import Logged, Site, codes_of, until
+from tests.support.stack_site import Logged, Site, codes_of, until
 
 pytestmark = pytest.mark.integration
 

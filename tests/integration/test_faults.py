@@ -15,8 +15,8 @@ import pytest
 
 from gateway.model.events.topics import SOURCE_TOPICS
 from local_stack.api import Api, event, product_added
-from tests.replay_under_faults import Replay, chosen_seed, frozen, second_writer
-from tests.stack_site import DEADLINE_S, Site
+from tests.support.replay_under_faults import Replay, chosen_seed, frozen, second_writer
+from tests.support.stack_site import DEADLINE_S, Site
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from gateway.model.events.visitor_ids import new_anonymous_id
 from local_stack.api import PLACEMENT, Api, event, product_added
-from tests.stack_site import Site, answer, codes_of, subscription_refusal
+from tests.support.stack_site import Site, answer, codes_of, subscription_refusal
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from local_stack.api import Api, ApiError, Frames, deals_on, event, product_added
-from tests.stack_site import Site, codes_of, until
+from tests.support.stack_site import Site, codes_of, until
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.model.events.topics import Topic
 from local_stack.api import Api, deals_on, event, product_added
-from tests.stack_site import Site, codes_of, until
+from tests.support.stack_site import Site, codes_of, until
 
 pytestmark = pytest.mark.integration
 

@@ -24,7 +24,7 @@ from local_stack.data import DATA_ID_KEY
 from local_stack.errors import DataMismatch, PortInUse
 from local_stack.processes import DATA_MARK, PROJECT_ROOT
 from local_stack.stack import LocalStack
-from tests.free_ports import free_port_base
+from tests.support.free_ports import free_port_base
 
 PARTS = ["kafka", "valkey"]
 

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.model.events.topics import Topic, state_key
+from gateway.model.events.topics import Topic
 from gateway.model.visitors.state_codec import FORMAT
+from gateway.store.keys import state_key
 from local_stack.api import Api, event, product_added
 from local_stack.stack import LocalStack
 from tests.integration.test_gateway_visitors import CONSENT, CONTEXT, DELETE, identify
-from tests.stack_site import Site, answer, codes_of, subscription_refusal, until
+from tests.support.stack_site import Site, answer, codes_of, subscription_refusal, until
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 
 from local_stack.api import Api, event, product_added
-from tests.second_gateway import SecondGateway, at, second_gateway
-from tests.stack_site import Site, answer, until
+from tests.support.second_gateway import SecondGateway, at, second_gateway
+from tests.support.stack_site import Site, answer, until
 
 pytestmark = pytest.mark.integration
 

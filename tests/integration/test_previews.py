@@ -14,8 +14,8 @@ from gateway.cli import main
 from gateway.model.decisions.preview_token import Preview
 from local_stack.api import Frames, event
 from tests.integration.test_rulesets import DECISION, decision, interested, published, rules, second, shipped_again
-from tests.second_gateway import SecondGateway, at, second_gateway
-from tests.stack_site import DEADLINE_S, Site, answer, codes_of, subscription_refusal, until
+from tests.support.second_gateway import SecondGateway, at, second_gateway
+from tests.support.stack_site import DEADLINE_S, Site, answer, codes_of, subscription_refusal, until
 
 pytestmark = pytest.mark.integration
 

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from gateway.clock import system_now_ms
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import check_record
-from gateway.model.events.topics import PURGES_KEY, context_key, state_key
 from gateway.model.visitors.state import Update
 from gateway.settings import load_settings
+from gateway.store.keys import PURGES_KEY, context_key, state_key
 from gateway.store.purges import LEASE_MS, PurgeQueue
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
@@ -24,9 +24,9 @@ from local_stack.api import product_added
 from local_stack.stack import LocalStack
 from processors.context.purging import Purger
 from processors.context.writer import ContextWriterProcess
-from tests.free_ports import free_port_base
 from tests.integration.test_gateway_visitors import consent, identify
-from tests.stack_site import Site, until
+from tests.support.free_ports import free_port_base
+from tests.support.stack_site import Site, until
 
 pytestmark = pytest.mark.integration
 

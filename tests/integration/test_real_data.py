@@ -18,13 +18,13 @@ from typing import Any, Final
 import pytest
 
 from gateway.commands.replay import replay_events
-from gateway.model.events.event import format_time_ms
 from gateway.model.events.topics import SOURCE_TOPICS
+from gateway.model.times import format_time_ms
 from local_stack.api import PLACEMENT, Api, ApiError, event, product_added
 from local_stack.check.replayed import shuffled_inputs
 from local_stack.processes import PROJECT_ROOT
-from tests.stack_site import Site, until
-from tests.storefront_reading import HEADLINES, HOME, Row, read_rows, reading, shown
+from tests.support.stack_site import Site, until
+from tests.support.storefront_reading import HEADLINES, HOME, Row, read_rows, reading, shown
 
 pytestmark = pytest.mark.integration
 

@@ -17,12 +17,12 @@ import pytest
 
 from bench.http_client import HttpClient
 from gateway.cli import main
-from gateway.model.events.topics import RULESET_KEY
 from gateway.services.rulesets import KEPT_VERSIONS
+from gateway.store.keys import RULESET_KEY
 from local_stack.api import Api, event, product_added
 from local_stack.processes import PROJECT_ROOT
-from tests.second_gateway import SecondGateway, at, second_gateway
-from tests.stack_site import DEADLINE_S, Site, codes_of, until
+from tests.support.second_gateway import SecondGateway, at, second_gateway
+from tests.support.stack_site import DEADLINE_S, Site, codes_of, until
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from examples.storefront.app import create_app
 from examples.storefront.settings import Settings
 from local_stack.npm import NODE
 from tests.browser.node import ensure_browser
-from tests.stack_site import Site, until
+from tests.support.stack_site import Site, until
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from tests.toy_gateway import eventually, serve
-from tests.transport_clients import data, raw_stream_request, stream
+from tests.support.toy_gateway import eventually, serve
+from tests.support.transport_clients import data, raw_stream_request, stream
 
 # SSE
 

@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from tests.toy_gateway import ORIGIN, eventually, serve
-from tests.transport_clients import PROTOCOL, close_code, data, hear, raw_stream_request, ready, start, stream, tell
+from tests.support.toy_gateway import ORIGIN, eventually, serve
+from tests.support.transport_clients import PROTOCOL, close_code, data, hear, raw_stream_request, ready, start, stream, tell
 
 # WebSocket
 

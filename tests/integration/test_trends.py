@@ -14,12 +14,13 @@ from typing import Any, Final
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from gateway.model.events.topics import Topic, trends_snapshot_key, trends_window_key
+from gateway.model.events.topics import Topic
 from gateway.model.trends.windows import WINDOW_MS, window_of
 from gateway.model.visitors.erasure import erasure_key, erasure_value
+from gateway.store.keys import trends_snapshot_key, trends_window_key
 from local_stack.api import event
 from local_stack.processes import PROJECT_ROOT
-from tests.stack_site import Site, codes_of, until
+from tests.support.stack_site import Site, codes_of, until
 
 pytestmark = pytest.mark.integration
 

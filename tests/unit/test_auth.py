@@ -16,7 +16,7 @@ from gateway.auth import Authenticator, CredentialKind
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated
 from gateway.model.events.visitor_ids import is_genuine_anonymous_id, new_anonymous_id
 from gateway.settings import Settings
-from tests.strategies import DAY_MS, MINUTE_MS, SETTINGS, START_MS
+from tests.support.strategies import DAY_MS, MINUTE_MS, SETTINGS, START_MS
 
 SECRET = "s" * 40
 KEY = SECRET.encode()

@@ -13,13 +13,19 @@ from gateway.model.campaign_files.banner import BannerReader
 from gateway.model.campaign_files.reader import YamlReader
 from gateway.model.conditions.condition import PAGE_FIELDS, Condition, InvalidCondition
 from gateway.model.decisions.assignment import MAX_TOTAL_WEIGHT
-from gateway.model.decisions.campaign_examples import NO_CAMPAIGN
-from gateway.model.decisions.decide import HOLDOUT_VARIANT
-from gateway.model.events.payload import InvalidEvent
 from gateway.model.rulesets.caps import MAX_VIEWS, NO_CAPS, Caps, ViewCap
-from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, Example, Placement, Variant
+from gateway.model.rulesets.ruleset import (
+    DEFAULT_VARIANT,
+    HOLDOUT_VARIANT,
+    NO_CAMPAIGN,
+    BannerTemplate,
+    Campaign,
+    Example,
+    Placement,
+    Variant,
+)
 from gateway.model.rulesets.schedule import ALWAYS, DAYS, MINUTES_A_DAY, Schedule, parse_moment_ms
-from gateway.model.statistics.sample_ratio import DEFAULT_VARIANT
+from gateway.model.times import InvalidTime
 from gateway.model.visitors.context_input import InvalidContext, complete_context
 
 CAMPAIGN_KEYS: Final = (
@@ -160,8 +166,8 @@ class CampaignReader:
         text = self._reader.scalar(node, str, name)
         try:
             return None if text is None else parse_moment_ms(text, name)
-        except InvalidEvent as problem:
-            self._reader.problem(problem.message, node)
+        except InvalidTime as problem:
+            self._reader.problem(str(problem), node)
             return None
 
     def _days(self, node: yaml.Node) -> list[int]:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.model.decisions.decide import Decision, Inputs, decide
-from gateway.model.rulesets.ruleset import Campaign, Example, Ruleset
-
-NO_CAMPAIGN: Final = "none"
-"""What an example expects where no campaign is to be shown."""
+from gateway.model.rulesets.ruleset import NO_CAMPAIGN, Campaign, Example, Ruleset
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from gateway.model.conditions.condition import values_of
 from gateway.model.decisions.assignment import choose, is_within
 from gateway.model.decisions.render import Banner, render
-from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, Placement, Ruleset, Variant
+from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, BannerTemplate, Campaign, Placement, Ruleset, Variant
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
-
-HOLDOUT_VARIANT: Final = "holdout"
 
 
 class DecisionReason(StrEnum):

@@ -12,16 +12,16 @@ A record is a JSON object:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from gateway.model.events.payload import MAX_SAFE_INTEGER, InvalidEvent, check_payload, integer, text
+from gateway.model.events.fields import MAX_SAFE_INTEGER, InvalidEvent, integer, text
+from gateway.model.events.payload import check_payload
 from gateway.model.events.topics import Topic
 from gateway.model.events.visitor_ids import is_anonymous
+from gateway.model.times import MAX_TIME_MS
 
 LATE_WINDOW_MS: Final = 7 * 24 * 3600 * 1000
 """An event may be received this long after it happened."""
@@ -29,8 +29,6 @@ AHEAD_LIMIT_MS: Final = 60 * 1000
 """An event may be dated this far ahead of its receipt."""
 SKEW_LIMIT_MS: Final = 5 * 60 * 1000
 """A client clock that is off by less is left alone: jitter must not reorder a visitor's events."""
-MAX_TIME_MS: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999: what comes later has no RFC 3339 text."""
 
 
 class EventType(StrEnum):
@@ -169,29 +167,6 @@ def corrected_time_ms(event_time_ms: int, sent_at_ms: int | None, received_at_ms
         return event_time_ms
     skew_ms = received_at_ms - sent_at_ms
     return event_time_ms + skew_ms if abs(skew_ms) > SKEW_LIMIT_MS else event_time_ms
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# RFC 3339, section 5.6; a time without an offset is ambiguous and therefore refused.
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
-
-
-def parse_time_ms(value: object, field: str) -> int:
-    """Milliseconds since the epoch of an RFC 3339 text, or raise `InvalidEvent` naming `field`."""
-    if isinstance(value, str) and _RFC3339.fullmatch(value):
-        try:
-            moment = datetime.fromisoformat(value.upper())
-            # Rounded down, in whole numbers: two texts of the same millisecond must be equal.
-            return (moment - _EPOCH) // timedelta(milliseconds=1)
-        except (ValueError, OverflowError):
-            pass
-    raise InvalidEvent("INVALID_VALUE", f"{field} must be an RFC 3339 time with offset, such as 2026-01-31T12:00:00.000Z", field)
-
-
-def format_time_ms(time_ms: int) -> str:
-    """RFC 3339 text in UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
 
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ import hashlib
 import hmac
 import re
 import secrets
+from typing import Final
 
-from gateway.model.events.topics import ANONYMOUS_PREFIX
-
+ANONYMOUS_PREFIX: Final = "anon_"
 _FORM = re.compile(ANONYMOUS_PREFIX + r"([0-9a-f]{32})([0-9a-f]{12})")
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from gateway.model.conditions.condition import Condition
 from gateway.model.conditions.condition_set import ConditionSet
 from gateway.model.rulesets.caps import NO_CAPS, Caps
 from gateway.model.rulesets.schedule import ALWAYS, Schedule
 from gateway.model.rulesets.template import Template
+
+HOLDOUT_VARIANT: Final = "holdout"
+"""The variant of a visitor who is held out of a campaign."""
+DEFAULT_VARIANT: Final = "default"
+"""What reports call the only variant of a campaign without a split."""
+NO_CAMPAIGN: Final = "none"
+"""What an example expects where no campaign is to be shown."""
 
 
 @dataclass(frozen=True, slots=True)

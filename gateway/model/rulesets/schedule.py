@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from gateway.model.events.event import parse_time_ms
-from gateway.model.events.payload import InvalidEvent
+from gateway.model.times import InvalidTime, parse_time_ms
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_A_DAY: Final = 24 * 60
@@ -71,10 +70,10 @@ class Schedule:
 
 
 def parse_moment_ms(value: object, field: str) -> int:
-    """A time that can be decided for, in ms since the epoch: an RFC 3339 text of the years 1970 to 9998. Raises `InvalidEvent`."""
+    """A time that can be decided for, in ms since the epoch: an RFC 3339 text of the years 1970 to 9998. Raises `InvalidTime`."""
     moment_ms = parse_time_ms(value, field)
     if not 0 <= moment_ms < END_MS:
-        raise InvalidEvent("INVALID_VALUE", f"{field} must lie in the years 1970 to 9998", field)
+        raise InvalidTime(f"{field} must lie in the years 1970 to 9998")
     return moment_ms
 
 

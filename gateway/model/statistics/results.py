@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.model.rulesets.ruleset import DEFAULT_VARIANT
 from gateway.model.statistics.intervals import Interval, Sums, once_each, ratio_interval, wilson
-from gateway.model.statistics.sample_ratio import DEFAULT_VARIANT, NO_VARIANT, SampleRatio, sample_ratio
+from gateway.model.statistics.sample_ratio import NO_VARIANT, SampleRatio, sample_ratio
 from gateway.model.statistics.sequential import Comparison, compare
 from gateway.model.visitors.totals import EXACT
 

@@ -14,16 +14,13 @@ from fractions import Fraction
 from typing import Final
 
 from gateway.model.decisions.assignment import SHARE_UNITS
-from gateway.model.decisions.decide import HOLDOUT_VARIANT
-from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
 
 MISMATCH_BELOW: Final = 0.001
 LEAST_EXPECTED: Final = 5
 """With fewer expected visitors in a variant the chi-square distribution is no good approximation (W. Cochran, 1954)."""
 NO_VARIANT: Final = ""
 """Stands for the variant of a campaign without a split."""
-DEFAULT_VARIANT: Final = "default"
-"""What people see in its place."""
 
 
 @dataclass(frozen=True, slots=True)

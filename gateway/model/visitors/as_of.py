@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gateway.model.events.contribution import Contribution, Kind
-from gateway.model.events.event import LATE_WINDOW_MS, format_time_ms
+from gateway.model.events.event import LATE_WINDOW_MS
+from gateway.model.times import format_time_ms
 from gateway.model.visitors.context_view import history_of, sealed_of
 from gateway.model.visitors.state import Part, State
 from gateway.model.visitors.totals import fold

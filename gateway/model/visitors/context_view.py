@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.model.events.contribution import Contribution, Kind, by_order
-from gateway.model.events.event import format_time_ms
+from gateway.model.times import format_time_ms
 from gateway.model.visitors.merge_totals import merge
 from gateway.model.visitors.state import Part, State
 from gateway.model.visitors.totals import EXACT, Totals, earliest, fold, interest_at

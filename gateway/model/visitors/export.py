@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gateway.model.events.contribution import Contribution, Kind
-from gateway.model.events.event import format_time_ms
+from gateway.model.times import format_time_ms
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.state import Part, State
 

@@ -1,0 +1,38 @@
+"""Times: RFC 3339 strings and milliseconds since the epoch."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+
+class InvalidTime(ValueError):
+    """A value that is not a time, or not one that can be used: the message names the field and the remedy."""
+
+
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999: what comes later has no RFC 3339 text."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+# RFC 3339, section 5.6; a time without an offset is ambiguous and therefore refused.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+def parse_time_ms(value: object, field: str) -> int:
+    """Milliseconds since the epoch of an RFC 3339 string, or raise `InvalidTime` naming `field`."""
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        try:
+            moment = datetime.fromisoformat(value.upper())
+            # Rounded down, in whole numbers: two texts of the same millisecond must be equal.
+            return (moment - _EPOCH) // timedelta(milliseconds=1)
+        except (ValueError, OverflowError):
+            pass
+    raise InvalidTime(f"{field} must be an RFC 3339 time with offset, such as 2026-01-31T12:00:00.000Z")
+
+
+def format_time_ms(time_ms: int) -> str:
+    """RFC 3339 text in UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"

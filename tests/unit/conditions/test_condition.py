@@ -1,0 +1,211 @@
+"""Conditions: what may be asked of which variable, what too much work is, and asking only those that can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.condition import SHAPES, VARIABLES, Condition, InvalidCondition, activation, values_of
+from gateway.model.conditions.condition_set import ConditionSet
+from gateway.model.conditions.types import ListOf, MapOf, Record, Scalar, Shape
+from gateway.model.decisions.decide import Inputs, Outcome, decide
+from gateway.model.decisions.explain import explain
+from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.trends.snapshot import TrendingProduct, Trends
+from gateway.model.visitors.context_input import complete_context
+from tests.support.strategies import SETTINGS
+
+FULL_CART = {"cart": [{"product_id": f"p{n}", "category": "tv", "quantity": 1} for n in range(100)]}
+MONSTROUS = "cart.exists(a, cart.exists(b, cart.exists(c, a.product_id + b.product_id == c.product_id)))"
+
+
+def ruleset(*conditions: str) -> Ruleset:
+    lines = "".join(f"  - {{id: c{n}, placement: hero, when: '{when}', banner: {{headline: h}}}}\n" for n, when in enumerate(conditions))
+    return load_ruleset(f"version: 1\nplacements: {{hero: {{}}}}\ncampaigns:\n{lines}", 1)
+
+
+def test_conditions_do_not_share_the_work_that_one_may_do() -> None:
+    """CEL stops an evaluation after some thousand steps of loops: 64 conditions of two loops each over a full cart are more."""
+    conditions = [f'cart.exists(l, l.category == "a{n}") || cart.exists(l, l.product_id == "p{n}x")' for n in range(63)]
+    rules = ruleset(*conditions, 'cart.exists(l, l.category == "a") || cart.exists(l, l.product_id == "p99")')
+    found = decide(rules, "hero", Inputs(FULL_CART, None, 0))
+    assert (found.campaign_id, found.condition_errors) == ("c63", ())
+
+
+def test_a_condition_that_is_too_much_work_counts_as_false() -> None:
+    """It is said to have failed; those beside it are decided."""
+    rules = ruleset('last_search == "x"', MONSTROUS, 'cart.exists(l, l.product_id == "p99")')
+    found = decide(rules, "hero", Inputs(FULL_CART, None, 0))
+    assert (found.campaign_id, found.condition_errors) == ("c2", ("c1",))
+    steps = explain(rules, "hero", Inputs(FULL_CART, None, 0)).steps
+    assert [step.outcome for step in steps] == [Outcome.CONDITION_FALSE, Outcome.CONDITION_ERROR, Outcome.MATCHED]
+    assert "Iteration budget exceeded" in steps[1].detail
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ('page.typ == "home"', 6, "page has no field 'typ'; known are url, title, referrer, locale, type,"),
+        ('page["typ"] == "home"', 7, "page has no field 'typ'"),
+        ("has(purchases.cnt)", 15, "purchases has no field 'cnt'; known are count, totals"),
+        ("consent.personalisation == true", 9, "consent has no field 'personalisation'; known are personalization, measurement"),
+        ('"personalisation" in consent', 19, "consent has no field 'personalisation'"),
+        ('"p1" in trends.product', 16, "trends has no field 'product'; known are products, categories"),
+        ("banners.sale.vews > 3", 14, "what is counted of a banner has no field 'vews'; known are views, clicks,"),
+        ("banners.exists(name, banners[name].vews > 3)", 36, "no field 'vews'"),
+        ('cart.exists(l, l.categori == "tv")', 18, "a line of the cart has no field 'categori'; known are product_id,"),
+        ('cart[0].categori == "tv"', 9, "no field 'categori'"),
+        ('cart.filter(l, l.quantity > 1)[0].categori == "tv"', 35, "no field 'categori'"),
+        ('cart.filter(l, l.quantity > 1).exists(m, m.categori == "tv")', 44, "no field 'categori'"),
+        ('(size(cart) > 1 ? cart[1] : cart[0]).categori == "tv"', 38, "no field 'categori'"),
+        ("last_search.length > 3", 12, "type 'string' cannot be the operand of a select"),
+        ("cart[0].category.length > 3", 18, "a text has no field 'length'"),
+        ('purchases.count == "3"', 17, "a number and a text cannot be compared"),
+        ('purchases.count > "3"', 17, "a number and a text cannot be compared"),
+        ("purchases == 3", 11, "found no matching overload"),
+        ('cart.exists(l, l.quantity == "2")', 27, "a number and a text cannot be compared"),
+        ("cart.map(l, l.quantity)[0] != true", 28, "a number and true or false cannot be compared"),
+        ("cart.exists(l, l.price == false)", 24, "null or a number and true or false cannot be compared"),
+        ("cart.exists(l, l.category in [1, 2])", 27, "a text and a number cannot be compared"),
+        ("cart.exists(l, l.category == null)", 27, "a text and null cannot be compared"),
+        ('consent.measurement == "yes"', 21, "null or true or false and a text cannot be compared"),
+        ("cart.exists(l, l.quantity.startsWith('1'))", 37, "this takes a text, not a number"),
+        ("cart.all(l, l.category && true)", 24, "this takes true or false, not a text"),
+        ("cart.exists(l, l.category + 1 == l.category)", 27, "a text and a number do not add up"),
+        ("cart.exists(l, l.category * 2 > 1)", 27, "this takes a number, not a text"),
+        ("purchases.count", 10, "a condition must give true or false, this one gives a number"),
+    ],
+)
+def test_what_a_variable_never_is_is_refused(text: str, column: int, message: str) -> None:
+    """It would be false, or fail, for every visitor; line and column say where."""
+    with pytest.raises(InvalidCondition, match=message) as found:
+        Condition(text)
+    assert (found.value.line, found.value.column) == (1, column)
+
+
+def test_lines_are_counted() -> None:
+    """Of a condition of several."""
+    with pytest.raises(InvalidCondition, match="no field 'typ'") as found:
+        Condition('last_search == "é😀"\n  && page.typ == "home"')
+    assert (found.value.line, found.value.column) == (2, 11)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "traits.a.b.c == 1 || traits.a == 'x' || traits == {}",
+        "dyn(purchases.count) == '3' || dyn(page).whatever == 1",
+        "purchases.count >= 2.0 && purchases.totals.EUR > 5 && purchases.totals['US'] < 1.5",
+        "cart.exists(l, l.price != null && l.price > 500) && cart[0].price * 2.0 + 1.0 > 3.0",
+        "cart.map(l, l.quantity * 2).exists(n, n > 3) || cart.all(l, l.category == page.category)",
+        "cart.exists_one(l, l.category in ['tv', page.category]) && size(cart.filter(l, has(l.price))) > 0",
+        "banners.all(name, banners[name].views < 3) && banners.sale.last_viewed_at == null",
+        "consent.personalization == null || consent.measurement != false || 'measurement' in consent",
+        "trends.products.exists(p, p in recent_products) && interest_ranks[0] == trends.categories[0]",
+        "page['type'].startsWith('ho') && page.url.matches('^/') && size(page.title) < 30 && string(purchases.count) == '1'",
+        "[1, 'a', null].exists(x, x == 'a') && {'a': 1}.a == 1 && timestamp('2026-01-01T00:00:00Z') - duration('1s') != null",
+        "(size(cart) > 0 ? cart[0].category : null) == null",
+    ],
+)
+def test_what_a_variable_can_be_is_taken(text: str) -> None:
+    """Traits are of any shape, numbers of any kind are compared, and `dyn` asks for no check."""
+    assert isinstance(Condition(text).evaluate(activation(None, None)), bool | str)
+
+
+def is_of(value: Any, shape: Shape | None) -> bool:
+    match shape:
+        case None:
+            return True
+        case Scalar():
+            kinds = {str: "text", bool: "truth", int: "number", float: "number", type(None): "null"}
+            return kinds[type(value)] in shape.kinds
+        case ListOf():
+            return all(is_of(item, shape.item) for item in value)
+        case MapOf():
+            return all(isinstance(key, str) and is_of(item, shape.value) for key, item in value.items())
+        case Record():
+            return value.keys() == shape.fields.keys() and all(is_of(item, shape.fields[name]) for name, item in value.items())
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        None,
+        complete_context({}),
+        complete_context(
+            {
+                "interests": {"tv": 1},
+                "cart": [{"product_id": "a"}, {"product_id": "b", "price": "1.50", "category": "tv"}],
+                "purchases": {"count": 2, "totals": {"EUR": "3"}},
+                "banners": {"sale": {"views": 3}, "spring": {"last_viewed_at": "2026-01-01T00:00:00Z", "recent_views_ms": [5]}},
+                "consent": {"personalization": True},
+                "traits": {"a": [1, None]},
+            }
+        ),
+    ],
+)
+def test_the_shapes_are_those_of_the_values(context: Any) -> None:
+    """Every variable, every field, whatever is known of a visitor."""
+    assert SHAPES.keys() == VARIABLES.keys()
+    values = values_of(context, {"type": "home"}, Trends(products=(TrendingProduct("p", "tv", 1.0),)))
+    for name, value in values.items():
+        assert is_of(value, SHAPES[name]), name
+
+
+PARTS = [
+    'interested_category == "tv"', '"radio" == interested_category', 'page.type == "home"', 'page.type == "home" || page.type == "cart"',
+    'interested_category == "tv" ? true : false', '!(last_search == "usb")', 'last_search == "usb"', "size(cart) > 0",
+    'traits.plan == "gold"', "1 / purchases.count == 1", 'user_id.matches("(")', MONSTROUS, 'cart.exists(l, l.category == "tv")', "true",
+    'traits.name == "tv"', 'page.type == page.category', 'has(traits.plan) && page.type == "home"',
+]  # fmt: skip
+wishes = st.lists(st.sampled_from(PARTS), min_size=1, max_size=4).map(lambda parts: " && ".join(f"({part})" for part in parts))
+contexts = st.none() | st.fixed_dictionaries(
+    {
+        "interested_category": st.sampled_from([None, "tv", "radio", "x"]),
+        "last_search": st.sampled_from([None, "usb"]),
+        "cart": st.sampled_from([[], FULL_CART["cart"], FULL_CART["cart"][:3]]),
+        "traits": st.sampled_from([{}, {"plan": "gold"}, {"plan": 1, "name": "tv"}]),
+        "purchases": st.sampled_from([{}, {"count": 1}]),
+    }
+)
+
+
+@SETTINGS
+@given(st.lists(wishes, max_size=8), contexts, st.none() | st.fixed_dictionaries({"type": st.sampled_from(["home", "cart", ""])}))
+def test_what_is_not_asked_would_have_been_false(texts: list[str], context: Any, page: Any) -> None:
+    """Together, conditions give what each gives alone: true, or what failed, in their order."""
+    conditions = [Condition(text) for text in texts]
+    alone = [condition.evaluate(activation(context, page)) for condition in conditions]
+    found = list(ConditionSet(conditions).evaluate(values_of(context, page)))
+    assert found == [(number, answer) for number, answer in enumerate(alone) if answer is not False]
+
+
+@pytest.mark.parametrize(
+    ("text", "requires"),
+    [
+        ('interested_category == "tv" && size(cart) > 0', {(("interested_category",), "tv")}),
+        ('traits.plan == "gold" && ("home" == page.type && true)', {(("page", "type"), "home")}),
+        ('page.type == "home" && last_search == "x"', {(("page", "type"), "home"), (("last_search",), "x")}),
+        ('page.type == "home" || last_search == "x"', set()),
+        ('!(page.type == "home")', set()),
+        ('cart.exists(l, l.category == "tv") && page.type == "home"', set()),
+        ('page.type == "home" && cart.exists(l, l.category == "tv")', {(("page", "type"), "home")}),
+        ("purchases.count == 1", set()),
+        ("page.type == page.category", set()),
+        ("cart[0].category == 'tv'", set()),
+    ],
+)
+def test_what_a_condition_requires(text: str, requires: set[Any]) -> None:
+    """Texts that a field must have, among the parts joined by `&&`; nothing behind a loop, which may fail for too much work."""
+    assert set(Condition(text).requires) == requires
+
+
+def test_conditions_are_asked_only_of_those_who_can_meet_them() -> None:
+    """Nothing is evaluated for a visitor of another category, which a condition that always fails shows."""
+    conditions = [Condition(f'interested_category == "c{n}" && 1 / purchases.count == 1') for n in range(100)]
+    answers = list(ConditionSet(conditions).evaluate(values_of({"interested_category": "c7"}, None)))
+    assert [number for number, _ in answers] == [7]

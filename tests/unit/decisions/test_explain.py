@@ -1,0 +1,178 @@
+"""Explanations: the words are true, the steps tell the same story as the decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.conditions.analysis import parts_of, paths_of, variables_of
+from gateway.model.conditions.condition import PAGE_FIELDS, Condition, activation
+from gateway.model.decisions.decide import DecisionReason, Inputs, Outcome, decide
+from gateway.model.decisions.explain import Step, explain
+from gateway.model.rulesets.ruleset import Ruleset
+from tests.support.strategies import SETTINGS, START_MS
+
+CONDITIONS = (
+    "true",
+    "interested_category == 'tv'",
+    'page.type == "home" && size(cart) >= 2',
+    "purchases.count > 0 || (last_search != '' && size(cart) == 0)",
+    "(cart.exists(line, line.category == 'tv') && traits.plan == 'a')",
+    "!(has(traits.city)) && (page.type == 'a && b' ? true : size(recent_products) > 1)",
+)
+
+
+def ruleset(*campaigns: str) -> Ruleset:
+    """A ruleset of campaigns for the placement `top`, each given as YAML beside its id and banner, strongest first."""
+    lines = ["version: 1", "placements: {top: {fallback: {headline: Hello}}}", "campaigns:"]
+    for index, fields in enumerate(campaigns):
+        lines.append(f"- {{id: c{index}, placement: top, priority: {-index}, {fields}}}")
+    return load_ruleset("\n".join(lines), 7)
+
+
+def when(condition: str) -> str:
+    quoted = condition.replace("'", "''")
+    return f"when: '{quoted}', banner: {{headline: Shown}}"
+
+
+def steps(rules: Ruleset, context: dict[str, Any] | None = None, page: dict[str, Any] | None = None) -> tuple[Step, ...]:
+    return explain(rules, "top", Inputs(context, page, START_MS, "v1")).steps
+
+
+@pytest.mark.parametrize(
+    ("condition", "parts"),
+    [
+        ("a && b", ["a", "b"]),
+        ("a&&b&&c", ["a", "b", "c"]),
+        ("a && (b && c)", ["a", "b", "c"]),
+        ("((a)) && !(b && c)", ["a", "!(b && c)"]),
+        ("(a) && (b)", ["a", "b"]),
+        ("a && b || c", ["a && b || c"]),
+        ("a && (b || c)", ["a", "b || c"]),
+        ("a ? b && c : d", ["a ? b && c : d"]),
+        ("x == 'a && b' && y == \"it's && \\\" ||\"", ["x == 'a && b'", 'y == "it\'s && \\" ||"']),
+        ("x == r'\\' && y", ["x == r'\\'", "y"]),
+        ("x == '''a && ' || b''' && y", ["x == '''a && ' || b'''", "y"]),
+        ("a // not && this\n && b", ["a // not && this", "b"]),
+        ("[a && b].all(x, x && c) && {'k': a && b}.k", ["[a && b].all(x, x && c)", "{'k': a && b}.k"]),
+        ("(a && b", ["(a && b"]),
+        ("", [""]),
+    ],
+)
+def test_parts(condition: str, parts: list[str]) -> None:
+    """A condition is cut at the top only, whatever stands in texts, brackets and remarks."""
+    assert parts_of(condition) == parts
+
+
+def test_paths() -> None:
+    """Variables with their fields; fields of the same name, functions and texts are none."""
+    text = "page.type == 'cart' && size(cart) > 1 && cart.exists(line, line.cart.page == 'x') && "
+    text += "banners['spring-sale'].views < purchases.count"
+    assert paths_of(text) == [("page", "type"), ("cart",), ("banners", "spring-sale", "views"), ("purchases", "count")]
+    assert variables_of(text) == ["page", "cart", "banners", "purchases"]
+    assert paths_of("interest_ranks[0] == traits.plan.startsWith('x')") == [("interest_ranks",), ("traits", "plan")]
+
+
+def test_the_false_part_is_named_with_the_values_seen() -> None:
+    """The first false part, and what it looked at, long values cut."""
+    rules = ruleset(when("page.type == 'home' && size(cart) >= 3"), when("traits.plan == 'gold' || has(traits.city)"))
+    line = {"product_id": "p" * 200, "category": "tv", "quantity": 1, "price": None}
+    first, second = steps(rules, {"cart": [line], "traits": {"plan": "iron"}}, {"type": "home"})
+    assert (first.campaign_id, first.outcome) == ("c0", Outcome.CONDITION_FALSE)
+    assert first.detail.startswith('`size(cart) >= 3` is false; cart = [{"product_id":"ppp')
+    assert first.detail.endswith("… (1 item)")
+    assert second.detail == "`traits.plan == 'gold' || has(traits.city)` is false; traits.plan = \"iron\", traits.city = (missing)"
+    (elsewhere, _) = steps(rules, {}, {"type": "cart"})
+    assert elsewhere.detail == "`page.type == 'home'` is false; page.type = \"cart\""
+
+
+def test_every_outcome_is_told() -> None:
+    """One campaign of each kind, the last after the one that won."""
+    rules = ruleset(
+        when("traits.level > 3"),
+        "when: 'true', caps: {views: [{max: 2}]}, banner: {headline: Shown}",
+        "when: 'true', schedule: {until: '2020-01-01T00:00:00Z'}, banner: {headline: Shown}",
+        "when: 'true', banner: {headline: 'For {last_search}', body: '{interested_category}'}",
+        when("interested_category == 'tv'"),
+        when("true"),
+    )
+    found = steps(rules, {"interested_category": "tv", "banners": {"c1": {"views": 2}}})
+    assert [step.outcome for step in found] == [
+        Outcome.CONDITION_ERROR, Outcome.CAPPED, Outcome.NOT_SCHEDULED, Outcome.CONDITION_FALSE, Outcome.MATCHED, Outcome.LOWER_PRIORITY,
+    ]  # fmt: skip
+    assert found[0].detail.startswith("`traits.level > 3` failed while running")
+    assert found[0].detail.endswith("traits.level = (missing)")
+    assert "2 views" in found[1].detail
+    assert found[3].detail.endswith(": {last_search}")
+    assert found[4].detail == "`interested_category == 'tv'` is true; interested_category = \"tv\""
+    assert "c4" in found[5].detail
+    held = steps(ruleset("when: 'true', holdout: 1, banner: {headline: Shown}", when("true")))
+    assert [step.outcome for step in held] == [Outcome.HELD_OUT, Outcome.LOWER_PRIORITY]
+
+
+def test_where_no_campaign_is_considered_there_are_no_steps() -> None:
+    """No consent, and an unknown placement."""
+    rules = ruleset(when("true"))
+    refused = explain(rules, "top", Inputs({"consent": {"personalization": False}}, None, START_MS))
+    assert (refused.decision.reason, refused.steps, refused.fields) == (DecisionReason.NO_CONSENT, (), ("consent",))
+    unknown = explain(rules, "bottom", Inputs(None, None, START_MS))
+    assert (unknown.decision.reason, unknown.steps) == (DecisionReason.UNKNOWN_PLACEMENT, ())
+
+
+def test_the_fields_looked_at() -> None:
+    """Of conditions, caps, placeholders and product rules of the campaigns that were asked, and no others."""
+    rules = ruleset(
+        when("interest_ranks.exists(c, c == 'tv') && page.type == 'home'"),
+        "when: 'size(cart) == 0', caps: {views: [{max: 9}]}, banner: {headline: 'Hi {last_search|you}', "
+        "products: {rule: same_category, count: 2, exclude: [bought]}}",
+        when("traits.plan == 'a'"),
+    )
+    story = explain(rules, "top", Inputs({}, None, START_MS))
+    assert story.fields == ("interested_category", "interests", "cart", "last_search", "purchases", "banners", "consent")
+    assert story.campaign_ids == ("c0", "c1")
+
+
+contexts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "interested_category": st.sampled_from(["tv", "phones", None]),
+        "cart": st.lists(st.sampled_from([{"product_id": "p", "quantity": 1, "category": "tv"}, {"product_id": "q", "quantity": 2}])),
+        "last_search": st.sampled_from(["", "usb"]),
+        "purchases": st.fixed_dictionaries({"count": st.integers(0, 2)}),
+        "traits": st.dictionaries(st.sampled_from(["plan", "city"]), st.sampled_from(["a", 3]), max_size=2),
+        "recent_products": st.lists(st.sampled_from(["p1", "p2"]), max_size=3),
+        "consent": st.fixed_dictionaries({"personalization": st.sampled_from([None, True, False])}),
+    },
+)
+pages: st.SearchStrategy[dict[str, str]] = st.dictionaries(st.sampled_from(PAGE_FIELDS), st.sampled_from(["home", "a && b"]), max_size=3)
+
+
+@SETTINGS
+@given(st.lists(st.sampled_from(CONDITIONS), max_size=6), contexts, pages)
+def test_the_steps_tell_the_story_of_the_decision(conditions: list[str], context: dict[str, Any], page: dict[str, str]) -> None:
+    """The decision is that of `decide`; one step each; the winner is the only match and nothing before it is lower."""
+    rules = ruleset(*map(when, conditions)) if conditions else load_ruleset("version: 1\nplacements: {top: {}}\ncampaigns: []", 1)
+    inputs = Inputs(context, page, START_MS, "v1")
+    story = explain(rules, "top", inputs)
+    assert story.decision == decide(rules, "top", inputs)
+    if not inputs.has_consent:
+        return
+    assert [step.campaign_id for step in story.steps] == [f"c{index}" for index in range(len(conditions))]
+    won = [index for index, step in enumerate(story.steps) if step.outcome is Outcome.MATCHED]
+    assert [story.steps[index].campaign_id for index in won] == ([story.decision.campaign_id] if story.decision.campaign_id else [])
+    for index, step in enumerate(story.steps):
+        assert (step.outcome is Outcome.LOWER_PRIORITY) == (bool(won) and index > won[0])
+
+
+@SETTINGS
+@given(st.sampled_from(CONDITIONS), st.sampled_from(CONDITIONS), contexts, pages)
+def test_a_named_part_is_false(one: str, other: str, context: dict[str, Any], page: dict[str, str]) -> None:
+    """What the words name as false is false by itself."""
+    (step,) = steps(ruleset(when(f"({one}) && ({other})")), {**context, "consent": {}}, page)
+    if step.outcome is Outcome.CONDITION_FALSE:
+        named = step.detail.split("`")[1]
+        assert Condition(named).evaluate(activation(context, page)) is False

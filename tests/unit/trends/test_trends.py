@@ -1,0 +1,178 @@
+"""Trends: what a score is, what a snapshot holds, and how both are stored."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model.campaign_files.ruleset import load_ruleset
+from gateway.model.decisions.decide import Inputs, decide
+from gateway.model.decisions.decision_id import DecisionToken, open_decision_id, sign, token_of, visitor_hash
+from gateway.model.trends.codec import (
+    NoTrends,
+    Snapshot,
+    decode_counts,
+    decode_snapshot,
+    decode_together,
+    encode_counts,
+    encode_snapshot,
+    encode_together,
+    slot_of,
+)
+from gateway.model.trends.snapshot import MAX_CATEGORIES, TOP_OF_CATEGORY, TOP_PRODUCTS, TrendingProduct, Trends
+from gateway.model.trends.windows import HALF_LIFE_MS, HORIZON_MS, WINDOW_MS, WINDOW_PRODUCTS, Counts, Windows, window_of
+from tests.support.strategies import SETTINGS, START_MS
+
+NOW_MS = window_of(START_MS)
+KEY = b"k" * 32
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+counts = st.builds(Counts, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.none() | st.sampled_from("abc"))
+reports = st.lists(st.tuples(st.integers(0, 3).map(lambda n: NOW_MS - n * WINDOW_MS), st.sampled_from("pqr"), counts), max_size=20)
+
+
+def windows(*given: tuple[int, str, Counts]) -> Windows:
+    found = Windows()
+    for report in given:
+        found.join(*report)
+    return found
+
+
+def test_a_purchase_weighs_more_than_a_cart_and_a_cart_more_than_a_view() -> None:
+    """Equal scores stand in the order of their ids."""
+    found = windows(
+        (NOW_MS, "viewed", Counts(views=2)),
+        (NOW_MS, "added", Counts(carts=1)),
+        (NOW_MS, "bought", Counts(purchases=1)),
+        (NOW_MS, "all", Counts(1, 1, 1)),
+        (NOW_MS, "also", Counts(views=5)),
+    )
+    assert [(one.product_id, one.score) for one in found.ranked(NOW_MS)] == [
+        ("all", 26.0), ("bought", 20.0), ("added", 5.0), ("also", 5.0), ("viewed", 2.0),
+    ]  # fmt: skip
+
+
+def test_a_score_halves_with_each_half_life_and_ends_at_the_horizon() -> None:
+    """It changes when a window ends, not in between."""
+    found = windows((NOW_MS, "p", Counts(views=8, category="tv")))
+
+    def score(after_ms: int) -> float:
+        return sum(one.score for one in found.ranked(NOW_MS + after_ms))
+
+    assert [score(n * HALF_LIFE_MS) for n in range(4)] == [8.0, 4.0, 2.0, 1.0]
+    assert score(0) == score(WINDOW_MS - 1) > score(WINDOW_MS)
+    assert score(HORIZON_MS - 1) > 0 == score(HORIZON_MS)
+    found.forget(NOW_MS + HORIZON_MS)
+    assert len(found) == 0
+
+
+@SETTINGS
+@given(reports, st.randoms())
+def test_any_order_and_any_repetition_of_reports_gives_the_same(given: list[tuple[int, str, Counts]], chance: random.Random) -> None:
+    """Counts are joined by the greater of each; a report that brings nothing new says so."""
+    again = given + chance.sample(given, len(given) // 2)
+    chance.shuffle(again)
+    found = windows(*given)
+    assert windows(*again).as_dict() == found.as_dict()
+    assert all(found.join(*report) is None for report in given)
+
+
+def test_the_newest_window_that_names_a_category_says_which() -> None:
+    """A shop may move a product."""
+    old = NOW_MS - WINDOW_MS
+    found = windows((old, "p", Counts(1, category="old")), (NOW_MS, "p", Counts(1, category="new")), (NOW_MS, "q", Counts(1)))
+    found.join(NOW_MS + WINDOW_MS, "p", Counts(views=1))
+    found.join(old, "q", Counts(views=1, category="tv"))
+    assert {one.product_id: one.category for one in found.ranked(NOW_MS + WINDOW_MS)} == {"p": "new", "q": "tv"}
+
+
+def test_a_snapshot_is_bounded() -> None:
+    """The strongest of all, and the strongest of the strongest categories."""
+    given = [(NOW_MS, f"p{n:05}", Counts(views=1 + n // 100, category=f"c{n % (MAX_CATEGORIES + 20)}")) for n in range(10_000)]
+    found = Trends(1, NOW_MS, windows(*given).ranked(NOW_MS))
+    strongest = sorted(given, key=lambda one: (-one[2].views, one[1]))
+    assert [one.product_id for one in found.products[:TOP_PRODUCTS]] == [product_id for _, product_id, _ in strongest[:TOP_PRODUCTS]]
+    assert list(found.values["products"]) == [one.product_id for one in found.products[:TOP_PRODUCTS]]
+    assert len(found.products) <= TOP_PRODUCTS + MAX_CATEGORIES * TOP_OF_CATEGORY
+    assert len(found.by_category["c0"]) == TOP_OF_CATEGORY
+    assert sum(len(products) == TOP_OF_CATEGORY for products in found.by_category.values()) == MAX_CATEGORIES
+    assert list(found.products) == sorted(found.products, key=lambda one: (-one.score, one.product_id))
+
+
+def test_a_window_keeps_its_strongest_products() -> None:
+    """What was dropped is told, and comes back with its next report."""
+    given = [(NOW_MS, f"p{n}", Counts(views=n)) for n in range(2 * WINDOW_PRODUCTS + 1)]
+    found = windows(*given)
+    dropped = found.weakest()[NOW_MS]
+    assert (len(found), len(dropped), "p0" in dropped) == (WINDOW_PRODUCTS, WINDOW_PRODUCTS + 1, True)
+    assert found.weakest() == {}
+    assert found.join(NOW_MS, "p0", Counts(views=3)) == Counts(views=3)
+
+
+@SETTINGS
+@given(counts, st.lists(st.builds(TrendingProduct, texts, st.none() | texts, st.floats(0.001, 1e6)), max_size=5), st.integers(0, 2**31))
+def test_what_is_stored_is_read_back(one: Counts, products: list[TrendingProduct], number: int) -> None:
+    """Counts, snapshots, and what is bought together."""
+    assert decode_counts(encode_counts(one)) == one
+    snapshot = Snapshot(number, number * 1000 + 7, number, tuple(products))
+    assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
+    together = {product.product_id: ("a", "b") for product in products}
+    assert decode_together(encode_together(together)) == together
+    assert snapshot.trends(together).is_complete
+    assert snapshot.trends(None).is_complete is (number == 0)
+
+
+@pytest.mark.parametrize("raw", [b"", b"x", b"[1]", b'[1,2,"3",null]', b"[1,2,3,4]", encode_together({}), b'{"a":1}'])
+def test_garbage_is_no_trends(raw: bytes) -> None:
+    """Nothing else is raised."""
+    for decode in (decode_counts, decode_snapshot):
+        with pytest.raises(NoTrends):
+            decode(raw)
+    if not raw.startswith(b"x\x9c"):
+        with pytest.raises(NoTrends):
+            decode_together(raw)
+
+
+def test_a_snapshot_is_numbered_by_its_time_slot() -> None:
+    """Numbers grow with time whatever the period is, and all within a slot are equal."""
+    assert slot_of(1_790_000_029_999, 30) == 1_790_000_010
+    assert slot_of(1_790_000_040_000, 30) == 1_790_000_040
+    assert slot_of(1_790_000_039_999, 1) == 1_790_000_039
+
+
+RULES = """version: 1
+placements: {{top: {{fallback: {{headline: Hello{fallback}}}}}}}
+campaigns:
+- {{id: c, placement: top, when: '{when}', banner: {{headline: Hot{products}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "uses"),
+    [
+        ({}, False),
+        ({"when": '"trends" in traits'}, False),
+        ({"when": '"p" in trends.products'}, True),
+        ({"products": ", products: {rule: last_seen}"}, True),
+        ({"fallback": ", products: {rule: trending}"}, True),
+    ],
+)
+def test_a_ruleset_knows_whether_it_uses_trends(fields: dict[str, str], uses: bool) -> None:
+    """Only then do open pages look again at each snapshot."""
+    assert load_ruleset(RULES.format(**{"fallback": "", "when": "true", "products": "", **fields}), 1).uses_trends is uses
+
+
+def test_a_decision_id_names_the_snapshot() -> None:
+    """An id of an older release, which names none, can still be read."""
+    trends = Trends(1_790_000_010, NOW_MS, (TrendingProduct("p", "tv", 1.0),))
+    ruleset = load_ruleset(RULES.format(fallback="", when='"p" in trends.products', products=""), 1)
+    decision = decide(ruleset, "top", Inputs(None, None, NOW_MS, trends=trends))
+    token = token_of(decision, "cursor", NOW_MS, visitor_hash(KEY, "u"))
+    assert (decision.campaign_id, token.trends_snapshot) == ("c", 1_790_000_010)
+    assert open_decision_id(KEY, sign(KEY, token)) == token
+    assert open_decision_id(KEY, OLD_ID) == DecisionToken("top", "c", None, 1, "b", "cursor", 5, b"12345678", False)
+
+
+OLD_ID = "mgGjdG9woWPAAaFipmN1cnNvcgXECDEyMzQ1Njc4wuHXARALoDOWiyfBkg"

@@ -1,0 +1,226 @@
+"""Evidence and the past: fields are shaped by what is named, and a moment is what had been received by then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model.events.contribution import Kind
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.as_of import before_joining, covered_by, had_joined, received_by, restricted, unreachable
+from gateway.model.visitors.context_view import Context, view
+from gateway.model.visitors.evidence import evidence_of
+from gateway.model.visitors.export import export_of
+from gateway.model.visitors.state import Part, State, Update, absorb, unite
+from gateway.model.visitors.totals import Totals, fold
+from tests.support.strategies import (
+    CONTRIBUTING,
+    HOUR_MS,
+    MINUTE_MS,
+    SETTINGS,
+    SHOPPING,
+    START_MS,
+    VISITOR,
+    event_at,
+    events,
+    logged,
+    logs,
+)
+
+WHOLE = ("interested_category", "last_search", "cart", "purchases", "consent")
+FIELDS = (*WHOLE, "interests", "recent_products", "banners", "traits")
+ANONYMOUS = "anon_1"
+ANSWERLESS = tuple(event_type for event_type in CONTRIBUTING if event_type is not EventType.CONSENT)
+UNJOINED = tuple(event_type for event_type in CONTRIBUTING if event_type is not EventType.IDENTIFY)
+
+
+def held(*found: Event) -> State:
+    return absorb(State(VISITOR), logged(found))[0]
+
+
+def names(state: State, field: str) -> list[str | None]:
+    return [item.contribution.message_id if item.contribution else None for item in evidence_of(state, [field])]
+
+
+def only(state: State, field: str, *, with_sealed: bool = True) -> Context:
+    """The view of nothing but the evidence of a field, over the sealed totals or without them."""
+    kept = {(item.contribution.message_id, item.contribution.position) for item in evidence_of(state, [field]) if item.contribution}
+    parts = {
+        visitor_id: Part({m: c for m, c in part.contributions.items() if (m, c.position) in kept}, part.base if with_sealed else None)
+        for visitor_id, part in state.parts.items()
+    }
+    return view(replace(state, parts=parts))
+
+
+@SETTINGS
+@given(st.one_of(logs(max_messages=24), logs(types=SHOPPING, max_messages=24)), st.sampled_from(WHOLE))
+def test_the_evidence_of_a_field_gives_its_value(log: list[Update], field: str) -> None:
+    """Folded alone, what is named gives the same value."""
+    state, _ = absorb(State(VISITOR), log)
+    assert only(state, field)[field] == view(state)[field]
+
+
+@SETTINGS
+@given(logs(max_messages=12), logs(ANONYMOUS, UNJOINED, 12, "a"), st.sampled_from(WHOLE))
+def test_also_across_parts(log: list[Update], other: list[Update], field: str) -> None:
+    """With an anonymous visitor's part beside the known one's."""
+    state = unite(absorb(State(VISITOR), log)[0], absorb(State(ANONYMOUS), other)[0])
+    assert only(state, field)[field] == view(state)[field]
+
+
+@SETTINGS
+@given(logs(types=SHOPPING, max_messages=12), logs(types=ANSWERLESS, max_messages=12, prefix="late"))
+def test_sealed_totals_are_told(early: list[Update], late: list[Update]) -> None:
+    """Where a value needs what is sealed, the evidence says so; where it does not say so, the value comes without."""
+    sealed = absorb(State(VISITOR), early)[0]
+    base = {key: Part({}, _sealed(part), (START_MS, 0, "")) for key, part in sealed.parts.items()}
+    state, _ = absorb(replace(sealed, parts=base), late)
+    for field in WHOLE:
+        assert only(state, field)[field] == view(state)[field]
+        if not any(item.contribution is None for item in evidence_of(state, [field])):
+            assert only(state, field, with_sealed=False)[field] == view(state)[field]
+
+
+def _sealed(part: Part) -> Totals:
+    return fold(Totals(), ((VISITOR, c) for c in sorted(part.contributions.values(), key=lambda c: c.order)))
+
+
+def test_what_is_named() -> None:
+    """The latest intent; the lines still in the cart; the contribution by which an order counted."""
+    product = {"product": {"product_id": "p1", "category": "tv"}}
+    order = {"order": {"order_id": "o1", "products": [{"product_id": "p2"}]}}
+    state = held(
+        event_at(0, "PRODUCT_ADDED", product, message_id="gone"), event_at(1, "PRODUCT_REMOVED", product, message_id="undone"),
+        event_at(2, "PRODUCT_ADDED", product, message_id="kept"),
+        event_at(3, "PRODUCT_ADDED", {"product": {"product_id": "p3"}}, message_id="p3"),
+        event_at(4, "ORDER_COMPLETED", order, message_id="first"), event_at(5, "ORDER_COMPLETED", order, message_id="again"),
+        event_at(6, "PRODUCTS_SEARCHED", {"search": "usb"}, message_id="search"),
+        event_at(7, "BANNER_VIEWED", {"decision": {"placement": "t", "campaign_id": "sale"}}, message_id="seen"),
+        event_at(8, "IDENTIFY", {"user_id": VISITOR, "traits": {"plan": "a"}}, message_id="who"),
+        event_at(9, "CONSENT", {"personalization": True}, message_id="yes"),
+    )  # fmt: skip
+    assert {field: names(state, field) for field in FIELDS} == {
+        "interested_category": ["kept"], "interests": ["gone", "kept"], "cart": ["kept", "p3"], "purchases": ["first"],
+        "recent_products": ["kept", "p3", "again"], "last_search": ["search"], "banners": ["seen"], "traits": ["who"],
+        "consent": ["yes"],
+    }  # fmt: skip
+    assert evidence_of(state, ["banners"], ["other"]) == []
+    (item,) = evidence_of(state, ["last_search"])
+    assert item.contribution is not None
+    assert (item.contribution.position.topic, item.contribution.position.offset) == ("page_views", 6)
+
+
+def test_without_consent_nothing_but_it_is_evidence() -> None:
+    """While withdrawn the profile is empty; after more than ten minutes what was before is forgotten for good."""
+    found = [event_at(0, "PRODUCTS_SEARCHED", {"search": "usb"}), event_at(1, "CONSENT", {"personalization": False}, message_id="no")]
+    state = held(*found)
+    assert names(state, "last_search") == []
+    assert names(state, "consent") == ["no"]
+    state = held(*found, event_at(20, "CONSENT", {"personalization": True}, message_id="yes"))
+    assert names(state, "last_search") == []
+    assert unreachable(state, START_MS + 30_000) is not None
+    assert unreachable(state, START_MS + 21 * MINUTE_MS) is None
+
+
+def test_many_contributions_are_bounded() -> None:
+    """At most fifty of the interests, and the sealed rest is told."""
+    state = held(*(event_at(n, "PRODUCT_VIEWED", {"product": {"product_id": "p", "category": "tv"}}) for n in range(600)))
+    found = evidence_of(state, ["interests"])
+    assert len(found) == 51
+    assert found[0].contribution is None
+    assert found[0].sealed_until_ms == START_MS + 87 * MINUTE_MS
+
+
+@st.composite
+def histories(draw: st.DrawFn, visitor_id: str = VISITOR, prefix: str = "m", types: Sequence[EventType] = CONTRIBUTING) -> list[Update]:
+    """A log without changed copies: a message that comes again was received again, later."""
+    found = []
+    for index in range(draw(st.integers(1, 14))):
+        event = draw(events(f"{prefix}{index}", visitor_id, types))
+        found.append(event)
+        if event.received_at_ms >= event.event_time_ms:
+            found += [
+                replace(event, received_at_ms=event.received_at_ms + ms) for ms in draw(st.lists(st.integers(0, HOUR_MS), max_size=2))
+            ]
+    return logged(draw(st.permutations(found)), visitor_id)
+
+
+moments = st.integers(-30, 25 * 60).map(lambda minute: START_MS + minute * MINUTE_MS)
+
+
+def _shown(state: State) -> Context:
+    return {key: value for key, value in view(state).items() if key != "positions"}
+
+
+@SETTINGS
+@given(histories(), moments)
+def test_the_past_is_what_had_been_received(log: list[Update], at_ms: int) -> None:
+    """Leaving out what came later equals absorbing only what had been received by then."""
+    state, _ = absorb(State(VISITOR), log)
+    early, _ = absorb(State(VISITOR), [u for u in log if u.event is not None and u.event.received_at_ms <= at_ms])
+    past = restricted(state, received_by(at_ms))
+    assert _shown(replace(past, log_epoch=early.log_epoch)) == _shown(early)
+
+
+@SETTINGS
+@given(histories(), st.integers(0, 40))
+def test_the_past_of_a_decision_is_what_its_cursor_covers(log: list[Update], offset: int) -> None:
+    """By positions, each topic up to the offset that was seen; copies of one message share what they say."""
+    log = sorted({u.event.message_id: u for u in log if u.event is not None}.values(), key=lambda u: u.position.offset)
+    state, _ = absorb(State(VISITOR), log)
+    early, _ = absorb(State(VISITOR), [u for u in log if u.position.offset <= offset])
+    past = restricted(state, covered_by({(u.position.topic, u.position.partition): offset for u in log}))
+    assert _shown(replace(past, log_epoch=early.log_epoch)) == _shown(early)
+
+
+@SETTINGS
+@given(histories(), histories(ANONYMOUS, "a", UNJOINED), st.integers(0, 20), moments)
+def test_an_anonymous_visitor_is_its_own_until_it_joined(log: list[Update], other: list[Update], minute: int, at_ms: int) -> None:
+    """Before the identify was received neither knows of the other; after it both show the same."""
+    joining = event_at(minute * 60, "IDENTIFY", {"user_id": VISITOR}, visitor_id=ANONYMOUS, message_id="join")
+    anonymous, _ = absorb(State(ANONYMOUS), [*other, *logged([joining], ANONYMOUS, first_offset=900)])
+    alias = replace(anonymous, alias_of=VISITOR)
+    owner = unite(absorb(State(VISITOR), log)[0], alias)
+    joined = joining.received_at_ms <= at_ms
+    assert had_joined(alias, owner, received_by(at_ms)) == joined
+    assert (ANONYMOUS in restricted(owner, received_by(at_ms)).parts) == joined
+    if not joined:
+        alone = restricted(before_joining(alias, owner), received_by(at_ms))
+        expected, _ = absorb(State(ANONYMOUS), [u for u in other if u.event is not None and u.event.received_at_ms <= at_ms])
+        assert _shown(replace(alone, log_epoch=0)) == _shown(replace(expected, log_epoch=0))
+
+
+def test_what_the_state_no_longer_reaches() -> None:
+    """Sealed and erased moments are refused, later ones are not."""
+    many = held(*(event_at(n, "PAGE_VIEWED") for n in range(600)))
+    sealed_ms = START_MS + 87 * MINUTE_MS
+    assert "sealed" in (unreachable(many, sealed_ms - 1) or "")
+    assert unreachable(many, sealed_ms) is None
+    erased = held(event_at(0, "PAGE_VIEWED"), event_at(5, "DELETE"), event_at(6, "PAGE_VIEWED"))
+    assert "erased" in (unreachable(erased, START_MS + 5 * MINUTE_MS) or "")
+    assert unreachable(erased, START_MS + 6 * MINUTE_MS) is None
+
+
+@SETTINGS
+@given(st.one_of(logs(), logs(types=(*CONTRIBUTING,), max_messages=20)))
+def test_an_export_is_plain_json_of_every_contribution(log: list[Update]) -> None:
+    """Each contribution with its position and fields, sealed totals too; nothing that JSON does not know."""
+    state, _ = absorb(State(VISITOR), log)
+    base = {key: replace(part, base=_sealed(part)) for key, part in state.parts.items()}
+    for one in (state, replace(state, parts=base)):
+        found = export_of(one, {ANONYMOUS: state}, START_MS)
+        assert json.loads(json.dumps(found)) == found
+        exported = [e for part in found["state"]["parts"].values() for e in part["events"]]
+        assert len(exported) == sum(len(part.contributions) for part in state.parts.values())
+        assert {e["kind"] for e in exported} <= {kind.name for kind in Kind}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_nothing_has_no_evidence(field: str) -> None:
+    """An empty state has none, whatever is asked for."""
+    assert evidence_of(State(VISITOR), [field, "unknown"]) == []

@@ -1,0 +1,167 @@
+"""States and moments made from the log alone: the same contexts as the live state gives, and nothing that was erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given
+
+from gateway.model.events.event import Event, EventType
+from gateway.model.visitors.as_of import as_of, received_by
+from gateway.model.visitors.context_view import view
+from gateway.model.visitors.page_moments import Moment, Window, moments, owned
+from gateway.model.visitors.rebuild import Found, from_log
+from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb
+from processors.jobs.log_metadata import Start, reach
+from tests.support.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged, logs
+
+ANONYMOUS = "anon_1"
+PHONE = {"product": {"product_id": "p1", "category": "smartphones"}}
+TV = {"product": {"product_id": "p2", "category": "tv"}}
+
+
+def nobody_erased(_: str) -> int | None:
+    return None
+
+
+def found_in(events: Iterable[Event]) -> list[Found]:
+    return [Found(update.position, update.event) for update in logged(list(events)) if update.event is not None]
+
+
+def joins(minute: float, user_id: str = VISITOR) -> Event:
+    return event_at(minute, "IDENTIFY", {"user_id": user_id}, visitor_id=ANONYMOUS, message_id=f"join-{minute}")
+
+
+@SETTINGS
+@given(logs())
+def test_a_state_from_the_log_shows_what_the_live_state_shows(log: list[Update]) -> None:
+    """Copies and gaps included; of several epochs of the log only the last is in it."""
+    log = [Update(one.visitor_id, one.position, 1, one.event) for one in log]
+    live, _ = absorb(State(VISITOR), log)
+    own = from_log(VISITOR, [Found(one.position, one.event) for one in log if one.event is not None], nobody_erased, 1).own
+    if not live.parts:
+        assert own is None
+        return
+    assert own is not None
+    assert {**view(own), "positions": {}} == {**view(live), "positions": {}}
+
+
+def test_nothing_is_sealed_however_long_a_history_is() -> None:
+    """The first event is still an event of its own."""
+    events = [event_at(n / 100, "PRODUCT_VIEWED", PHONE, message_id=f"m{n}") for n in range(MAX_CONTRIBUTIONS + 50)]
+    own = from_log(VISITOR, found_in(events), nobody_erased, 1).own
+    assert own is not None
+    assert own.parts[VISITOR].base is None
+    assert len(own.parts[VISITOR].contributions) == len(events)
+
+
+def test_an_anonymous_id_answers_for_itself_until_it_joined() -> None:
+    """Then for whom it joined first; a second identify has no effect."""
+    events = [
+        event_at(1, "PRODUCT_ADDED", PHONE, visitor_id=ANONYMOUS),
+        event_at(2, "PRODUCT_ADDED", TV),
+        joins(3),
+        joins(4, "somebody-else"),
+    ]
+    states = from_log(ANONYMOUS, found_in(events), nobody_erased, 1)
+
+    def cart_at(minute: float) -> list[str]:
+        state = as_of(states.own, states.owner, received_by(START_MS + int(minute * MINUTE_MS)))
+        assert state is not None
+        return sorted(line["product_id"] for line in view(state)["cart"])
+
+    assert [cart_at(minute) for minute in (1, 2.5, 3, 5)] == [["p1"], ["p1"], ["p1", "p2"], ["p1", "p2"]]
+    assert from_log("somebody-else", found_in(events), nobody_erased, 1).own is None
+
+
+def test_what_was_erased_is_in_no_state() -> None:
+    """By the topic of erasures or by the log's own DELETE; with a known visitor's erasure goes what joined before it."""
+    events = [
+        event_at(1, "PRODUCT_ADDED", PHONE, visitor_id=ANONYMOUS),
+        joins(2),
+        event_at(3, "PRODUCT_ADDED", TV),
+        event_at(9, "PRODUCT_ADDED", TV, message_id="later"),
+    ]
+    cutoff_ms = START_MS + 5 * MINUTE_MS
+    deleted = event_at(5, "DELETE", message_id="delete")
+    for found, cutoffs in ((found_in(events), {VISITOR: cutoff_ms}), (found_in([*events, deleted]), {})):
+        own = from_log(VISITOR, found, cutoffs.get, 1).own
+        assert own is not None
+        assert own.cutoff_ms == cutoff_ms
+        assert {name: list(part.contributions) for name, part in own.parts.items()} == {VISITOR: ["later"]}
+
+
+def history(events: list[Event], cutoffs: dict[str, int] | None = None, window: Window | None = None) -> list[Moment]:
+    """The moments of all in a log, as the batch job finds them."""
+    cutoff_of = (cutoffs or {}).get
+    by_id: dict[str, list[Found]] = {}
+    for one in found_in(events):
+        by_id.setdefault(one.event.visitor_id, []).append(one)
+    by_owner: dict[str, list[Found]] = {}
+    for visitor_id, found in by_id.items():
+        owner, kept = owned(visitor_id, found, cutoff_of)
+        by_owner.setdefault(owner, []).extend(kept)
+    found_moments = [m for owner, found in by_owner.items() for m in moments(owner, found, window or Window(), cutoff_of(owner))]
+    return sorted(found_moments, key=lambda moment: moment.at_ms)
+
+
+VISIT = [
+    event_at(1, "PAGE_VIEWED", {"page": {"type": "home"}}, visitor_id=ANONYMOUS),
+    event_at(2, "PRODUCT_ADDED", PHONE, visitor_id=ANONYMOUS),
+    event_at(3, "BANNER_VIEWED", {"decision": {"placement": "top", "campaign_id": "sale"}}, visitor_id=ANONYMOUS),
+    event_at(4, "PRODUCT_ADDED", TV),
+    event_at(5, "PAGE_VIEWED", visitor_id=ANONYMOUS),
+    joins(6),
+    event_at(7, "PAGE_VIEWED", visitor_id=ANONYMOUS, received=9),
+    event_at(8, "PRODUCT_REMOVED", PHONE, received=8),
+]
+
+
+def told(found: list[Moment]) -> list[tuple[int, list[str] | None, int]]:
+    """Minute, cart and views of the campaign, moment by moment."""
+    return [
+        (
+            (one.at_ms - START_MS) // MINUTE_MS,
+            None if one.context is None else sorted(line["product_id"] for line in one.context["cart"]),
+            0 if one.context is None else one.context["banners"].get("sale", {}).get("views", 0),
+        )
+        for one in found
+    ]
+
+
+def test_moments_know_what_had_been_received_by_then() -> None:
+    """A view does not count for itself; who joins brings along what it did; copies of a message are one moment."""
+    found = history([*VISIT, VISIT[0]])
+    assert told(found) == [(1, None, 0), (3, ["p1"], 0), (5, ["p1"], 1), (9, ["p2"], 1)]
+    assert [(one.visitor_id, one.placement, dict(one.page)) for one in found[:2]] == [
+        (ANONYMOUS, None, {"type": "home"}),
+        (ANONYMOUS, "top", {}),
+    ]
+
+
+def test_only_moments_of_the_window_count() -> None:
+    """What came before it is known all the same; where an event names no page, a given one holds."""
+    window = Window(START_MS + 5 * MINUTE_MS, START_MS + 9 * MINUTE_MS, (EventType.PAGE_VIEWED,), {"type": "cart"})
+    found = history(VISIT, window=window)
+    assert told(found) == [(5, ["p1"], 1)]
+    assert dict(found[0].page) == {"type": "cart"}
+
+
+def test_erased_moments_are_none() -> None:
+    """Neither of the visitor nor of the anonymous id; afterwards both begin anew."""
+    cutoffs = dict.fromkeys((VISITOR, ANONYMOUS), START_MS + 6 * MINUTE_MS)
+    later = event_at(10, "PAGE_VIEWED")
+    assert told(history([*VISIT, later], cutoffs)) == [(9, None, 0), (10, [], 0)]
+
+
+def test_the_reach_of_the_log_is_said() -> None:
+    """Whole: nothing to say. Cut: refused before its beginning, noted after it."""
+    assert reach([], START_MS) == (None, [])
+    cut = [Start("page_views", 0, START_MS), Start("user_actions", 1, START_MS - 5)]
+    why, _ = reach(cut, START_MS - 1)
+    assert why is not None
+    assert "page_views/0 begins at" in why
+    why, notes = reach(cut, START_MS)
+    assert why is None
+    assert "the log begins at" in notes[0]
+    assert "is empty now" in str(reach([Start("page_views", 0, None)], START_MS)[0])
