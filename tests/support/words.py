@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 INSTEAD: Final = {
     r"anew": "again; re-created; starts over",
-    r"gives": "returns; has; makes",
+    r"gives(?! up)": "returns; has; makes",
     r"told|tells|says why": "reports; shows; explains",
     r"beside": "next to; in addition; also",
     r"a text|texts|(a|in|of) whole numbers?|whole numbers?|truth": "a string; an integer; a boolean",
@@ -41,7 +41,7 @@ INSTEAD: Final = {
     r"does not hold yet": "is not valid yet",
 }
 _WORDS: Final = {
-    re.compile(rf"(?<![\w-]){pattern}(?![\w-])" if pattern != ": good" else pattern, re.IGNORECASE): better
+    re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])" if pattern != ": good" else pattern, re.IGNORECASE): better
     for pattern, better in INSTEAD.items()
 }
 _CODE: Final = ("gateway", "processors", "local_stack", "examples", "bench", "scripts")
