@@ -57,10 +57,10 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _command(
         commands, "explain", _explain, "say why a visitor sees what is seen",
-        "gateway explain --user 12345 --placement homepage-hero --page type=home --at 2026-01-31T12:00:00Z",
+        "gateway explain --visitor 12345 --placement homepage-hero --page type=home --at 2026-01-31T12:00:00Z",
     )  # fmt: skip
     one.add_argument("--placement", required=True)
-    one.add_argument("--user", default=None, help="visitor id; without it: nobody in particular")
+    one.add_argument("--visitor", default=None, metavar="ID", help="visitor id, known or anonymous; default: no visitor")
     one.add_argument("--at", default=None, metavar="TIME", help="as it stood then, by what had been received (RFC 3339)")
     one.add_argument("--decision", default=None, metavar="ID", help="exactly this decision; name its visitor and page as well")
     one.add_argument("--page", action="append", default=[], metavar="NAME=VALUE", help="a field of the page, such as type=home; repeatable")
@@ -186,7 +186,7 @@ def _replay(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     from gateway.commands.explain import Question, explain
 
-    return explain(options.url, options.key, Question(options.placement, options.user, options.at, options.decision, options.page))
+    return explain(options.url, options.key, Question(options.placement, options.visitor, options.at, options.decision, options.page))
 
 
 def _stats(options: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
 from gateway.commands.secret_key import NoSecretKey
 from gateway.reports.explanation import text_of
 
-_QUERY: Final = """query Explain($placement: ID!, $user: ID, $at: DateTime, $decision: ID, $page: PageInput) {
-  explain(placement: $placement, userId: $user, at: $at, decisionId: $decision, page: $page) {
+_QUERY: Final = """query Explain($placement: ID!, $visitor: ID, $at: DateTime, $decision: ID, $page: PageInput) {
+  explain(placement: $placement, userId: $visitor, at: $at, decisionId: $decision, page: $page) {
     decision { placement reason campaignId variant rulesetVersion contextVersion decidedAt validUntil banner { headline } }
     steps { campaignId outcome detail } notes
     evidence { field topic partition offset messageId occurredAt } } }"""
@@ -27,14 +27,14 @@ class Question:
     """What to explain. `page`: NAME=VALUE for fields of PageInput."""
 
     placement: str
-    user: str | None
+    visitor: str | None
     at: str | None
     decision: str | None
     page: Sequence[str]
 
     def variables(self) -> dict[str, Any]:
         """The variables of the query. Raises `_NoPage`."""
-        return {"placement": self.placement, "user": self.user, "at": self.at, "decision": self.decision, "page": _page(self.page)}
+        return {"placement": self.placement, "visitor": self.visitor, "at": self.at, "decision": self.decision, "page": _page(self.page)}
 
 
 def explain(url: str, key: str | None, question: Question) -> int:
@@ -45,7 +45,7 @@ def explain(url: str, key: str | None, question: Question) -> int:
     except (NoSecretKey, GatewayRefuses, _NoPage) as problem:
         print(f"gateway: {problem}", file=sys.stderr)
         return 1
-    print(text_of(found, question.user))
+    print(text_of(found, question.visitor))
     return 0
 
 

@@ -61,13 +61,13 @@ def _evidence(item: Item) -> dict[str, Any]:
     return {"field": item.field, **place, "messageId": c.message_id, "occurredAt": format_time_ms(c.event_time_ms)}
 
 
-def text_of(found: Mapping[str, Any], user: str | None) -> str:
+def text_of(found: Mapping[str, Any], visitor: str | None) -> str:
     """An `Explanation` as lines of text."""
     decision = found["decision"]
     banner = decision["banner"]
     shown = decision["campaignId"] or "the placement's fallback"
     lines = [
-        f"{decision['placement']} for {user or 'nobody in particular'}: {shown}"
+        f"{decision['placement']} for {visitor or 'no visitor'}: {shown}"
         + (f", variant {decision['variant']}" if decision["variant"] else ""),
         f'  "{banner["headline"]}"' if banner else "  no banner: the page keeps its own content",
         f"  {decision['reason']}, ruleset {decision['rulesetVersion']}, context {decision['contextVersion']}, "

@@ -336,12 +336,12 @@ async def test_the_command_prints_the_story(site: Site) -> None:
         command = [sys.executable, "-m", "gateway", *common, *arguments]
         return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False, timeout=60)
 
-    good = await run("--user", visitor_id)
+    good = await run("--visitor", visitor_id)
     assert (good.returncode, good.stderr) == (0, "")
     assert f"{PLACEMENT} for {visitor_id}: interest-deals" in good.stdout
     assert "* interest-deals" in good.stdout
     assert "is false" in good.stdout
     assert "user_actions/" in good.stdout
-    bad = await run("--user", visitor_id, "--at", "2999-01-01T00:00:00Z")
+    bad = await run("--visitor", visitor_id, "--at", "2999-01-01T00:00:00Z")
     assert (bad.returncode, bad.stdout) == (1, "")
     assert "BAD_USER_INPUT" in bad.stderr

@@ -46,10 +46,10 @@ def test_the_story_is_printed_in_columns() -> None:
 
 
 def test_where_nothing_was_considered() -> None:
-    """No steps, no evidence, no banner, nobody in particular."""
+    """No steps, no evidence, no banner, no visitor."""
     decision = {**DECISION, "campaignId": None, "variant": None, "banner": None, "validUntil": "later"}
     found = text_of({"decision": decision, "notes": [], "steps": [], "evidence": []}, None)
-    assert "top for nobody in particular: the placement's fallback\n  no banner" in found
+    assert "top for no visitor: the placement's fallback\n  no banner" in found
     assert "valid until later" in found
     assert "no campaign was considered" in found
     assert "no evidence" in found
