@@ -16,7 +16,7 @@ from bench.http_client import HttpClient
 from bench.subscribers import Page, Pages
 from gateway.clock import system_now_ms
 from gateway.model.times import format_time_ms
-from local_stack.info import StackInfo
+from local_stack.stack.info import StackInfo
 
 _TRACK: Final = "mutation($events: [EventInput!]!) { track(events: $events) { results { status error { message } } cursor } }"
 SETTLE_S: Final = 90.0

@@ -22,13 +22,13 @@ from bench import end_to_end, kafka_alone
 from bench.end_to_end import BenchFailed, Load
 from bench.freshness_report import Measured, as_json, measured, show
 from gateway.commands.percentiles import Percentiles, percentiles
-from local_stack.data import DataFolder
+from local_stack.console import say
+from local_stack.data.folder import DataFolder
 from local_stack.errors import StackError
-from local_stack.info import StackInfo, read_info
-from local_stack.processes import PROJECT_ROOT
-from local_stack.progress import say
-from local_stack.stack import LocalStack
-from local_stack.supervisor_lock import SupervisorLock
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.info import StackInfo, read_info
+from local_stack.stack.local_stack import LocalStack
+from local_stack.stack.supervisor_lock import SupervisorLock
 
 REAL_TIME: Final = "realtime"
 MICRO_BATCH: Final = "1 second"

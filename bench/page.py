@@ -41,13 +41,13 @@ from bench.page_report import LIVE, NEEDED, Load, Measured, Page, Verdict, as_js
 from bench.page_shop import PEER, QUERIED, QUERY_S, query
 from bench.sizes import PEERS
 from gateway.client import Deadline, GatewayClient
-from local_stack import warmup
+from local_stack.artifacts.npm import ensure_packages
+from local_stack.console import say
+from local_stack.demo import warmup
 from local_stack.errors import StackError
-from local_stack.info import StackInfo, read_info
-from local_stack.npm import ensure_packages
-from local_stack.processes import PROJECT_ROOT
-from local_stack.progress import say
-from local_stack.stack import LocalStack
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.info import StackInfo, read_info
+from local_stack.stack.local_stack import LocalStack
 
 RESULT_FILE: Final = PROJECT_ROOT / "bench" / "results" / "page.json"
 QUIET_S: Final = 3.0

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from bench.end_to_end import BenchFailed
 from bench.page_report import SWAP_S, Load
-from local_stack.npm import NODE, ensure_packages, environment
-from local_stack.processes import PROJECT_ROOT
+from local_stack.artifacts.npm import NODE, ensure_packages, environment
+from local_stack.project import PROJECT_ROOT
 
 _BROWSER: Final = PROJECT_ROOT / "tests" / "browser"
 _ANSWER_S: Final = 60.0

@@ -35,7 +35,7 @@ from examples.storefront.banner import PLACEMENT
 from examples.storefront.settings import Settings
 from examples.storefront.start import START
 from gateway.client import TOKEN_COOKIE, Deadline, GatewayClient, PageInput
-from local_stack.processes import PROJECT_ROOT
+from local_stack.project import PROJECT_ROOT
 
 PEER: Final = "peer"
 QUERIED: Final = "queried"

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from local_stack.builds import SNIPPET, built
-from local_stack.npm import NODE, ensure_packages, environment
+from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.npm import NODE, ensure_packages, environment
 
 PEERS: Final = Path(__file__).parent / "peers"
 OUTPUT: Final = PEERS / "sizes.json"

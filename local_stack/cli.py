@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import signal
 import sys
 import threading
@@ -14,15 +12,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from local_stack.data import DataFolder
-from local_stack.detached import start_detached, stop_running
+from local_stack import check
+from local_stack.console import say
+from local_stack.data.folder import DataFolder
+from local_stack.demo import screen, warmup
 from local_stack.errors import StackError
-from local_stack.info import StackInfo
-from local_stack.processes import PROJECT_ROOT
-from local_stack.progress import say
-from local_stack.stack import LocalStack
-from local_stack.supervise import Supervisor
-from local_stack.supervisor_lock import SupervisorLock
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.detached import start_detached, stop_running
+from local_stack.stack.info import StackInfo
+from local_stack.stack.local_stack import LocalStack
+from local_stack.stack.supervisor import Supervisor
+from local_stack.stack.supervisor_lock import SupervisorLock
 
 _DESCRIPTION: Final = """\
 Starts the real Kafka, Valkey and Spark, the gateway and the storefront on this machine, and stops them on Ctrl-C.
@@ -131,7 +131,7 @@ def _run(options: argparse.Namespace) -> int:
     supervisor = Supervisor(stack, options.restart, say)
     result = 0
     try:
-        info = stack.start(_optional("local_stack.warmup"))
+        info = stack.start(warmup.run)
         signals.phase = _Phase.RUNNING
         supervisor.begin()
         result = _while_running(options, info, supervisor, signals)
@@ -148,25 +148,16 @@ def _run(options: argparse.Namespace) -> int:
 def _while_running(options: argparse.Namespace, info: StackInfo, supervisor: Supervisor, signals: _Signals) -> int:
     """What is done while the stack runs: the check, the screen, or nothing; returns the exit code."""
     if options.check:
-        return int(importlib.import_module("local_stack.check").run(info))
+        return check.run(info)
     ended = supervisor.ended
     signals.on_end(ended.set)
-    screen = None if options.background else _optional("local_stack.screen")
-    if screen is not None:
-        screen(info, ended)
-    else:
+    if options.background:
         _show(info)
+    else:
+        screen.run(info, ended)
     while not ended.wait(0.5):  # short waits: a signal is handled between them
         pass
     return 0
-
-
-def _optional(module: str) -> Callable[..., None] | None:
-    """The `run` function of a module that may not be there."""
-    if importlib.util.find_spec(module) is None:
-        return None
-    run: Callable[..., None] = importlib.import_module(module).run
-    return run
 
 
 def _show(info: StackInfo) -> None:

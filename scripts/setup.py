@@ -47,8 +47,8 @@ def set_up(stamp: str) -> None:
     step("installing the dependencies", [*uv, *sync, "requirements.lock", str(TOOLS)], network)
     own = ["install", "--python", str(PYTHON), "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
     step("installing the project", [*uv, *own], "read the message above")
-    step("fetching jars", [str(PYTHON), "-m", "local_stack.jars"], network)
-    step("building the snippet and GraphiQL", [str(PYTHON), "-m", "local_stack.builds"], network)
+    step("fetching jars", [str(PYTHON), "-m", "local_stack.artifacts.jars"], network)
+    step("building the snippet and GraphiQL", [str(PYTHON), "-m", "local_stack.artifacts.builds"], network)
     STAMP.write_text(stamp + "\n")
 
 

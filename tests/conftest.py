@@ -9,8 +9,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from local_stack import warmup
-from local_stack.stack import LocalStack
+from local_stack.demo import warmup
+from local_stack.stack.local_stack import LocalStack
 from tests.support.free_ports import STACK_PORTS, free_port_base
 from tests.support.stack_site import Site
 

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from local_stack.check.replayed import replay_and_compare
 from local_stack.check.scenario import Check, CheckFailed, run_scenario
-from local_stack.info import StackInfo
-from local_stack.progress import say
+from local_stack.console import say
+from local_stack.stack.info import StackInfo
 
 
 def run(info: StackInfo) -> int:

@@ -16,8 +16,8 @@ from gateway.commands.recorded import read_recorded
 from gateway.commands.replay import replay_events
 from local_stack.check.oracle import Shopper, differences, read_shoppers
 from local_stack.check.scenario import Check, CheckFailed, hold
-from local_stack.processes import PROJECT_ROOT
-from local_stack.progress import say
+from local_stack.console import say
+from local_stack.project import PROJECT_ROOT
 
 DATA = Path(PROJECT_ROOT) / "examples" / "storefront" / "data" / "rees46-2019-10-01.csv.gz"
 SHUFFLE_SECONDS = 30

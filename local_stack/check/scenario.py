@@ -13,8 +13,8 @@ import httpx
 from redis.asyncio import Redis
 
 from local_stack.api import Api, Frames, deals_on, event, product_added
-from local_stack.info import StackInfo
-from local_stack.progress import say
+from local_stack.console import say
+from local_stack.stack.info import StackInfo
 
 TRIES = 200
 VISITORS_OF_TRIES = 4

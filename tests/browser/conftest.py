@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 from tests.browser.node import Chromium, ensure_browser
 
 

@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from local_stack.builds import SNIPPET, built
-from local_stack.npm import NODE, ensure_packages, environment
-from local_stack.processes import PROJECT_ROOT
-from local_stack.stack import LocalStack
+from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.npm import NODE, ensure_packages, environment
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.local_stack import LocalStack
 
 HERE: Final = Path(__file__).parent
 DEADLINE_S: Final = 120.0

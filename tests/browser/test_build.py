@@ -12,8 +12,8 @@ import pytest
 
 from bench.sizes import CLASSIC, CORE, OUTPUT, table
 from gateway.transport.documents.manifest import document_id
-from local_stack.builds import SNIPPET, built
-from local_stack.npm import NODE, environment, npm
+from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.npm import NODE, environment, npm
 
 CORE_BYTES = 4_096
 ALL_BYTES = 6_144

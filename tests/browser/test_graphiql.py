@@ -8,8 +8,8 @@ from pathlib import Path
 from gateway.app import Gateway
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
-from local_stack.builds import GRAPHIQL, built
-from local_stack.npm import NODE, ensure_packages, environment
+from local_stack.artifacts.builds import GRAPHIQL, built
+from local_stack.artifacts.npm import NODE, ensure_packages, environment
 from tests.browser.node import DEADLINE_S, HERE
 from tests.compliance.conftest import served
 

@@ -15,10 +15,11 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from local_stack.builds import SNIPPET, built
-from local_stack.npm import BIN, NODE, ensure_packages, environment
-from local_stack.processes import PROJECT_ROOT, kill_child, spawn
-from local_stack.stack import LocalStack
+from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.npm import BIN, NODE, ensure_packages, environment
+from local_stack.machine.processes import kill_child, spawn
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.local_stack import LocalStack
 from tests.browser.node import HERE, ensure_browser
 from tests.support.client_gateways import DECISION, VISIT, BadServer, bad_server, http
 from tests.support.stack_site import until

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 from tests.browser.node import HERE, Chromium
 
 pytestmark = pytest.mark.integration

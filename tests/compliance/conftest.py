@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from local_stack.npm import NODE, ensure_packages, environment
+from local_stack.artifacts.npm import NODE, ensure_packages, environment
 
 HERE = Path(__file__).parent
 NODE_DEADLINE_S = 60.0

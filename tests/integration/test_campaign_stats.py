@@ -23,8 +23,8 @@ from gateway.model.statistics.results import Coverage, Row
 from gateway.store.keys import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
 from gateway.store.stats import RETENTION_DAYS, CampaignStatsStore
 from local_stack.api import event
-from local_stack.processes import PROJECT_ROOT
-from local_stack.stack import LocalStack
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.local_stack import LocalStack
 from tests.integration.test_rulesets import published
 from tests.support.naive_stats import DAY_MS, HOUR_MS, Numbers, naive_stats, totals
 from tests.support.stack_site import Logged, Site, codes_of

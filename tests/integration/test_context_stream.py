@@ -23,7 +23,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 from processors.context.reshape import DEAD_LETTER_VALUE_BYTES, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES
 from tests.support.free_ports import free_port_base
 

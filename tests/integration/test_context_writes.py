@@ -17,7 +17,7 @@ from gateway.model.visitors.state import Update
 from gateway.store.connection import StoreUnavailable
 from gateway.store.keys import context_key, state_key
 from gateway.store.writer import ContextWriter
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 from tests.support.free_ports import free_port_base
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from local_stack.api import Api, event, product_added
-from local_stack.processes import PROJECT_ROOT
+from local_stack.project import PROJECT_ROOT
 from tests.integration.test_campaign_stats import compute
 from tests.integration.test_rulesets import published
 from tests.support.docs_examples import EXAMPLES, Example, differences, filled

@@ -14,8 +14,8 @@ from typing import Any, Final
 import pytest
 
 from local_stack.api import event, product_added
-from local_stack.processes import PROJECT_ROOT
-from local_stack.stack import LocalStack
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.local_stack import LocalStack
 from tests.support.stack_site import Site
 
 pytestmark = pytest.mark.integration

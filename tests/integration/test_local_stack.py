@@ -20,10 +20,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
-from local_stack.data import DATA_ID_KEY
+from local_stack.data.identity import DATA_ID_KEY
 from local_stack.errors import DataMismatch, PortInUse
-from local_stack.processes import DATA_MARK, PROJECT_ROOT
-from local_stack.stack import LocalStack
+from local_stack.machine.processes import DATA_MARK
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.local_stack import LocalStack
 from tests.support.free_ports import free_port_base
 
 PARTS = ["kafka", "valkey"]

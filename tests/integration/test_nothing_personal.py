@@ -14,7 +14,7 @@ from gateway.model.events.topics import Topic
 from gateway.model.visitors.state_codec import FORMAT
 from gateway.store.keys import state_key
 from local_stack.api import Api, event, product_added
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 from tests.integration.test_gateway_visitors import CONSENT, CONTEXT, DELETE, identify
 from tests.support.stack_site import Site, answer, codes_of, subscription_refusal, until
 

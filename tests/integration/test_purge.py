@@ -21,7 +21,7 @@ from gateway.store.purges import LEASE_MS, PurgeQueue
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
 from local_stack.api import product_added
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 from processors.context.purging import Purger
 from processors.context.writer import ContextWriterProcess
 from tests.integration.test_gateway_visitors import consent, identify

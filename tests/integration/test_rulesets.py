@@ -20,7 +20,7 @@ from gateway.cli import main
 from gateway.services.rulesets import KEPT_VERSIONS
 from gateway.store.keys import RULESET_KEY
 from local_stack.api import Api, event, product_added
-from local_stack.processes import PROJECT_ROOT
+from local_stack.project import PROJECT_ROOT
 from tests.support.second_gateway import SecondGateway, at, second_gateway
 from tests.support.stack_site import DEADLINE_S, Site, codes_of, until
 

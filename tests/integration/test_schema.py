@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.api.schema import export_schema
-from local_stack.processes import PROJECT_ROOT
+from local_stack.project import PROJECT_ROOT
 
 
 def test_schema_file_is_the_export() -> None:

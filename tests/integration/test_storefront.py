@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from examples.storefront.app import create_app
 from examples.storefront.settings import Settings
-from local_stack.npm import NODE
+from local_stack.artifacts.npm import NODE
 from tests.browser.node import ensure_browser
 from tests.support.stack_site import Site, until
 

@@ -19,7 +19,7 @@ from gateway.model.trends.windows import WINDOW_MS, window_of
 from gateway.model.visitors.erasure import erasure_key, erasure_value
 from gateway.store.keys import trends_snapshot_key, trends_window_key
 from local_stack.api import event
-from local_stack.processes import PROJECT_ROOT
+from local_stack.project import PROJECT_ROOT
 from tests.support.stack_site import Site, codes_of, until
 
 pytestmark = pytest.mark.integration

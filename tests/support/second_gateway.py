@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import httpx
 
 from local_stack.api import Api
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 from tests.support.stack_site import until
 
 

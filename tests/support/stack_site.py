@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from local_stack.api import Api, ApiError
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 
 DEADLINE_S = 30.0
 STATE = "{ consent { personalization } version cart { productId quantity } interestedCategory recentProducts }"

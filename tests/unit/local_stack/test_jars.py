@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.artifacts.jars import BROKER_GROUP, CONNECTOR_GROUP, Jar, cache_folder, ensure_jars, jar_paths, read_lock
 from local_stack.errors import DownloadFailed
-from local_stack.jars import BROKER_GROUP, CONNECTOR_GROUP, Jar, cache_folder, ensure_jars, jar_paths, read_lock
 
 CONTENTS = {"org.example:one:1.0": b"first jar", "org.example:two:2.0": b"second jar, a little longer"}
 JARS = [Jar("g", name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in CONTENTS.items()]
@@ -34,7 +34,7 @@ class Source:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr("local_stack.jars.time.sleep", lambda _: None)
+    monkeypatch.setattr("local_stack.artifacts.jars.time.sleep", lambda _: None)
 
 
 def test_lock_file_names_every_jar_once_with_hash_and_size() -> None:

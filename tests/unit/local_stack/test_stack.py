@@ -17,16 +17,19 @@ import pytest
 
 from local_stack import errors
 from local_stack.cli import main
-from local_stack.data import CHECKPOINTS, KAFKA, VALKEY, DataFolder, load_keys, made, mark, new_cluster_id, open_identity
+from local_stack.data.folder import CHECKPOINTS, KAFKA, VALKEY, DataFolder
+from local_stack.data.identity import made, mark, new_cluster_id, open_identity
+from local_stack.data.keys import load_keys
 from local_stack.errors import AlreadyRunning, DataMismatch, NotEnoughMemory, PartFailed, PortInUse, StackError
-from local_stack.info import HttpPart, KafkaPart, PlainPart, PublicKeys, StackInfo
-from local_stack.java import Java, find_java, spark_java_home
-from local_stack.parts import PARTS
-from local_stack.ports import Ports, check_memory, check_ports
-from local_stack.processes import Child, end_marked, group_alive, kill_child, spawn, stop_child
-from local_stack.stack import LocalStack
-from local_stack.supervisor_lock import SupervisorLock, holder_of
-from local_stack.watchdog import watch
+from local_stack.machine.java import Java, find_java, spark_java_home
+from local_stack.machine.memory import check_memory
+from local_stack.machine.ports import Ports, check_ports
+from local_stack.machine.processes import Child, end_marked, group_alive, kill_child, spawn, stop_child
+from local_stack.parts.table import PARTS
+from local_stack.stack.info import HttpPart, KafkaPart, PlainPart, PublicKeys, StackInfo
+from local_stack.stack.local_stack import LocalStack
+from local_stack.stack.supervisor_lock import SupervisorLock, holder_of
+from local_stack.stack.watchdog import watch
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from gateway.client import GatewayClient, render_banner, render_configuration
 from gateway.client.documents import document, document_id
 from gateway.client.parsing import decision
-from local_stack.npm import NODE, environment
+from local_stack.artifacts.npm import NODE, environment
 from tests.support.client_gateways import DECISION, VISIT, BadServer, bad_server, http
 from tests.unit.client.test_faults import dripping, endless, nonsense, silent
 

@@ -16,8 +16,8 @@ from gateway.client import GatewayClient, TryLater, event, sign_visitor_token
 from gateway.client.documents import FOLDER
 from gateway.commands.documents import own_documents
 from gateway.transport.documents.manifest import document_id
-from local_stack.builds import SNIPPET, built
-from local_stack.processes import PROJECT_ROOT
+from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.project import PROJECT_ROOT
 from tests.compliance.conftest import served
 from tests.support.client_gateways import PUBLISHABLE_KEY, SECRET_KEY, TOKEN_SECRET
 from tests.support.docs_examples import TEXT

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from local_stack.console import Say
 from local_stack.errors import PartFailed, StackError
-from local_stack.progress import Say
-from local_stack.stack import LocalStack
+from local_stack.stack.local_stack import LocalStack
 
 _LOOK_EVERY_S: Final = 0.3
 _FIRST_PAUSE_S: Final = 1.0

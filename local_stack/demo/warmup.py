@@ -7,7 +7,7 @@ import asyncio
 import httpx
 
 from local_stack.api import Api, event
-from local_stack.info import StackInfo
+from local_stack.stack.info import StackInfo
 
 ROUNDS = 150
 VISITORS = 6

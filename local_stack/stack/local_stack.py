@@ -12,16 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from local_stack.data import DataFolder, load_keys, made, mark, open_identity, write_json
+from local_stack.artifacts.jars import ensure_jars
+from local_stack.console import Say, say
+from local_stack.data.folder import DataFolder, write_json
+from local_stack.data.identity import made, mark, open_identity
+from local_stack.data.keys import load_keys
 from local_stack.errors import PartFailed
-from local_stack.info import HttpPart, KafkaPart, PlainPart, PublicKeys, StackInfo
-from local_stack.jars import ensure_jars
-from local_stack.java import find_java
-from local_stack.parts import PARTS, Part, Wiring
-from local_stack.ports import Ports, check_memory, check_ports
-from local_stack.processes import DATA_MARK, PROJECT_ROOT, RUN_MARK, Child, Watchdog, end_marked, kill_child, spawn, stop_child
-from local_stack.progress import Say, say
-from local_stack.supervisor_lock import SupervisorLock
+from local_stack.machine.java import find_java
+from local_stack.machine.memory import check_memory
+from local_stack.machine.ports import Ports, check_ports
+from local_stack.machine.processes import DATA_MARK, RUN_MARK, Child, end_marked, kill_child, spawn, stop_child
+from local_stack.parts.part import Part, Wiring
+from local_stack.parts.table import PARTS
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.info import HttpPart, KafkaPart, PlainPart, PublicKeys, StackInfo
+from local_stack.stack.supervisor_lock import SupervisorLock
+from local_stack.stack.watchdog import Watchdog
 
 _POLL_S: Final = 0.1
 _LEFTOVERS_S: Final = 10.0

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from local_stack.artifacts.npm import ensure_packages, npm
 from local_stack.errors import PartFailed, StackError
-from local_stack.npm import ensure_packages, npm
-from local_stack.processes import PROJECT_ROOT
+from local_stack.project import PROJECT_ROOT
 
 SNIPPET: Final = PROJECT_ROOT / "frontend_snippet"
 GRAPHIQL: Final = PROJECT_ROOT / "graphiql"

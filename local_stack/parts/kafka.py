@@ -16,11 +16,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
-from local_stack.data import DataFolder, Identity
+from local_stack.artifacts.jars import BROKER_GROUP, jar_paths
+from local_stack.data.folder import DataFolder
+from local_stack.data.identity import Identity
 from local_stack.errors import DataMismatch, PartFailed
-from local_stack.jars import BROKER_GROUP, jar_paths
-from local_stack.java import Java
-from local_stack.ports import HOST, Ports, answers
+from local_stack.machine.java import Java
+from local_stack.machine.ports import HOST, Ports, answers
 
 T = TypeVar("T")
 

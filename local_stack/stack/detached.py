@@ -10,10 +10,11 @@ from typing import Final
 
 import psutil
 
-from local_stack.data import DataFolder
-from local_stack.processes import DATA_MARK, PROJECT_ROOT, end_marked
-from local_stack.progress import say
-from local_stack.supervisor_lock import holder_of
+from local_stack.console import say
+from local_stack.data.folder import DataFolder
+from local_stack.machine.processes import DATA_MARK, end_marked
+from local_stack.project import PROJECT_ROOT
+from local_stack.stack.supervisor_lock import holder_of
 
 _STOP_WITHIN_S: Final = 75.0
 _LEFTOVERS_S: Final = 10.0

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.store.keys import context_key
 from local_stack.api import Api
-from local_stack.info import StackInfo
-from local_stack.progress import say
+from local_stack.console import say
+from local_stack.stack.info import StackInfo
 
 POLL_SECONDS = 0.005
 DEADLINE_SECONDS = 15.0

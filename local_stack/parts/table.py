@@ -6,112 +6,19 @@ stream comes after the writer: when everything stops, the writer is there until 
 
 from __future__ import annotations
 
-import http.client
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.transport.documents.manifest import documents_of, write_manifest
-from local_stack import kafka, valkey
-from local_stack.builds import GRAPHIQL, SNIPPET, built
-from local_stack.data import CHECKPOINTS, KAFKA, VALKEY, DataFolder, Identity, Keys
-from local_stack.jars import CONNECTOR_GROUP, jar_paths
-from local_stack.java import Java, spark_java_home
-from local_stack.ports import HOST, Ports
-from local_stack.processes import PROJECT_ROOT, Child
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """All that the parts of one stack have in common."""
-
-    folder: DataFolder
-    ports: Ports
-    keys: Keys
-    identity: Identity
-    java: Java
-
-    @property
-    def bootstrap(self) -> str:
-        """Address of the broker."""
-        return f"{HOST}:{self.ports.kafka}"
-
-    @property
-    def redis_url(self) -> str:
-        """Address of Valkey, database 0."""
-        return f"redis://{HOST}:{self.ports.valkey}/0"
-
-    @property
-    def gateway_url(self) -> str:
-        """Address of the gateway, without a path."""
-        return f"http://{HOST}:{self.ports.gateway}"
-
-    @property
-    def storefront_url(self) -> str:
-        """Address of the storefront, without a path."""
-        return f"http://{HOST}:{self.ports.storefront}"
-
-
-class Readiness(Protocol):
-    """A test that is repeated until it holds; must answer within a few seconds and raise nothing."""
-
-    def __call__(self, wiring: Wiring, child: Child) -> bool: ...
-
-
-def _nothing(_: Wiring) -> None:
-    """A step that a part does not have."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One process of the stack.
-
-    `needs`: parts that must be ready before. `ports`: fields of `Ports` it listens on. `memory_mib`: what it takes. `prepare`
-    runs before every start, `once_ready` after the first. `store`: the store of `local_stack.data` it writes.
-    """
-
-    name: str
-    command: Callable[[Wiring], list[str]]
-    ready: Readiness
-    memory_mib: int
-    needs: Sequence[str] = ()
-    ports: Sequence[str] = ()
-    environment: Callable[[Wiring], Mapping[str, str]] = lambda _: {}
-    prepare: Callable[[Wiring], None] = _nothing
-    once_ready: Callable[[Wiring], None] = _nothing
-    store: str | None = None
-    ready_within_s: float = 60.0
-    stop_within_s: float = 10.0
-
-
-@dataclass(frozen=True)
-class Logged:
-    """Ready when the part's log has this text since its start."""
-
-    text: str
-
-    def __call__(self, wiring: Wiring, child: Child) -> bool:
-        return self.text in child.output()
-
-
-@dataclass(frozen=True)
-class Serves:
-    """Ready when GET `path` on the port named in `Ports` answers 200."""
-
-    port: str
-    path: str
-
-    def __call__(self, wiring: Wiring, child: Child) -> bool:
-        connection = http.client.HTTPConnection(HOST, getattr(wiring.ports, self.port), timeout=2)
-        try:
-            connection.request("GET", self.path)
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+from local_stack.artifacts.builds import GRAPHIQL, SNIPPET, built
+from local_stack.artifacts.jars import CONNECTOR_GROUP, jar_paths
+from local_stack.data.folder import CHECKPOINTS, KAFKA, VALKEY
+from local_stack.machine.java import spark_java_home
+from local_stack.machine.ports import HOST
+from local_stack.parts import kafka, valkey
+from local_stack.parts.part import Logged, Part, Serves, Wiring
+from local_stack.project import PROJECT_ROOT
 
 
 def _gateway_environment(wiring: Wiring) -> dict[str, str]:

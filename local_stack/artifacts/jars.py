@@ -1,6 +1,6 @@
 """The jars of the Kafka broker and of Spark's Kafka connector: fetched once, checked against `jars.lock`, kept in a cache.
 
-`python -m local_stack.jars` fetches what is missing. A jar gets its final name only after its size and hash were
+`python -m local_stack.artifacts.jars` fetches what is missing. A jar gets its final name only after its size and hash were
 checked, so whatever has a final name is whole, and a download that was broken off goes on where it stopped.
 """
 
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from local_stack.console import Counter
 from local_stack.errors import DownloadFailed, StackError
-from local_stack.progress import Counter
 
 LOCK_FILE: Final = Path(__file__).with_name("jars.lock")
 BROKER_GROUP: Final = "kafka-broker"

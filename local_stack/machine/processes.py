@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,8 @@ from typing import Final
 
 import psutil
 
-PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
+from local_stack.project import PROJECT_ROOT
+
 DATA_MARK: Final = "LOCAL_STACK_DATA_DIR"
 RUN_MARK: Final = "LOCAL_STACK_RUN"
 _KEEP_LOG_BYTES: Final = 20 * 1024 * 1024
@@ -160,52 +160,3 @@ def _marked(mark: str, value: str) -> list[psutil.Process]:
 def _send(process: psutil.Process, kind: signal.Signals) -> None:
     with suppress(psutil.Error):
         process.send_signal(kind)
-
-
-class Watchdog:
-    """The supervisor's end of the pipe to `local_stack.watchdog`."""
-
-    def __init__(self, run_id: str, data_dir: Path) -> None:
-        self._arguments = [run_id, str(data_dir)]
-        self._running: set[int] = set()
-        self._process = self._start()
-
-    def add(self, child: Child) -> None:
-        """From now on the child's group is ended when we die."""
-        self._running.add(child.pid)
-        self._tell(f"+{child.pid}")
-
-    def remove(self, child: Child) -> None:
-        """The child's group has ended; its number may be used by others."""
-        self._running.discard(child.pid)
-        self._tell(f"-{child.pid}")
-
-    def dismiss(self) -> None:
-        """Everything has ended in order."""
-        self._tell("bye")
-        if self._process.stdin:
-            self._process.stdin.close()
-        self._process.wait()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "local_stack.watchdog", *self._arguments],
-            stdin=subprocess.PIPE,
-            cwd=PROJECT_ROOT,
-            start_new_session=True,
-        )
-
-    def _tell(self, line: str) -> None:
-        pipe = self._process.stdin
-        if pipe is None:
-            return
-        try:
-            pipe.write(f"{line}\n".encode())
-            pipe.flush()
-        except BrokenPipeError:  # somebody ended the watchdog: another one takes over
-            with suppress(BrokenPipeError):
-                pipe.close()
-            self._process.wait()
-            self._process = self._start()
-            for group in self._running:
-                self._tell(f"+{group}")

@@ -1,0 +1,66 @@
+"""The data folder (`.local`): where things lie in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+KAFKA: Final = "kafka"
+VALKEY: Final = "valkey"
+CHECKPOINTS: Final = "checkpoints"
+STORES: Final = (KAFKA, VALKEY, CHECKPOINTS)
+
+
+class DataFolder:
+    """Paths within the data folder. Making one touches nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.log = self.root / "log"
+        self.kafka = self.root / KAFKA
+        self.valkey = self.root / VALKEY
+        self.checkpoints = self.root / CHECKPOINTS
+        self.scratch = self.root / "tmp"
+        self.java_home = self.root / "java"
+        self.stack_file = self.root / "stack.json"
+        self.data_file = self.root / "data.json"
+        self.keys_file = self.root / "keys.json"
+        self.documents_file = self.root / "documents.json"
+        self.lock_file = self.root / "supervisor.lock"
+
+    @property
+    def kafka_storage(self) -> Path:
+        """The broker's log directory."""
+        return self.kafka / "storage"
+
+    def make(self) -> None:
+        """Make the folder and what every part needs in it."""
+        for folder in (self.root, self.log, self.scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def reset(self) -> list[str]:
+        """Delete the data of all stores; keys and logs stay. Returns the names of what was deleted.
+
+        The caller sees to it that no stack runs here. A folder is deleted only where it bears a mark of ours, so that a
+        wrong `--data-dir` costs nobody a file.
+        """
+        ours = self.data_file.exists() or self.keys_file.exists()
+        gone = [name for name in STORES if ours and (self.root / name).exists()]
+        for name in gone:
+            shutil.rmtree(self.root / name)
+        self.data_file.unlink(missing_ok=True)
+        return gone
+
+
+def write_json(path: Path, value: object, mode: int = 0o644) -> None:
+    """Replace the file at once: a reader sees the old text or the new one, and it survives a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
