@@ -7,11 +7,11 @@ from typing import Annotated
 import strawberry
 from strawberry import ID, Info
 
-from gateway.api.arguments import NamedVisitor, Page, Placement
-from gateway.api.explain_types import Explanation, explanation_answer
+from gateway.api.arguments import NamedVisitorArgument, PageArgument, PlacementArgument
+from gateway.api.explain_types import ExplanationType, explanation_answer
 from gateway.api.inputs import plain
 from gateway.api.request_context import RequestContext
-from gateway.api.scalars import JSON, DateTime
+from gateway.api.scalars import DateTimeScalar, JSONScalar
 from gateway.services.banners import BannerRequest
 from gateway.services.previews import optional_moment_ms
 
@@ -27,12 +27,14 @@ class ExplainQuery:
     async def explain(
         self,
         info: Info[RequestContext, None],
-        placement: Placement,
+        placement: PlacementArgument,
         decision_id: Annotated[ID | None, strawberry.argument(description="The decision to explain; then `at` must be left out.")] = None,
         user_id: Annotated[ID | None, strawberry.argument(description="The visitor; without it: nobody in particular.")] = None,
-        page: Page = None,
-        at: Annotated[DateTime | None, strawberry.argument(description="The past moment. Without it, and without decisionId: now.")] = None,
-    ) -> Explanation | None:
+        page: PageArgument = None,
+        at: Annotated[
+            DateTimeScalar | None, strawberry.argument(description="The past moment. Without it, and without decisionId: now.")
+        ] = None,
+    ) -> ExplanationType | None:
         """Explain a decision."""
         context = info.context
         context.secret()
@@ -41,9 +43,9 @@ class ExplainQuery:
         return explanation_answer(explained)
 
     @strawberry.field(description="Everything held of a visitor, in the form of docs/privacy.md; null when nothing is. (secret)")
-    async def export_user(self, info: Info[RequestContext, None], user_id: NamedVisitor) -> JSON | None:
+    async def export_user(self, info: Info[RequestContext, None], user_id: NamedVisitorArgument) -> JSONScalar | None:
         """Export a visitor."""
         context = info.context
         context.secret()
         found = await context.services.exporting.export(context.required_visitor(user_id))
-        return None if found is None else JSON(found)
+        return None if found is None else JSONScalar(found)

@@ -8,16 +8,16 @@ import strawberry
 
 from gateway.api import types
 from gateway.api.mapping import decision_answer
-from gateway.api.scalars import JSON, DateTime
+from gateway.api.scalars import DateTimeScalar, JSONScalar
 from gateway.model.decisions.decide import Outcome
 from gateway.model.visitors.evidence import Item
-from gateway.services.explain import Explained
+from gateway.services.explain import DecisionExplanation
 
 SEALED_TOPIC = "sealed"
 
 
-@strawberry.enum(description="What became of a campaign. A client treats a value it does not know as CONDITION_FALSE.")
-class StepOutcome(Enum):
+@strawberry.enum(name="StepOutcome", description="What became of a campaign. A client treats a value it does not know as CONDITION_FALSE.")
+class StepOutcomeEnum(Enum):
     """What became of a campaign."""
 
     MATCHED = strawberry.enum_value(Outcome.MATCHED.value, description="It is what is shown.")
@@ -31,20 +31,21 @@ class StepOutcome(Enum):
     CONDITION_ERROR = strawberry.enum_value(Outcome.CONDITION_ERROR.value, description="Its condition failed while running: false.")
 
 
-@strawberry.type(description="What became of one campaign.")
-class ExplanationStep:
+@strawberry.type(name="ExplanationStep", description="What became of one campaign.")
+class ExplanationStepType:
     """What became of one campaign."""
 
     campaign_id: strawberry.ID = strawberry.field(description="The campaign.")
-    outcome: StepOutcome = strawberry.field(description="What became of it.")
+    outcome: StepOutcomeEnum = strawberry.field(description="What became of it.")
     detail: str = strawberry.field(description="Why, in words: which part of the condition was false, with the values seen.")
 
 
 @strawberry.type(
+    name="Evidence",
     description="An event that shapes a field of the context, by its place in the log. Where older events are sealed into totals "
-    'the topic is "sealed", the partition -1 and messageId null; occurredAt is then the time of the latest of them.'
+    'the topic is "sealed", the partition -1 and messageId null; occurredAt is then the time of the latest of them.',
 )
-class Evidence:
+class EvidenceType:
     """An event that shapes a field of the context."""
 
     field: str = strawberry.field(description="The field of the context, as `context` names it.")
@@ -52,29 +53,31 @@ class Evidence:
     partition: int = strawberry.field(description="Of the topic, from 0.")
     offset: str = strawberry.field(description='Within the partition; a text, as it may pass 2^53. "-" where the topic is "sealed".')
     message_id: strawberry.ID | None = strawberry.field(description="As the client sent it.")
-    occurred_at: DateTime | None = strawberry.field(description="When it happened.")
+    occurred_at: DateTimeScalar | None = strawberry.field(description="When it happened.")
 
 
-@strawberry.type(description="Why a decision is as it is.")
-class Explanation:
+@strawberry.type(name="Explanation", description="Why a decision is as it is.")
+class ExplanationType:
     """Why a decision is as it is."""
 
-    decision: types.BannerDecision = strawberry.field(description="The decision that is explained.")
-    context: JSON = strawberry.field(description="The context that was decided by; empty where nothing was known.")
-    steps: list[ExplanationStep] = strawberry.field(
+    decision: types.BannerDecisionType = strawberry.field(description="The decision that is explained.")
+    context: JSONScalar = strawberry.field(description="The context that was decided by; empty where nothing was known.")
+    steps: list[ExplanationStepType] = strawberry.field(
         description="Every campaign of the placement, strongest first; none where none is considered: no consent, unknown placement."
     )
-    evidence: list[Evidence] = strawberry.field(description="Of the context fields that were looked at, in order of time.")
+    evidence: list[EvidenceType] = strawberry.field(description="Of the context fields that were looked at, in order of time.")
     notes: list[str] = strawberry.field(description="Where this may be inexact, in words; usually empty.")
 
 
-def explanation_answer(explained: Explained) -> Explanation:
+def explanation_answer(explained: DecisionExplanation) -> ExplanationType:
     """An explanation."""
-    return Explanation(
+    return ExplanationType(
         decision=decision_answer(explained.given),
-        context=JSON(dict(explained.context)),
+        context=JSONScalar(dict(explained.context)),
         steps=[
-            ExplanationStep(campaign_id=strawberry.ID(step.campaign_id), outcome=StepOutcome(step.outcome.value), detail=step.detail)
+            ExplanationStepType(
+                campaign_id=strawberry.ID(step.campaign_id), outcome=StepOutcomeEnum(step.outcome.value), detail=step.detail
+            )
             for step in explained.steps
         ],
         evidence=[_evidence(item) for item in explained.evidence],
@@ -82,17 +85,17 @@ def explanation_answer(explained: Explained) -> Explanation:
     )
 
 
-def _evidence(item: Item) -> Evidence:
+def _evidence(item: Item) -> EvidenceType:
     c = item.contribution
     if c is None:
         at_ms = item.sealed_until_ms
-        occurred_at = None if at_ms is None else DateTime(at_ms)
-        return Evidence(field=item.field, topic=SEALED_TOPIC, partition=-1, offset="-", message_id=None, occurred_at=occurred_at)
-    return Evidence(
+        occurred_at = None if at_ms is None else DateTimeScalar(at_ms)
+        return EvidenceType(field=item.field, topic=SEALED_TOPIC, partition=-1, offset="-", message_id=None, occurred_at=occurred_at)
+    return EvidenceType(
         field=item.field,
         topic=c.position.topic,
         partition=c.position.partition,
         offset=str(c.position.offset),
         message_id=strawberry.ID(c.message_id),
-        occurred_at=DateTime(c.event_time_ms),
+        occurred_at=DateTimeScalar(c.event_time_ms),
     )

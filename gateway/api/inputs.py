@@ -8,11 +8,11 @@ from typing import Any
 
 import strawberry
 
-from gateway.api.scalars import JSON, BigInt, DateTime, Decimal
+from gateway.api.scalars import BigIntScalar, DateTimeScalar, DecimalScalar, JSONScalar
 
 
-@strawberry.enum(description="What happened. docs/event-names.md has the names that other trackers use.")
-class EventType(Enum):
+@strawberry.enum(name="EventType", description="What happened. docs/event-names.md has the names that other trackers use.")
+class EventTypeEnum(Enum):
     """The events that `track` takes."""
 
     PAGE_VIEWED = strawberry.enum_value("PAGE_VIEWED", description="A page was opened; `page` says which.")
@@ -64,14 +64,14 @@ class ProductInput:
     category: str | None = strawberry.field(default=None, description="What the visitor's interest is counted by, at most 128 characters.")
     brand: str | None = strawberry.field(default=None, description="At most 128 characters.")
     name: str | None = strawberry.field(default=None, description="At most 256 characters.")
-    price: Decimal | None = strawberry.field(default=None, description="Per piece, from 0 to 10^12 with at most 6 decimals.")
+    price: DecimalScalar | None = strawberry.field(default=None, description="Per piece, from 0 to 10^12 with at most 6 decimals.")
     currency: str | None = strawberry.field(default=None, description="Of the price: ISO 4217, such as EUR.")
-    quantity: BigInt | None = strawberry.field(
+    quantity: BigIntScalar | None = strawberry.field(
         default=None, description="Pieces, from 1 to 1,000,000. Without it one; PRODUCT_REMOVED: all."
     )
     url: str | None = strawberry.field(default=None, description="Its page, at most 2,048 characters.")
     image_url: str | None = strawberry.field(default=None, description="At most 2,048 characters.")
-    position: BigInt | None = strawberry.field(default=None, description="Its place in the list, from 0 to 1,000,000.")
+    position: BigIntScalar | None = strawberry.field(default=None, description="Its place in the list, from 0 to 1,000,000.")
     list_id: strawberry.ID | None = strawberry.field(default=None, description="The list it was shown in, at most 128 characters.")
 
 
@@ -80,7 +80,7 @@ class OrderInput:
     """An order."""
 
     order_id: strawberry.ID | None = strawberry.field(default=None, description="The shop's own id, 1 to 128 characters. Required.")
-    value: Decimal | None = strawberry.field(
+    value: DecimalScalar | None = strawberry.field(
         default=None, description="What was paid, or given back: from 0 to 10^12 with at most 6 decimals. It needs a currency."
     )
     currency: str | None = strawberry.field(default=None, description="Of the value: ISO 4217, such as EUR. Defaults to the page's.")
@@ -92,13 +92,15 @@ class EventInput:
     """One event of `track`."""
 
     message_id: strawberry.ID = strawberry.field(description="Made by the client once per event, 1 to 128 characters; its retries keep it.")
-    type: EventType = strawberry.field(description="What happened; it says which of the fields below are required.")
+    type: EventTypeEnum = strawberry.field(description="What happened; it says which of the fields below are required.")
     user_id: strawberry.ID | None = strawberry.field(
         default=None, description="With a secret key: the visitor. Defaults to the visitor of the token."
     )
     name: str | None = strawberry.field(default=None, description="Required for CUSTOM: the shop's own name, at most 128 characters.")
-    timestamp: DateTime = strawberry.field(description="When it happened, by the client's clock: at most 7 days ago and a minute ahead.")
-    sequence: BigInt | None = strawberry.field(default=None, description="Grows within a session; orders events of one millisecond.")
+    timestamp: DateTimeScalar = strawberry.field(
+        description="When it happened, by the client's clock: at most 7 days ago and a minute ahead."
+    )
+    sequence: BigIntScalar | None = strawberry.field(default=None, description="Grows within a session; orders events of one millisecond.")
     session_id: strawberry.ID | None = strawberry.field(default=None, description="The visitor's session, at most 128 characters.")
     page: PageInput | None = strawberry.field(default=None, description="Where it happened.")
     product: ProductInput | None = strawberry.field(default=None, description="Required for PRODUCT_VIEWED, _CLICKED, _ADDED, _REMOVED.")
@@ -113,7 +115,7 @@ class EventInput:
     decision_id: strawberry.ID | None = strawberry.field(
         default=None, description="Required for BANNER_*: the id of the decision that showed the banner."
     )
-    properties: JSON | None = strawberry.field(default=None, description="Free data of the shop; at most 4 KiB of JSON.")
+    properties: JSONScalar | None = strawberry.field(default=None, description="Free data of the shop; at most 4 KiB of JSON.")
 
 
 def plain(value: Any) -> Any:

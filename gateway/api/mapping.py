@@ -8,99 +8,99 @@ from typing import Any
 from strawberry import ID
 
 from gateway.api import types
-from gateway.api.scalars import JSON, Cursor, DateTime, Decimal
+from gateway.api.scalars import CursorScalar, DateTimeScalar, DecimalScalar, JSONScalar
 from gateway.auth import Visit
 from gateway.model.decisions.render import Banner
 from gateway.model.events.cursor import cursor_of_context
 from gateway.model.times import parse_time_ms
-from gateway.services.banners import Given
-from gateway.services.tracking import Answer, error_of, status_of
+from gateway.services.banners import IssuedDecision
+from gateway.services.tracking import EventAnswer, error_of, status_of
 
 
-def visit_answer(visit: Visit, now_ms: int) -> types.Visit:
+def visit_answer(visit: Visit, now_ms: int) -> types.VisitType:
     """Answer of `startVisit`."""
-    return types.Visit(
+    return types.VisitType(
         anonymous_id=ID(visit.visitor_id),
         token=visit.token,
-        expires_at=DateTime(visit.expires_at_ms),
-        server_time=DateTime(now_ms),
+        expires_at=DateTimeScalar(visit.expires_at_ms),
+        server_time=DateTimeScalar(now_ms),
     )
 
 
-def event_answer(answer: Answer) -> types.EventResult:
+def event_answer(answer: EventAnswer) -> types.EventResultType:
     """The answer to one event."""
     found = error_of(answer)
-    error = None if found is None else types.EventError(code=found[0], message=found[1], field=found[2])
-    return types.EventResult(message_id=ID(answer.message_id), status=types.EventStatus[status_of(answer)], error=error)
+    error = None if found is None else types.EventErrorType(code=found[0], message=found[1], field=found[2])
+    return types.EventResultType(message_id=ID(answer.message_id), status=types.EventStatusEnum[status_of(answer)], error=error)
 
 
-def decision_answer(given: Given) -> types.BannerDecision:
+def decision_answer(given: IssuedDecision) -> types.BannerDecisionType:
     """A decision."""
     decision = given.decision
-    return types.BannerDecision(
+    return types.BannerDecisionType(
         id=ID(given.decision_id),
         placement=ID(decision.placement),
         banner=_banner(decision.banner) if decision.banner else None,
-        reason=types.DecisionReason(decision.reason.value),
+        reason=types.DecisionReasonEnum(decision.reason.value),
         campaign_id=None if decision.campaign_id is None else ID(decision.campaign_id),
         variant=decision.variant,
         ruleset_version=decision.ruleset_version,
         context_version=decision.context_version,
-        cursor=Cursor(given.cursor),
+        cursor=CursorScalar(given.cursor),
         fresh=given.fresh,
-        decided_at=DateTime(given.decided_at_ms),
-        valid_until=None if decision.valid_until_ms is None else DateTime(decision.valid_until_ms),
+        decided_at=DateTimeScalar(given.decided_at_ms),
+        valid_until=None if decision.valid_until_ms is None else DateTimeScalar(decision.valid_until_ms),
     )
 
 
-def _banner(banner: Banner) -> types.Banner:
+def _banner(banner: Banner) -> types.BannerType:
     image = banner.image
-    return types.Banner(
+    return types.BannerType(
         id=ID(banner.banner_id),
         headline=banner.headline,
         body=banner.body,
         link_url=banner.link_url,
         cta_label=banner.cta_label,
-        image=types.Image(url=image.url, alt=image.alt, width=image.width, height=image.height) if image else None,
+        image=types.ImageType(url=image.url, alt=image.alt, width=image.width, height=image.height) if image else None,
         locale=banner.locale,
-        products=[types.RelatedProduct(product_id=ID(one.product_id), category=one.category) for one in banner.products],
-        data=None if banner.data is None else JSON(banner.data),
+        products=[types.RelatedProductType(product_id=ID(one.product_id), category=one.category) for one in banner.products],
+        data=None if banner.data is None else JSONScalar(banner.data),
     )
 
 
-def context_answer(context: Mapping[str, Any], now_ms: int, *, may_see_traits: bool) -> types.UserContext:
+def context_answer(context: Mapping[str, Any], now_ms: int, *, may_see_traits: bool) -> types.UserContextType:
     """A context (public JSON)."""
     purchases = context["purchases"]
-    return types.UserContext(
+    return types.UserContextType(
         user_id=ID(context["user_id"]),
         interested_category=context["interested_category"],
-        interests=[types.Interest(category=category, score=score) for category, score in context["interests"].items()],
+        interests=[types.InterestType(category=category, score=score) for category, score in context["interests"].items()],
         cart=[_cart_item(line) for line in context["cart"]],
         recent_products=[ID(product_id) for product_id in context["recent_products"]],
-        purchases=types.Purchases(
+        purchases=types.PurchasesType(
             count=purchases["count"],
-            totals=[types.Money(amount=Decimal(amount), currency=currency) for currency, amount in purchases["totals"].items()],
+            totals=[types.MoneyType(amount=DecimalScalar(amount), currency=currency) for currency, amount in purchases["totals"].items()],
             last_at=_time(purchases["last_at"]),
         ),
-        consent=types.Consent(**context["consent"]),
+        consent=types.ConsentType(**context["consent"]),
         updated_at=_time(context["updated_at"]),
         version=context["version"],
-        cursor=Cursor(cursor_of_context(context, now_ms).encode()),
+        cursor=CursorScalar(cursor_of_context(context, now_ms).encode()),
         private_traits=context["traits"],
         may_see_traits=may_see_traits,
     )
 
 
-def _cart_item(line: Mapping[str, Any]) -> types.CartItem:
+def _cart_item(line: Mapping[str, Any]) -> types.CartItemType:
     price = line["price"]
-    return types.CartItem(
+    return types.CartItemType(
         product_id=ID(line["product_id"]),
         variant_id=None if line["variant_id"] is None else ID(line["variant_id"]),
         category=line["category"],
         quantity=line["quantity"],
-        price=None if price is None else types.Money(amount=Decimal(price), currency=line["currency"]),
+        price=None if price is None else types.MoneyType(amount=DecimalScalar(price), currency=line["currency"]),
     )
 
 
-def _time(text: str | None) -> DateTime | None:
-    return None if text is None else DateTime(parse_time_ms(text, "time"))
+def _time(text: str | None) -> DateTimeScalar | None:
+    return None if text is None else DateTimeScalar(parse_time_ms(text, "time"))

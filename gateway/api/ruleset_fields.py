@@ -8,23 +8,25 @@ import strawberry
 from strawberry import ID, Info
 
 from gateway.api import types
-from gateway.api.arguments import Page, Placement, RulesetVersion
+from gateway.api.arguments import PageArgument, PlacementArgument, RulesetVersionArgument
 from gateway.api.inputs import plain
 from gateway.api.mapping import decision_answer
 from gateway.api.request_context import RequestContext
-from gateway.api.scalars import JSON, DateTime
+from gateway.api.scalars import DateTimeScalar, JSONScalar
 from gateway.errors import BadUserInput
 from gateway.model.decisions.decide import Inputs
 from gateway.model.rulesets.ruleset import Campaign, Problem
 from gateway.model.visitors.context_input import InvalidContext, complete_context
-from gateway.services.previews import Wish, optional_moment_ms
-from gateway.services.rulesets import InForce
+from gateway.services.previews import PreviewRequest, optional_moment_ms
+from gateway.services.rulesets import LoadedRuleset
 
-Moment = Annotated[DateTime | None, strawberry.argument(description="Decide as if it were then: schedules and caps hold. Without it: now.")]
+MomentArgument = Annotated[
+    DateTimeScalar | None, strawberry.argument(description="Decide as if it were then: schedules and caps hold. Without it: now.")
+]
 
 
-@strawberry.type(description="A campaign, in short.")
-class CampaignSummary:
+@strawberry.type(name="CampaignSummary", description="A campaign, in short.")
+class CampaignSummaryType:
     """A campaign, in short."""
 
     campaign_id: ID = strawberry.field(description="Its id in the ruleset.")
@@ -33,23 +35,23 @@ class CampaignSummary:
         description="Of the campaigns that apply, the one with the greatest is shown; from -1,000,000 to 1,000,000."
     )
     when: str = strawberry.field(description="Its condition, CEL.")
-    starts_at: DateTime | None = strawberry.field(description="Begin of its schedule; null: it has none.")
-    ends_at: DateTime | None = strawberry.field(description="End of its schedule; null: it has none.")
+    starts_at: DateTimeScalar | None = strawberry.field(description="Begin of its schedule; null: it has none.")
+    ends_at: DateTimeScalar | None = strawberry.field(description="End of its schedule; null: it has none.")
 
 
-@strawberry.type(description="A numbered, immutable version of all placements and campaigns.")
-class Ruleset:
+@strawberry.type(name="Ruleset", description="A numbered, immutable version of all placements and campaigns.")
+class RulesetType:
     """A version of all placements and campaigns."""
 
     version: int = strawberry.field(description="Counts up by one with each that is published.")
-    published_at: DateTime | None = strawberry.field(description="null: the seed of this gateway's settings, or a dry run.")
+    published_at: DateTimeScalar | None = strawberry.field(description="null: the seed of this gateway's settings, or a dry run.")
     placements: list[ID] = strawberry.field(description="Ids of the placements.")
-    campaigns: list[CampaignSummary] = strawberry.field(description="By placement, the strongest first.")
+    campaigns: list[CampaignSummaryType] = strawberry.field(description="By placement, the strongest first.")
     yaml: str = strawberry.field(description="Its whole text, as it was published.")
 
 
-@strawberry.type(description="A mistake in a ruleset. Line and column count from 1.")
-class RulesetProblem:
+@strawberry.type(name="RulesetProblem", description="A mistake in a ruleset. Line and column count from 1.")
+class RulesetProblemType:
     """A mistake in a ruleset."""
 
     message: str = strawberry.field(description="What is wrong, in words.")
@@ -58,20 +60,20 @@ class RulesetProblem:
     column: int | None = strawberry.field(description="Column in that line.")
 
 
-@strawberry.type(description="What became of a wish to publish: a ruleset, or all the mistakes that refuse it.")
-class PublishResult:
+@strawberry.type(name="PublishResult", description="What became of a wish to publish: a ruleset, or all the mistakes that refuse it.")
+class PublishResultType:
     """Answer of `publishRuleset`."""
 
-    ruleset: Ruleset | None = strawberry.field(description="What is now in force; by a dry run what would be.")
-    problems: list[RulesetProblem] = strawberry.field(description="All mistakes; empty when it was taken.")
+    ruleset: RulesetType | None = strawberry.field(description="What is now in force; by a dry run what would be.")
+    problems: list[RulesetProblemType] = strawberry.field(description="All mistakes; empty when it was taken.")
 
 
-@strawberry.type(description="A token for `previewToken`.")
-class Preview:
+@strawberry.type(name="Preview", description="A token for `previewToken`.")
+class PreviewType:
     """Answer of `createPreview`."""
 
     token: str = strawberry.field(description="Signed; it goes into a link to the page.")
-    expires_at: DateTime = strawberry.field(description="When it ends.")
+    expires_at: DateTimeScalar = strawberry.field(description="When it ends.")
 
 
 @strawberry.type
@@ -79,7 +81,7 @@ class RulesetQuery:
     """What can be asked about rulesets."""
 
     @strawberry.field(description="A version of the ruleset; without `version` the one in force. (secret)")
-    async def ruleset(self, info: Info[RequestContext, None], version: RulesetVersion = None) -> Ruleset | None:
+    async def ruleset(self, info: Info[RequestContext, None], version: RulesetVersionArgument = None) -> RulesetType | None:
         """A version of the ruleset."""
         info.context.secret()
         return _ruleset(await info.context.services.rulesets.version(version))
@@ -91,12 +93,14 @@ class RulesetQuery:
     async def preview(
         self,
         info: Info[RequestContext, None],
-        placement: Placement,
-        context: Annotated[JSON, strawberry.argument(description="An object with fields of a context: cart, traits, purchases and so on.")],
-        page: Page = None,
-        at: Moment = None,
-        ruleset_version: RulesetVersion = None,
-    ) -> types.BannerDecision | None:
+        placement: PlacementArgument,
+        context: Annotated[
+            JSONScalar, strawberry.argument(description="An object with fields of a context: cart, traits, purchases and so on.")
+        ],
+        page: PageArgument = None,
+        at: MomentArgument = None,
+        ruleset_version: RulesetVersionArgument = None,
+    ) -> types.BannerDecisionType | None:
         """Decide for a context that is given."""
         info.context.secret()
         services = info.context.services
@@ -126,11 +130,11 @@ class RulesetMutation:
             int | None, strawberry.argument(description="The version it was made from. Without it: after whatever is in force.")
         ] = None,
         dry_run: Annotated[bool, strawberry.argument(description="true: only say what would come of it.")] = False,
-    ) -> PublishResult | None:
+    ) -> PublishResultType | None:
         """Publish a ruleset."""
         info.context.secret()
         outcome = await info.context.services.rulesets.publish(yaml, expected_version, dry_run=dry_run)
-        return PublishResult(
+        return PublishResultType(
             ruleset=None if outcome.in_force is None else _ruleset(outcome.in_force),
             problems=[_problem(problem) for problem in outcome.problems],
         )
@@ -143,46 +147,46 @@ class RulesetMutation:
     async def create_preview(
         self,
         info: Info[RequestContext, None],
-        ruleset_version: RulesetVersion = None,
+        ruleset_version: RulesetVersionArgument = None,
         campaign_id: Annotated[
             ID | None, strawberry.argument(description="Show this one in its placement, whatever its rules say.")
         ] = None,
-        at: Moment = None,
+        at: MomentArgument = None,
         expires_in_minutes: Annotated[int, strawberry.argument(description="From 1 to 10,080 (a week).")] = 60,
         yaml: Annotated[
             str | None, strawberry.argument(description="A ruleset that is not published; then rulesetVersion must be left out.")
         ] = None,
-    ) -> Preview | None:
+    ) -> PreviewType | None:
         """Make a preview token."""
         info.context.secret()
-        wish = Wish(ruleset_version, campaign_id, at, expires_in_minutes, yaml)
+        wish = PreviewRequest(ruleset_version, campaign_id, at, expires_in_minutes, yaml)
         token, expires_at_ms = await info.context.services.previews.create(wish)
-        return Preview(token=token, expires_at=DateTime(expires_at_ms))
+        return PreviewType(token=token, expires_at=DateTimeScalar(expires_at_ms))
 
 
-def _ruleset(in_force: InForce) -> Ruleset:
+def _ruleset(in_force: LoadedRuleset) -> RulesetType:
     ruleset = in_force.ruleset
-    return Ruleset(
+    return RulesetType(
         version=ruleset.version,
-        published_at=None if in_force.published_at_ms is None else DateTime(in_force.published_at_ms),
+        published_at=None if in_force.published_at_ms is None else DateTimeScalar(in_force.published_at_ms),
         placements=[ID(placement_id) for placement_id in ruleset.placements],
         campaigns=[_campaign(campaign) for placement in ruleset.placements.values() for campaign in placement.campaigns],
         yaml=ruleset.yaml,
     )
 
 
-def _campaign(campaign: Campaign) -> CampaignSummary:
+def _campaign(campaign: Campaign) -> CampaignSummaryType:
     schedule = campaign.schedule
-    return CampaignSummary(
+    return CampaignSummaryType(
         campaign_id=ID(campaign.campaign_id),
         placement=ID(campaign.placement),
         priority=campaign.priority,
         when=campaign.when.text,
-        starts_at=None if schedule.from_ms is None else DateTime(schedule.from_ms),
-        ends_at=None if schedule.until_ms is None else DateTime(schedule.until_ms),
+        starts_at=None if schedule.from_ms is None else DateTimeScalar(schedule.from_ms),
+        ends_at=None if schedule.until_ms is None else DateTimeScalar(schedule.until_ms),
     )
 
 
-def _problem(problem: Problem) -> RulesetProblem:
+def _problem(problem: Problem) -> RulesetProblemType:
     campaign_id = None if problem.campaign_id is None else ID(problem.campaign_id)
-    return RulesetProblem(message=problem.message, campaign_id=campaign_id, line=problem.line, column=problem.column)
+    return RulesetProblemType(message=problem.message, campaign_id=campaign_id, line=problem.line, column=problem.column)

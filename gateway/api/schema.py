@@ -12,31 +12,31 @@ from strawberry.schema.config import StrawberryConfig
 
 from gateway.api import types
 from gateway.api.arguments import (
-    After,
-    MaxWaitMs,
-    MessageId,
-    NamedVisitor,
-    Page,
-    Placement,
-    Placements,
-    PreviewToken,
-    SentAt,
-    Timestamp,
-    Visitor,
+    AfterArgument,
+    MaxWaitMsArgument,
+    MessageIdArgument,
+    NamedVisitorArgument,
+    PageArgument,
+    PlacementArgument,
+    PlacementsArgument,
+    PreviewTokenArgument,
+    SentAtArgument,
+    TimestampArgument,
+    VisitorArgument,
 )
 from gateway.api.explain_fields import ExplainQuery
 from gateway.api.inputs import EventInput, PageInput, plain
 from gateway.api.mapping import context_answer, decision_answer, event_answer, visit_answer
 from gateway.api.request_context import RequestContext
 from gateway.api.ruleset_fields import RulesetMutation, RulesetQuery
-from gateway.api.scalars import JSON, SCALARS, Cursor, DateTime
+from gateway.api.scalars import SCALARS, CursorScalar, DateTimeScalar, JSONScalar
 from gateway.api.stats_fields import StatsQuery
 from gateway.api.trends_fields import TrendsQuery
 from gateway.auth import CredentialKind
 from gateway.errors import BadUserInput, Forbidden, Unavailable
 from gateway.model.events.visitor_ids import is_anonymous
 from gateway.services.banners import BannerRequest
-from gateway.services.tracking import Tracked
+from gateway.services.tracking import BatchAnswer
 from gateway.store.connection import StoreUnavailable
 
 ContextInfo = Info[RequestContext, None]
@@ -49,21 +49,21 @@ async def _request(
     return BannerRequest(visitor_id, tuple(placements), plain(page), await info.context.services.previews.open(preview_token))
 
 
-@strawberry.type(description="The answers to a batch of events.")
-class TrackResult:
+@strawberry.type(name="TrackResult", description="The answers to a batch of events.")
+class TrackResultType:
     """The answers to a batch of events."""
 
-    results: list[types.EventResult] = strawberry.field(description="One answer for each event, in the order they were sent.")
-    cursor: Cursor | None = strawberry.field(
+    results: list[types.EventResultType] = strawberry.field(description="One answer for each event, in the order they were sent.")
+    cursor: CursorScalar | None = strawberry.field(
         description="Where the events stand in the log; null when the batch holds several visitors, or a position is not known."
     )
-    server_time: DateTime = strawberry.field(description="The gateway's clock, so that a client can learn its own clock's offset.")
+    server_time: DateTimeScalar = strawberry.field(description="The gateway's clock, so that a client can learn its own clock's offset.")
     visitor_id: strawberry.Private[str | None]
 
     @strawberry.field(description="Decisions after these events, in the same round trip.")
     async def decisions(
-        self, info: ContextInfo, placements: Placements, page: Page = None, max_wait_ms: MaxWaitMs = 250
-    ) -> list[types.BannerDecision] | None:
+        self, info: ContextInfo, placements: PlacementsArgument, page: PageArgument = None, max_wait_ms: MaxWaitMsArgument = 250
+    ) -> list[types.BannerDecisionType] | None:
         """Wait until the context covers the events, then decide."""
         if self.visitor_id is None:
             raise BadUserInput("decisions needs a batch of one visitor in which an event was accepted", field="decisions")
@@ -72,11 +72,11 @@ class TrackResult:
         return [decision_answer(one) for one in given]
 
 
-def _track_result(info: ContextInfo, tracked: Tracked) -> TrackResult:
-    return TrackResult(
+def _track_result(info: ContextInfo, tracked: BatchAnswer) -> TrackResultType:
+    return TrackResultType(
         results=[event_answer(answer) for answer in tracked.answers],
-        cursor=None if tracked.cursor is None else Cursor(tracked.cursor),
-        server_time=DateTime(info.context.services.now_ms()),
+        cursor=None if tracked.cursor is None else CursorScalar(tracked.cursor),
+        server_time=DateTimeScalar(info.context.services.now_ms()),
         visitor_id=tracked.visitor_id,
     )
 
@@ -89,13 +89,13 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     async def banner(
         self,
         info: ContextInfo,
-        placement: Placement,
-        user_id: Visitor = None,
-        page: Page = None,
-        after: After = None,
-        max_wait_ms: MaxWaitMs = 0,
-        preview_token: PreviewToken = None,
-    ) -> types.BannerDecision | None:
+        placement: PlacementArgument,
+        user_id: VisitorArgument = None,
+        page: PageArgument = None,
+        after: AfterArgument = None,
+        max_wait_ms: MaxWaitMsArgument = 0,
+        preview_token: PreviewTokenArgument = None,
+    ) -> types.BannerDecisionType | None:
         """One decision."""
         request = await _request(info, [placement], user_id, page, preview_token)
         given = await info.context.services.banners.decisions(request, after, max_wait_ms)
@@ -105,20 +105,20 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     async def banners(
         self,
         info: ContextInfo,
-        placements: Placements,
-        user_id: Visitor = None,
-        page: Page = None,
-        after: After = None,
-        max_wait_ms: MaxWaitMs = 0,
-        preview_token: PreviewToken = None,
-    ) -> list[types.BannerDecision] | None:
+        placements: PlacementsArgument,
+        user_id: VisitorArgument = None,
+        page: PageArgument = None,
+        after: AfterArgument = None,
+        max_wait_ms: MaxWaitMsArgument = 0,
+        preview_token: PreviewTokenArgument = None,
+    ) -> list[types.BannerDecisionType] | None:
         """Several decisions from one read of the context."""
         request = await _request(info, placements, user_id, page, preview_token)
         given = await info.context.services.banners.decisions(request, after, max_wait_ms)
         return [decision_answer(one) for one in given]
 
     @strawberry.field(description="What is known of a visitor now; null when nothing is.")
-    async def user_context(self, info: ContextInfo, user_id: Visitor = None) -> types.UserContext | None:
+    async def user_context(self, info: ContextInfo, user_id: VisitorArgument = None) -> types.UserContextType | None:
         """A visitor's context. The token of an anonymous id that joined a user does not show that person's data."""
         context = info.context
         visitor_id = context.required_visitor(user_id)
@@ -148,7 +148,7 @@ class Mutation(RulesetMutation):
         token: Annotated[
             str | None, strawberry.argument(description="One that startVisit gave: its visitor goes on. Without it a new visitor begins.")
         ] = None,
-    ) -> types.Visit | None:
+    ) -> types.VisitType | None:
         """Start or renew a visit."""
         context = info.context
         context.authenticated()
@@ -164,8 +164,8 @@ class Mutation(RulesetMutation):
             list[EventInput],
             strawberry.argument(description="At most the gateway's GATEWAY_MAX_BATCH_EVENTS (100); with a secret key of any visitors."),
         ],
-        sent_at: SentAt = None,
-    ) -> TrackResult | None:
+        sent_at: SentAtArgument = None,
+    ) -> TrackResultType | None:
         """Send events."""
         context = info.context
         tracked = await context.services.tracking.track(context.authenticated(), plain(events), sent_at, context.traceparent)
@@ -178,22 +178,22 @@ class Mutation(RulesetMutation):
     async def identify(
         self,
         info: ContextInfo,
-        message_id: MessageId,
+        message_id: MessageIdArgument,
         user_id: Annotated[ID | None, strawberry.argument(description="With a secret key: the known visitor.")] = None,
         anonymous_id: Annotated[ID | None, strawberry.argument(description="With a secret key: the anonymous visitor who joins.")] = None,
         anonymous_token: Annotated[
             str | None, strawberry.argument(description="The token of the anonymous visitor who joins, as startVisit gave it.")
         ] = None,
         traits: Annotated[
-            JSON | None,
+            JSONScalar | None,
             strawberry.argument(
                 description="An object of at most 64 keys and 4 KiB, joined with what is known, key by key. A visitor token may "
                 "set public traits only."
             ),
         ] = None,
-        timestamp: Timestamp = None,
-        sent_at: SentAt = None,
-    ) -> TrackResult | None:
+        timestamp: TimestampArgument = None,
+        sent_at: SentAtArgument = None,
+    ) -> TrackResultType | None:
         """Join an anonymous visitor to a known one."""
         context = info.context
         known = context.required_visitor(user_id)
@@ -219,14 +219,14 @@ class Mutation(RulesetMutation):
         personalization: Annotated[
             bool, strawberry.argument(description="false: banners are the fallbacks, and the profile is forgotten after ten minutes.")
         ],
-        message_id: MessageId,
+        message_id: MessageIdArgument,
         measurement: Annotated[
             bool | None, strawberry.argument(description="false: left out of campaign statistics; null: not asked about.")
         ] = None,
-        user_id: Visitor = None,
-        timestamp: Timestamp = None,
-        sent_at: SentAt = None,
-    ) -> TrackResult | None:
+        user_id: VisitorArgument = None,
+        timestamp: TimestampArgument = None,
+        sent_at: SentAtArgument = None,
+    ) -> TrackResultType | None:
         """Set consent."""
         context = info.context
         event = {
@@ -238,7 +238,7 @@ class Mutation(RulesetMutation):
         return _track_result(info, await context.services.tracking.send(event, sent_at, timestamp, context.traceparent))
 
     @strawberry.mutation(description="Erase a visitor: what was received up to now is gone, what comes later starts anew. (secret)")
-    async def delete_user(self, info: ContextInfo, user_id: NamedVisitor, message_id: MessageId) -> TrackResult | None:
+    async def delete_user(self, info: ContextInfo, user_id: NamedVisitorArgument, message_id: MessageIdArgument) -> TrackResultType | None:
         """Erase a visitor."""
         context = info.context
         context.secret()
@@ -281,14 +281,14 @@ class Subscription:
     async def banner_changed(
         self,
         info: ContextInfo,
-        placements: Placements,
-        user_id: Visitor = None,
-        page: Page = None,
+        placements: PlacementsArgument,
+        user_id: VisitorArgument = None,
+        page: PageArgument = None,
         shown: Annotated[
             list[ID], strawberry.argument(description="Ids of the decisions that the page shows: at most 40, the rest is not looked at.")
         ] = [],  # noqa: B006  # read only; Strawberry shows it as the default of the schema
-        preview_token: PreviewToken = None,
-    ) -> AsyncIterator[types.BannerDecision]:
+        preview_token: PreviewTokenArgument = None,
+    ) -> AsyncIterator[types.BannerDecisionType]:
         """Follow some placements."""
         request = await _request(info, placements, user_id, page, preview_token)
         async for given in info.context.services.banners.changes(request, info.context.seen(shown)):

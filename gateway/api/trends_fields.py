@@ -13,8 +13,8 @@ from gateway.errors import BadUserInput
 MAX_FIRST: Final = 100
 
 
-@strawberry.type(description="A product that many visitors look at, add or buy now.")
-class TrendingProduct:
+@strawberry.type(name="TrendingProduct", description="A product that many visitors look at, add or buy now.")
+class TrendingProductType:
     """A product that trends."""
 
     product_id: ID = strawberry.field(description="The shop's own id of the product.")
@@ -35,11 +35,11 @@ class TrendsQuery:
         info: Info[RequestContext, None],
         category: Annotated[str | None, strawberry.argument(description="Only products of this category.")] = None,
         first: Annotated[int, strawberry.argument(description="How many, from 1 to 100.")] = 10,
-    ) -> list[TrendingProduct] | None:
+    ) -> list[TrendingProductType] | None:
         """What trends."""
         info.context.authenticated()
         if not 1 <= first <= MAX_FIRST:
             raise BadUserInput(f"first must be from 1 to {MAX_FIRST}", field="first")
         trends = info.context.services.trends.current
         found = trends.products if category is None else trends.by_category.get(category, ())
-        return [TrendingProduct(product_id=ID(one.product_id), category=one.category, score=one.score) for one in found[:first]]
+        return [TrendingProductType(product_id=ID(one.product_id), category=one.category, score=one.score) for one in found[:first]]

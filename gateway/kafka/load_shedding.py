@@ -19,7 +19,7 @@ SHARE_OF_OTHERS: Final = 0.8
 RETRY_AFTER_MS: Final = 500
 
 
-class Admission:
+class LoadShedder:
     """Counts events in flight. One instance a process."""
 
     def __init__(self, places: int) -> None:
@@ -31,24 +31,24 @@ class Admission:
         """How many places are held."""
         return self._taken
 
-    def admit(self, events: Sequence[Event]) -> Places:
+    def admit(self, events: Sequence[Event]) -> InFlightEvents:
         """Places for these events, or raise `Throttled`."""
         has_order = any(topic_of(event.type) is Topic.PURCHASE_EVENTS for event in events)
         limit = self._places if has_order else int(self._places * SHARE_OF_OTHERS)
         if self._taken + len(events) > limit:
             raise Throttled("too many events are on their way; send these again later", retry_after_ms=RETRY_AFTER_MS)
         self._taken += len(events)
-        return Places(self, len(events))
+        return InFlightEvents(self, len(events))
 
     def give_back(self, places: int) -> None:
         """Free places."""
         self._taken -= places
 
 
-class Places:
+class InFlightEvents:
     """Places that are held until `give_back`; giving them back twice frees them once."""
 
-    def __init__(self, admission: Admission, count: int) -> None:
+    def __init__(self, admission: LoadShedder, count: int) -> None:
         self._admission = admission
         self._count = count
 

@@ -45,14 +45,14 @@ class OutgoingRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class Acknowledgement:
     """All in-sync replicas have it. The position is None where aiokafka does not know it (a duplicate sequence number)."""
 
     position: Position | None
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejection:
     """Nothing was written."""
 
     code: str
@@ -60,11 +60,11 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownDelivery:
     """It may or may not be in the log."""
 
 
-Outcome = Published | Refused | Unknown
+DeliveryOutcome = Acknowledgement | Rejection | UnknownDelivery
 
 
 class LogUnavailable(Exception):
@@ -82,7 +82,7 @@ class EventPublisher:
         self._ready = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._sends: dict[asyncio.Task[Outcome], AIOKafkaProducer] = {}
+        self._sends: dict[asyncio.Task[DeliveryOutcome], AIOKafkaProducer] = {}
 
     @property
     def is_ready(self) -> bool:
@@ -114,7 +114,9 @@ class EventPublisher:
                 await self._ready.wait()
         return self.is_ready
 
-    async def publish(self, records: Sequence[OutgoingRecord], deadline_ms: int, ended: Callable[[], None] = lambda: None) -> list[Outcome]:
+    async def publish(
+        self, records: Sequence[OutgoingRecord], deadline_ms: int, ended: Callable[[], None] = lambda: None
+    ) -> list[DeliveryOutcome]:
         """One outcome for each record, in order, within `deadline_ms`. Raises `LogUnavailable` when nothing was handed over.
 
         `ended` is called when nothing of the records is on its way any more: at once, or long after the deadline.
@@ -131,7 +133,7 @@ class EventPublisher:
         sends = [asyncio.create_task(self._send(producer, record)) for record in records]
         left = len(sends)
 
-        def sent(send: asyncio.Task[Outcome]) -> None:
+        def sent(send: asyncio.Task[DeliveryOutcome]) -> None:
             nonlocal left
             left -= 1
             del self._sends[send]
@@ -144,31 +146,31 @@ class EventPublisher:
             send.add_done_callback(sent)
         await asyncio.wait(sends, timeout=deadline_ms / 1000)
         self._metrics.publish_seconds.observe(time.monotonic() - started)
-        return [send.result() if send.done() and not send.cancelled() else Unknown() for send in sends]
+        return [send.result() if send.done() and not send.cancelled() else UnknownDelivery() for send in sends]
 
-    async def _send(self, producer: AIOKafkaProducer, record: OutgoingRecord) -> Outcome:
+    async def _send(self, producer: AIOKafkaProducer, record: OutgoingRecord) -> DeliveryOutcome:
         try:
             future = await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
         except (MessageSizeTooLargeError, RecordTooLargeError):
-            return Refused("TOO_LARGE", f"the event has more than {MAX_REQUEST_BYTES} bytes")
+            return Rejection("TOO_LARGE", f"the event has more than {MAX_REQUEST_BYTES} bytes")
         except KafkaError as error:
             # It never reached a batch: the partitions are not known, or the buffer stayed full.
             self._suspect(producer, error)
-            return Refused("UNAVAILABLE", "the event log cannot be reached; nothing was written, send the event again")
+            return Rejection("UNAVAILABLE", "the event log cannot be reached; nothing was written, send the event again")
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever a dying producer raises, the answer is "unknown"
             self._suspect(producer, error)
-            return Unknown()
+            return UnknownDelivery()
         try:
             metadata: Any = await asyncio.shield(future)
         except (MessageSizeTooLargeError, RecordTooLargeError):
-            return Refused("TOO_LARGE", "the event is larger than the event log takes")
+            return Rejection("TOO_LARGE", "the event is larger than the event log takes")
         except Exception as error:  # noqa: BLE001  # see above
             self._suspect(producer, error)
-            return Unknown()
+            return UnknownDelivery()
         known = metadata is not None and metadata.offset is not None and metadata.offset >= 0
-        return Published(Position(metadata.topic, metadata.partition, metadata.offset) if known else None)
+        return Acknowledgement(Position(metadata.topic, metadata.partition, metadata.offset) if known else None)
 
     def _suspect(self, producer: AIOKafkaProducer, error: Exception) -> None:
         if producer is self._producer:

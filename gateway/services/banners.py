@@ -22,7 +22,7 @@ from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId
 from gateway.model.decisions.preview_token import decide_preview
 from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
 from gateway.model.rulesets.ruleset import Ruleset
-from gateway.services.previews import Previewed
+from gateway.services.previews import ActivePreview
 from gateway.services.rulesets import RulesetService
 from gateway.services.trends import TrendsService
 from gateway.settings import Settings
@@ -43,12 +43,12 @@ RULESET_WAIT_SECONDS: Final = 0.5
 RULESET_AGE_MS: Final = 60_000
 """… if it was rendered so recently: within a second they are everywhere."""
 
-Page = Mapping[str, Any] | None
+PageFields = Mapping[str, Any] | None
 _NOTHING: Final = Found(None, ())
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class IssuedDecision:
     """A decision as it is given out: with its id, and how much of the log it has seen."""
 
     decision_id: str
@@ -64,8 +64,8 @@ class BannerRequest:
 
     visitor_id: str | None
     placements: tuple[str, ...]
-    page: Page
-    preview: Previewed | None = None
+    page: PageFields
+    preview: ActivePreview | None = None
 
     def __post_init__(self) -> None:
         if len(self.placements) > MAX_PLACEMENTS:
@@ -99,7 +99,7 @@ class BannerService:
         rulesets.on_change(lambda: self._decide_all_anew(RULESET_SPREAD_SECONDS))
         trends.on_change(self._trends_changed)
 
-    async def decisions(self, request: BannerRequest, after: str | None, max_wait_ms: int) -> list[Given]:
+    async def decisions(self, request: BannerRequest, after: str | None, max_wait_ms: int) -> list[IssuedDecision]:
         """One decision for each placement, in order. Waits up to `max_wait_ms` until the context covers `after`."""
         cursor = self._cursor(after)
         if not 0 <= max_wait_ms <= self._settings.max_wait_ms:
@@ -116,7 +116,7 @@ class BannerService:
                 self._metrics.stale.inc()
         return given
 
-    async def changes(self, request: BannerRequest, shown: Sequence[str]) -> AsyncIterator[Given]:
+    async def changes(self, request: BannerRequest, shown: Sequence[str]) -> AsyncIterator[IssuedDecision]:
         """Decisions as they change: the first of a placement only where it differs from what `shown` says.
 
         When a preview expires the page gets its real decisions again.
@@ -163,7 +163,7 @@ class BannerService:
             self._open.discard(watch)
             self._metrics.subscriptions.dec()
 
-    def previewed(self, ruleset: Ruleset, placement: str, inputs: Inputs) -> Given:
+    def previewed(self, ruleset: Ruleset, placement: str, inputs: Inputs) -> IssuedDecision:
         """The decision for inputs that are given, as a preview: nothing of it is counted."""
         request = BannerRequest(None, (placement,), None)
         inputs = replace(inputs, trends=self._trends.current, consent_default=self._settings.consent_default)
@@ -232,20 +232,20 @@ class BannerService:
             if self._rulesets.current.uses_trends:
                 await self._trends.at_least(max(token.trends_snapshot for token in recent), RULESET_WAIT_SECONDS)
 
-    def _decide(self, placement: str, found: Found, request: BannerRequest, *, fresh: bool) -> Given:
+    def _decide(self, placement: str, found: Found, request: BannerRequest, *, fresh: bool) -> IssuedDecision:
         now_ms = self._now_ms()
         return self._give(self._decision(placement, found, request, now_ms), found, request, fresh=fresh, now_ms=now_ms)
 
     def _give(
         self, decision: Decision, found: Found, request: BannerRequest, *, fresh: bool, preview: bool = False, now_ms: int | None = None
-    ) -> Given:
+    ) -> IssuedDecision:
         """`now_ms`: when it was decided, to the millisecond, so that it can be explained by its id."""
         now_ms = self._now_ms() if now_ms is None else now_ms
         cursor = cursor_of_context(found.context, now_ms).encode()
         token = token_of(
             decision, cursor, now_ms, visitor_hash(self._key, request.visitor_id), preview=preview or request.preview is not None
         )
-        return Given(sign(self._key, token), decision, cursor, fresh, now_ms)
+        return IssuedDecision(sign(self._key, token), decision, cursor, fresh, now_ms)
 
     def _shown(self, shown: Sequence[str]) -> dict[str, tuple[str | None, str | None, str]]:
         """What the page shows, by placement. An id we did not make (any more) counts as not shown."""
@@ -269,7 +269,7 @@ class BannerService:
             raise BadUserInput(f"after: {problem}", field="after") from problem
 
 
-def _ends_ms(decisions: Sequence[Decision], preview: Previewed | None) -> int | None:
+def _ends_ms(decisions: Sequence[Decision], preview: ActivePreview | None) -> int | None:
     """When time alone next changes one of these decisions, or ends the preview that they were made for."""
     ends = [decision.valid_until_ms for decision in decisions if decision.valid_until_ms is not None]
     if preview is not None:

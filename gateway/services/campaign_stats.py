@@ -19,7 +19,7 @@ MAX_VERSIONS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CampaignReport:
     """Statistics of a campaign. `from_ms` and `to_ms` None: there is nothing yet. `left_out`: versions whose weights are unknown."""
 
     campaign_id: str
@@ -40,7 +40,7 @@ class CampaignStatsService:
         # A published version never changes.
         self._shares: dict[tuple[int, str], Mapping[str, float] | None] = {}
 
-    async def report(self, campaign_id: str, from_ms: int | None, to_ms: int | None) -> Report | None:
+    async def report(self, campaign_id: str, from_ms: int | None, to_ms: int | None) -> CampaignReport | None:
         """Statistics of the hours that touch a period; None while none were ever computed.
 
         Raises `BadUserInput`, `NotFound` for a campaign that neither has rows nor is in force, `Unavailable`.
@@ -63,7 +63,7 @@ class CampaignStatsService:
         rows = [row for hour, found in sorted(hours.items()) if first is not None and first <= hour < end for row in found]
         shares, left_out = await self._shares_of(campaign_id, current, rows)
         control = HOLDOUT_VARIANT if any(row.variant == HOLDOUT_VARIANT for row in rows) else next(iter(known or {}), NO_VARIANT)
-        return Report(
+        return CampaignReport(
             campaign_id=campaign_id,
             as_of_ms=as_of_ms,
             from_ms=None if first is None else first * HOUR_MS,

@@ -23,28 +23,28 @@ from gateway.model.visitors.as_of import Keep, answering, as_of, covered_by, dou
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.evidence import Item, evidence_of
 from gateway.model.visitors.state import State
-from gateway.services.banners import BannerRequest, Given
-from gateway.services.rulesets import InForce
+from gateway.services.banners import BannerRequest, IssuedDecision
+from gateway.services.rulesets import LoadedRuleset
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
 from gateway.store.states import Held, StateReader
 
 
-class Rulesets(Protocol):
+class RulesetSource(Protocol):
     """Where the versions of the ruleset come from (`gateway.services.rulesets.RulesetService`)."""
 
     @property
     def current(self) -> Ruleset:
         """The ruleset in force."""
 
-    async def version(self, version: int | None) -> InForce:
+    async def version(self, version: int | None) -> LoadedRuleset:
         """A version, the one in force for None. Raises `NotFound` or `Unavailable`."""
 
-    async def at(self, at_ms: int) -> InForce:
+    async def at(self, at_ms: int) -> LoadedRuleset:
         """The version that was in force at a moment, the first of all where none was yet. Raises `NotFound` or `Unavailable`."""
 
 
-class Snapshots(Protocol):
+class TrendsSource(Protocol):
     """Where the trends come from (`gateway.services.trends.TrendsService`)."""
 
     @property
@@ -59,10 +59,10 @@ class Snapshots(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class DecisionExplanation:
     """A decision, what it looked at, what became of each campaign, and where this may be inexact (`notes`)."""
 
-    given: Given
+    given: IssuedDecision
     context: Mapping[str, Any]
     steps: Sequence[Step]
     evidence: Sequence[Item]
@@ -70,7 +70,7 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class CandidateExplanation:
     """One way in which a decision may have come about."""
 
     story: Story
@@ -85,7 +85,7 @@ class _Told:
 class ExplainService:
     """Explains decisions. One instance a process."""
 
-    def __init__(self, settings: Settings, rulesets: Rulesets, trends: Snapshots, states: StateReader, now_ms: NowMs) -> None:
+    def __init__(self, settings: Settings, rulesets: RulesetSource, trends: TrendsSource, states: StateReader, now_ms: NowMs) -> None:
         self._key = settings.signing_key
         self._consent_default = settings.consent_default
         self._rulesets = rulesets
@@ -93,7 +93,7 @@ class ExplainService:
         self._states = states
         self._now_ms = now_ms
 
-    async def explain(self, request: BannerRequest, decision_id: str | None, at_ms: int | None) -> Explained:
+    async def explain(self, request: BannerRequest, decision_id: str | None, at_ms: int | None) -> DecisionExplanation:
         """The explanation of the first placement of `request`. Raises `BadUserInput`, `NotFound` or `Unavailable`."""
         if decision_id is not None:
             if at_ms is not None:
@@ -105,13 +105,13 @@ class ExplainService:
             raise BadUserInput("at must not lie ahead", field="at")
         return await self._past(request, at_ms)
 
-    async def _now(self, request: BannerRequest) -> Explained:
+    async def _now(self, request: BannerRequest) -> DecisionExplanation:
         held = await self._held(request.visitor_id)
         state = held.own if held.own is None or held.own.alias_of is None else held.owner
         told = self._told(self._rulesets.current, self._trends.current, request, state, self._now_ms())
         return self._explained(told, request, self._now_ms(), [])
 
-    async def _past(self, request: BannerRequest, at_ms: int) -> Explained:
+    async def _past(self, request: BannerRequest, at_ms: int) -> DecisionExplanation:
         held = await self._held(request.visitor_id)
         in_force, notes = await self._rulesets.at(at_ms), list[str]()
         ruleset = in_force.ruleset
@@ -132,7 +132,7 @@ class ExplainService:
                 state = None
         return self._explained(self._told(ruleset, trends, request, state, at_ms), request, at_ms, notes)
 
-    async def _given(self, request: BannerRequest, decision_id: str) -> Explained:
+    async def _given(self, request: BannerRequest, decision_id: str) -> DecisionExplanation:
         token, cursor = self._opened(request, decision_id)
         ruleset = (await self._rulesets.version(token.ruleset_version)).ruleset
         held = await self._held(request.visitor_id)
@@ -171,7 +171,7 @@ class ExplainService:
 
     def _ways(
         self, ruleset: Ruleset, trends: Trends, request: BannerRequest, held: Held, token: DecisionToken, cursor: Cursor
-    ) -> list[_Told]:
+    ) -> list[CandidateExplanation]:
         """The ways in which the decision may have come about, the likeliest first."""
         states: list[tuple[State | None, str | None]]
         if request.visitor_id is None:
@@ -199,7 +199,7 @@ class ExplainService:
         state: State | None,
         now_ms: int,
         shown: frozenset[str] = frozenset(),
-    ) -> _Told:
+    ) -> CandidateExplanation:
         context = None if state is None else view(state)
         inputs = Inputs(
             context=context,
@@ -210,15 +210,15 @@ class ExplainService:
             shown=shown,
             consent_default=self._consent_default,
         )
-        return _Told(explain(ruleset, request.placements[0], inputs), state, context)
+        return CandidateExplanation(explain(ruleset, request.placements[0], inputs), state, context)
 
-    def _explained(self, told: _Told, request: BannerRequest, decided_at_ms: int, notes: list[str]) -> Explained:
+    def _explained(self, told: CandidateExplanation, request: BannerRequest, decided_at_ms: int, notes: list[str]) -> DecisionExplanation:
         decision = told.story.decision
         cursor = cursor_of_context(told.context, decided_at_ms).encode()
         token = token_of(decision, cursor, decided_at_ms, visitor_hash(self._key, request.visitor_id))
-        given = Given(sign(self._key, token), decision, cursor, True, decided_at_ms)
+        given = IssuedDecision(sign(self._key, token), decision, cursor, True, decided_at_ms)
         evidence = [] if told.state is None else evidence_of(told.state, told.story.fields, told.story.campaign_ids)
-        return Explained(given, told.context or {}, told.story.steps, evidence, notes)
+        return DecisionExplanation(given, told.context or {}, told.story.steps, evidence, notes)
 
     async def _snapshot(self, ruleset: Ruleset, number: int, notes: list[str]) -> Trends:
         """The trends of a number; what is no longer kept is noted, where a decision can depend on it."""
@@ -275,7 +275,7 @@ def _check_reach(state: State, at_ms: int) -> None:
         raise NotFound(f"this moment cannot be explained: {why}")
 
 
-def _unavailable(told: _Told, ruleset: Ruleset, token: DecisionToken) -> _Told | None:
+def _unavailable(told: CandidateExplanation, ruleset: Ruleset, token: DecisionToken) -> CandidateExplanation | None:
     decision = unavailable(ruleset, token.placement)
     found = replace(told, story=replace(told.story, decision=decision, steps=(), fields=(), campaign_ids=()))
     return found if found.gives(token) else None

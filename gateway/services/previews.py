@@ -24,7 +24,7 @@ DRAFT_VERSION: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PreviewRequest:
     """What a preview is to show: a version or the YAML of a ruleset (neither: the one in force), a campaign, a moment; how long."""
 
     version: int | None
@@ -35,7 +35,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Previewed:
+class ActivePreview:
     """A preview that a request asks for. `ruleset` None: the one in force."""
 
     preview: Preview
@@ -52,7 +52,7 @@ class PreviewService:
         self._now_ms = now_ms
         self._loaded: dict[str, Ruleset] = {}
 
-    async def create(self, wish: Wish) -> tuple[str, int]:
+    async def create(self, wish: PreviewRequest) -> tuple[str, int]:
         """A token and when it expires (ms). Raises `NotFound` for a version or campaign that is not there, `BadUserInput`."""
         if not 1 <= wish.minutes <= MAX_MINUTES:
             raise BadUserInput(f"expiresInMinutes must be from 1 to {MAX_MINUTES}", field="expiresInMinutes")
@@ -76,7 +76,7 @@ class PreviewService:
                 raise Unavailable(str(problem), retry_after_ms=1000) from problem
         return Preview(wish.version, wish.campaign_id, at_ms, expires_at_ms, draft).sign(self._key), expires_at_ms
 
-    async def open(self, token: str | None) -> Previewed | None:
+    async def open(self, token: str | None) -> ActivePreview | None:
         """What a token asks for; None without one. Raises `BadUserInput` for a forged or expired one, `NotFound`, `Unavailable`."""
         if token is None:
             return None
@@ -85,9 +85,9 @@ class PreviewService:
         except InvalidPreview as problem:
             raise BadUserInput(f"previewToken: {problem}", field="previewToken") from problem
         if preview.draft is not None:
-            return Previewed(preview, await self._draft(preview.draft))
+            return ActivePreview(preview, await self._draft(preview.draft))
         version = preview.ruleset_version
-        return Previewed(preview, None if version is None else (await self._rulesets.version(version)).ruleset)
+        return ActivePreview(preview, None if version is None else (await self._rulesets.version(version)).ruleset)
 
     async def _draft(self, name: str) -> Ruleset:
         """A draft, of which the latest few stay loaded: its name is the hash of its text, so it never changes."""

@@ -49,7 +49,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class LoadedRuleset:
     """A ruleset and when it was published (None: not yet)."""
 
     ruleset: Ruleset
@@ -60,7 +60,7 @@ class InForce:
 class PublishOutcome:
     """What became of a wish to publish: the ruleset, or the mistakes that refuse it."""
 
-    in_force: InForce | None
+    in_force: LoadedRuleset | None
     problems: Sequence[Problem]
 
 
@@ -75,10 +75,10 @@ class RulesetService:
         self._metrics = metrics
         self._now_ms = now_ms
         self._topic = RulesetTopic(settings.kafka_bootstrap, self._learned)
-        self._in_force = InForce(seed, None)
+        self._in_force = LoadedRuleset(seed, None)
         self._key = (SEED_EPOCH, seed.version)
         self._kept: dict[int, Published] = {}
-        self._loaded: dict[int, InForce] = {}
+        self._loaded: dict[int, LoadedRuleset] = {}
         self._checked: list[Ruleset] = []
         self._callbacks: list[Callable[[], None]] = []
         self._swapped = asyncio.Condition()
@@ -132,7 +132,7 @@ class RulesetService:
                 await self._swapped.wait_for(lambda: self.current.version >= version)
         return self.current.version >= version
 
-    async def version(self, version: int | None) -> InForce:
+    async def version(self, version: int | None) -> LoadedRuleset:
         """A version, the one in force for None. Raises `NotFound` or `Unavailable`."""
         in_force = self._in_force
         if version is None or version == in_force.ruleset.version:
@@ -143,13 +143,13 @@ class RulesetService:
         if loaded is None:
             published = self._kept.get(version) or await self._read(version)
             try:
-                loaded = InForce(await self._load(published.yaml, version), published.published_at_ms)
+                loaded = LoadedRuleset(await self._load(published.yaml, version), published.published_at_ms)
             except InvalidRuleset as problem:
                 raise NotFound(f"version {version} was published by another release and is none that this gateway can load") from problem
             _keep(self._loaded, version, loaded, KEPT_LOADED)
         return loaded
 
-    async def at(self, at_ms: int) -> InForce:
+    async def at(self, at_ms: int) -> LoadedRuleset:
         """The version that was in force at a moment, the first of all where none was yet. Raises `NotFound` or `Unavailable`."""
         in_force = self._in_force
         if in_force.published_at_ms is None or in_force.published_at_ms <= at_ms:
@@ -173,7 +173,7 @@ class RulesetService:
         if expected_version not in (None, current):
             raise Conflict(f"version {current} is current, not {expected_version}; look at what changed, then publish again")
         if dry_run:
-            return PublishOutcome(InForce(ruleset, None), ())
+            return PublishOutcome(LoadedRuleset(ruleset, None), ())
         if not self._topic.caught_up.is_set():
             raise Unavailable("the event log cannot be reached; nothing was published", retry_after_ms=1000)
         self._checked = [*self._checked, ruleset][-KEPT_CHECKED:]
@@ -266,7 +266,7 @@ class RulesetService:
             log.error("version %d of the ruleset is void here, %d mistakes: %s", version, len(problem.problems), first)
             return False
         if (epoch, version) > self._key:
-            self._key, self._in_force = (epoch, version), InForce(ruleset, published_at_ms)
+            self._key, self._in_force = (epoch, version), LoadedRuleset(ruleset, published_at_ms)
             self._metrics.ruleset_version.set(version)
             log.info("version %d of the ruleset is in force", version)
             for callback in self._callbacks:

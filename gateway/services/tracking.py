@@ -11,8 +11,16 @@ from typing import Any, Final
 from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Forbidden, PayloadTooLarge, Unavailable
-from gateway.kafka.load_shedding import Admission
-from gateway.kafka.publisher import EventPublisher, LogUnavailable, Outcome, OutgoingRecord, Published, Refused, Unknown
+from gateway.kafka.load_shedding import LoadShedder
+from gateway.kafka.publisher import (
+    Acknowledgement,
+    DeliveryOutcome,
+    EventPublisher,
+    LogUnavailable,
+    OutgoingRecord,
+    Rejection,
+    UnknownDelivery,
+)
 from gateway.kafka.records import erasure_of, record_of
 from gateway.model.decisions.decision_id import InvalidDecisionId, open_decision_id, visitor_hash
 from gateway.model.events.contribution import Position
@@ -34,18 +42,18 @@ _AT_ONCE: Final = frozenset({EventType.CONSENT, EventType.DELETE})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EventAnswer:
     """The answer to one event: its outcome, or why it was rejected before anything was written."""
 
     message_id: str
-    outcome: Outcome | InvalidEvent
+    outcome: DeliveryOutcome | InvalidEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
+class BatchAnswer:
     """The answers to a batch, in order; the cursor and the visitor where the batch was one visitor's."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[EventAnswer, ...]
     visitor_id: str | None
     cursor: str | None
 
@@ -67,11 +75,13 @@ class TrackingService:
         self._authenticator = authenticator
         self._publisher = publisher
         self._writer = writer
-        self._admission = Admission(settings.max_in_flight_events)
+        self._admission = LoadShedder(settings.max_in_flight_events)
         self._metrics = metrics
         self._now_ms = now_ms
 
-    async def track(self, credential: Credential, inputs: Sequence[Mapping[str, Any]], sent_at: object, traceparent: str | None) -> Tracked:
+    async def track(
+        self, credential: Credential, inputs: Sequence[Mapping[str, Any]], sent_at: object, traceparent: str | None
+    ) -> BatchAnswer:
         """Answer a batch of events in plain form (`gateway.api.inputs.plain`)."""
         if len(inputs) > self._settings.max_batch_events:
             raise PayloadTooLarge(f"at most {self._settings.max_batch_events} events in one track, send them in parts", field="events")
@@ -87,7 +97,7 @@ class TrackingService:
                 checked.append((message_id, problem))
         return await self._publish(checked, traceparent)
 
-    async def erase(self, event: Mapping[str, Any], anonymous_ids: Sequence[str], traceparent: str | None) -> Tracked:
+    async def erase(self, event: Mapping[str, Any], anonymous_ids: Sequence[str], traceparent: str | None) -> BatchAnswer:
         """Answer an erasure of a visitor and the anonymous visitors that joined. Kept for good before it is ACCEPTED."""
         received_at_ms = self._now_ms()
         try:
@@ -98,7 +108,7 @@ class TrackingService:
         kept = [erasure_of(self._key, visitor_id, received_at_ms) for visitor_id in erased]
         return await self._publish([(checked.message_id, checked)], traceparent, kept)
 
-    async def send(self, event: Mapping[str, Any], sent_at: object, timestamp: object, traceparent: str | None) -> Tracked:
+    async def send(self, event: Mapping[str, Any], sent_at: object, timestamp: object, traceparent: str | None) -> BatchAnswer:
         """Answer one event of a mutation of its own (identify, consent), given as a record without times."""
         received_at_ms = self._now_ms()
         sent_at_ms = _sent_at_ms(sent_at)
@@ -166,7 +176,7 @@ class TrackingService:
 
     async def _publish(
         self, checked: Sequence[tuple[str, Event | InvalidEvent]], traceparent: str | None, beside: Sequence[OutgoingRecord] = ()
-    ) -> Tracked:
+    ) -> BatchAnswer:
         """Publish the events, and `beside` records without which none of them counts as accepted."""
         events = [event for _, event in checked if isinstance(event, Event)]
         records = [*beside, *(record_of(event, traceparent) for event in events)] if events else []
@@ -176,29 +186,29 @@ class TrackingService:
         except LogUnavailable as problem:
             raise Unavailable(str(problem), retry_after_ms=1000) from problem
         beside_outcomes, outcomes = outcomes[: len(beside)], outcomes[len(beside) :]
-        if not all(isinstance(outcome, Published) for outcome in beside_outcomes):
-            outcomes = [Unknown() for _ in outcomes]
+        if not all(isinstance(outcome, Acknowledgement) for outcome in beside_outcomes):
+            outcomes = [UnknownDelivery() for _ in outcomes]
         await self._apply_at_once(events, outcomes)
         remaining = iter(outcomes)
-        answers = tuple(Answer(message_id, next(remaining) if isinstance(event, Event) else event) for message_id, event in checked)
+        answers = tuple(EventAnswer(message_id, next(remaining) if isinstance(event, Event) else event) for message_id, event in checked)
         for answer in answers:
             self._metrics.events.labels(status_of(answer)).inc()
         visitors = {event.visitor_id for event in events}
         visitor_id = visitors.pop() if len(visitors) == 1 else None
-        return Tracked(answers, visitor_id, self._cursor(outcomes) if visitor_id is not None else None)
+        return BatchAnswer(answers, visitor_id, self._cursor(outcomes) if visitor_id is not None else None)
 
-    def _cursor(self, outcomes: Sequence[Outcome]) -> str | None:
-        published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
+    def _cursor(self, outcomes: Sequence[DeliveryOutcome]) -> str | None:
+        published = [outcome for outcome in outcomes if isinstance(outcome, Acknowledgement)]
         positions = [outcome.position for outcome in published if outcome.position is not None]
         if not published or len(positions) != len(published):
             return None
         return cursor_of(positions, self._settings.log_epoch, self._now_ms()).encode()
 
-    async def _apply_at_once(self, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
+    async def _apply_at_once(self, events: Sequence[Event], outcomes: Sequence[DeliveryOutcome]) -> None:
         """Consent and erasure hold at once, also while the processors are down; they apply them again, without effect."""
         updates = []
         for event, outcome in zip(events, outcomes, strict=True):
-            if event.type in _AT_ONCE and isinstance(outcome, Published):
+            if event.type in _AT_ONCE and isinstance(outcome, Acknowledgement):
                 position = outcome.position or Position("", 0, -1)
                 updates.append(Update(event.visitor_id, position, self._settings.log_epoch, event, early=True))
         if updates:
@@ -208,17 +218,17 @@ class TrackingService:
                 log.warning("consent or erasure could not be applied at once (%s); the context writer will", problem)
 
 
-def status_of(answer: Answer) -> str:
+def status_of(answer: EventAnswer) -> str:
     """ACCEPTED, REJECTED or UNKNOWN."""
-    if isinstance(answer.outcome, Published):
+    if isinstance(answer.outcome, Acknowledgement):
         return "ACCEPTED"
-    return "REJECTED" if isinstance(answer.outcome, InvalidEvent | Refused) else "UNKNOWN"
+    return "REJECTED" if isinstance(answer.outcome, InvalidEvent | Rejection) else "UNKNOWN"
 
 
-def error_of(answer: Answer) -> tuple[str, str, str | None] | None:
+def error_of(answer: EventAnswer) -> tuple[str, str, str | None] | None:
     """Code, message and field of a rejected event, in the names of the API."""
     outcome = answer.outcome
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, Rejection):
         return outcome.code, outcome.message, None
     if not isinstance(outcome, InvalidEvent):
         return None

@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.transport.documents.limits import ConnectionSlots
 
 
-class Restartable(Protocol):
+class OpenConnection(Protocol):
     """A connection that can be told to end so that its client connects elsewhere."""
 
     def restart(self) -> None:
@@ -22,10 +22,10 @@ class OpenConnections:
     def __init__(self, most: int, most_per_address: int) -> None:
         self.slots = ConnectionSlots(most, most_per_address)
         self.stopping = False
-        self._open: set[Restartable] = set()
+        self._open: set[OpenConnection] = set()
         self._all_closed = asyncio.Event()
 
-    async def while_open(self, connection: Restartable, running: Awaitable[None]) -> None:
+    async def while_open(self, connection: OpenConnection, running: Awaitable[None]) -> None:
         """Await `running`, the life of the connection."""
         self._open.add(connection)
         try:

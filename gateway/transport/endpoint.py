@@ -8,7 +8,6 @@ application/graphql-response+json is. The audits of graphql-http want it so.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import strawberry
@@ -19,12 +18,12 @@ from gateway.transport.cache_control import public_seconds
 from gateway.transport.connections import OpenConnections
 from gateway.transport.cors import cors_headers, origin_allowed, preflight_headers
 from gateway.transport.documents.execution import Execution, Reply, ResponseStream
-from gateway.transport.documents.persisted_documents import Documents
+from gateway.transport.documents.persisted_documents import PersistedDocuments
 from gateway.transport.errors import RequestRefused, entry_of, gateway_entry, refuse, refuse_gateway_error
 from gateway.transport.http.messages import (
     PRIVATE,
+    ClientDisconnected,
     Exchange,
-    Gone,
     HttpError,
     Receive,
     Scope,
@@ -45,13 +44,12 @@ from gateway.transport.http.request_pipeline import (
     operation_of,
 )
 from gateway.transport.parameters import EVENT_STREAM, JSON, trace_parent
-from gateway.transport.settings import Authenticate, MakeContext, Service, TransportSettings
+from gateway.transport.settings import Authenticate, GraphQLService, MakeContext, TransportSettings
+from gateway.transport.sse.event_stream import DistinctStream, OperationStarter
 from gateway.transport.sse.single_connection import SingleConnections, token_of
-from gateway.transport.sse.stream import DistinctStream
-from gateway.transport.websocket.connection import Handshake, WebSocketSession
+from gateway.transport.websocket.session import Handshake, WebSocketSession
 
 _RESTARTS: Final = "The gateway restarts: try again."
-Start = Callable[[], Awaitable[Reply | ResponseStream]]
 
 
 class GraphQLEndpoint:
@@ -72,13 +70,13 @@ class GraphQLEndpoint:
             production=self._settings.production,
             cache_entries=self._settings.document_cache_entries,
         )
-        documents = Documents(
+        documents = PersistedDocuments(
             self._execution,
             self._settings.manifest,
             only_manifest=self._settings.only_manifest,
             remembered_entries=self._settings.remembered_documents,
         )
-        self._service = Service(self._execution, documents, self._settings, authenticate, make_context)
+        self._service = GraphQLService(self._execution, documents, self._settings, authenticate, make_context)
         self._connections = OpenConnections(self._settings.max_connections, self._settings.max_connections_per_address)
         self._single = SingleConnections(self._service, self._connections)
 
@@ -121,7 +119,7 @@ class GraphQLEndpoint:
                 await self._operation(exchange)
         except HttpError as error:
             await respond_json(exchange, error.status, JSON, {"errors": error.errors}, error.headers)
-        except Gone:
+        except ClientDisconnected:
             pass
 
     async def _preflight(self, exchange: Exchange) -> None:
@@ -179,7 +177,7 @@ class GraphQLEndpoint:
 
     # Event streams
 
-    def _starter(self, operation: Operation, exchange: Exchange) -> Start:
+    def _starter(self, operation: Operation, exchange: Exchange) -> OperationStarter:
         async def start() -> Reply | ResponseStream:
             context = self._service.make_context(operation.info(exchange, streams=True))
             if operation.kind is OperationType.SUBSCRIPTION:
@@ -188,7 +186,7 @@ class GraphQLEndpoint:
 
         return start
 
-    async def _event_stream(self, exchange: Exchange, operation: Operation | None, start: Start) -> None:
+    async def _event_stream(self, exchange: Exchange, operation: Operation | None, start: OperationStarter) -> None:
         if self._connections.stopping:
             raise HttpError(503, _RESTARTS, ErrorCode.UNAVAILABLE, [(b"retry-after", b"1")])
         expires_at = operation.credential.expires_at if operation is not None else None
@@ -228,7 +226,7 @@ class GraphQLEndpoint:
             await refuse_handshake(scope, send, 429, gateway_entry(error))
 
 
-def _refusing(refusal: RequestRefused) -> Start:
+def _refusing(refusal: RequestRefused) -> OperationStarter:
     async def start() -> Reply | ResponseStream:
         raise refusal
 

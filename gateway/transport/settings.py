@@ -11,10 +11,10 @@ from gateway.transport.cache_control import PublicFields
 from gateway.transport.cors import check_origin_setting
 from gateway.transport.documents.execution import Execution
 from gateway.transport.documents.limits import DocumentLimits
-from gateway.transport.documents.persisted_documents import Documents
+from gateway.transport.documents.persisted_documents import PersistedDocuments
 
 
-class Credential(Protocol):
+class CallerCredential(Protocol):
     """Who calls. Opaque to the transports, but for the moment at which it ends."""
 
     @property
@@ -22,21 +22,21 @@ class Credential(Protocol):
         """Unix seconds after which open subscriptions end; None: never."""
 
 
-Authenticate = Callable[[str | None], Credential]
+Authenticate = Callable[[str | None], CallerCredential]
 """From the value of `Authorization` (None: there is none) to a credential.
 
 Raises `Unauthenticated` for a malformed, forged or expired one, never for None: the resolvers judge that.
 """
 
-Transport = Literal["http", "websocket", "sse"]
+TransportName = Literal["http", "websocket", "sse"]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
     """What a context is made from, once an operation."""
 
-    credential: Credential
-    transport: Transport
+    credential: CallerCredential
+    transport: TransportName
     traceparent: str | None
     """W3C trace context, well-formed or None."""
     client_address: str
@@ -56,7 +56,7 @@ def no_event_id(_payload: Mapping[str, Any]) -> str | None:
     return None
 
 
-def nobody_is_trusted(_credential: Credential) -> bool:
+def nobody_is_trusted(_credential: CallerCredential) -> bool:
     """The default of `is_trusted` and `is_public`."""
     return False
 
@@ -81,7 +81,7 @@ class TransportSettings:
     max_body_bytes: int = 256 * 1024
     max_trusted_body_bytes: int = 256 * 1024
     """… of a caller whom `is_trusted` lets send more; the body's length must be announced."""
-    is_trusted: Callable[[Credential], bool] = nobody_is_trusted
+    is_trusted: Callable[[CallerCredential], bool] = nobody_is_trusted
     body_deadline_s: float = 10.0
     """A request body must have arrived within."""
     max_connections: int = 10_000
@@ -104,9 +104,9 @@ class TransportSettings:
     make_event_id: MakeEventId = no_event_id
     reservation_s: float = 10.0
     """SSE, single connection mode: a reserved stream must be opened within."""
-    same_caller: Callable[[Credential, Credential], bool] = operator.eq
+    same_caller: Callable[[CallerCredential, CallerCredential], bool] = operator.eq
     """Whether two credentials are of the same caller: a reserved stream serves nobody else."""
-    is_public: Callable[[Credential], bool] = nobody_is_trusted
+    is_public: Callable[[CallerCredential], bool] = nobody_is_trusted
     """Whether what this caller sees of `public_fields` everybody may see."""
     public_fields: PublicFields = field(default_factory=dict)
     public_cache_s: int = 60
@@ -118,11 +118,11 @@ class TransportSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class GraphQLService:
     """What every transport needs to serve operations."""
 
     execution: Execution
-    documents: Documents
+    documents: PersistedDocuments
     settings: TransportSettings
     authenticate: Authenticate
     make_context: MakeContext

@@ -32,7 +32,7 @@ NOT_FOUND: Final = "PersistedQueryNotFound"
 _ONLY_MANIFEST: Final = "This gateway runs only the documents of its manifest, and this one is not in it: see `gateway documents build`."
 
 
-class Documents:
+class PersistedDocuments:
     """Gives the prepared document of a request. Raises InvalidManifest when a trusted document is no good."""
 
     def __init__(self, execution: Execution, manifest: Mapping[str, str], *, only_manifest: bool, remembered_entries: int) -> None:

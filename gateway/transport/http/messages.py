@@ -59,7 +59,7 @@ class HttpError(Exception):
         return found
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client left before its request was complete."""
 
 
@@ -96,7 +96,7 @@ async def read_body(exchange: Exchange, limit_for: Callable[[int], int], deadlin
             while True:
                 message = await exchange.receive()
                 if message["type"] == "http.disconnect":
-                    raise Gone
+                    raise ClientDisconnected
                 chunk: bytes = message.get("body", b"")
                 size += len(chunk)
                 if size > limit:

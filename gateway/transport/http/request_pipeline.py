@@ -26,7 +26,7 @@ from gateway.transport.parameters import (
     request_from_body,
     request_from_query,
 )
-from gateway.transport.settings import Credential, RequestInfo, Service
+from gateway.transport.settings import CallerCredential, GraphQLService, RequestInfo
 
 METHODS: Final = ("GET", "POST", "PUT", "DELETE", "OPTIONS")
 """PUT and DELETE are of graphql-sse's single connection mode."""
@@ -39,7 +39,7 @@ class Operation:
     request: GraphQLRequest
     prepared: PreparedDocument
     kind: OperationType
-    credential: Credential
+    credential: CallerCredential
 
     def info(self, exchange: Exchange, *, streams: bool) -> RequestInfo:
         """What its context is made from."""
@@ -71,7 +71,7 @@ def check_origin_of_request(exchange: Exchange) -> None:
         raise HttpError(415, f"Send the body as content-type {JSON} in UTF-8, not compressed.")
 
 
-async def body_of(service: Service, exchange: Exchange) -> bytes | None:
+async def body_of(service: GraphQLService, exchange: Exchange) -> bytes | None:
     """The body of a POST; None for a GET. Raises HttpError, Gone."""
     if exchange.method != "POST":
         return None
@@ -81,7 +81,7 @@ async def body_of(service: Service, exchange: Exchange) -> bytes | None:
     return body
 
 
-def operation_of(service: Service, exchange: Exchange, body: bytes | None) -> Operation:
+def operation_of(service: GraphQLService, exchange: Exchange, body: bytes | None) -> Operation:
     """The operation of a request. Raises RequestRefused; HttpError for a mutation by GET."""
     request = request_from_body(body) if body is not None else request_from_query(exchange.query_string)
     credential = credential_of(service, exchange)
@@ -92,7 +92,7 @@ def operation_of(service: Service, exchange: Exchange, body: bytes | None) -> Op
     return Operation(request, prepared, kind, credential)
 
 
-def credential_of(service: Service, exchange: Exchange) -> Credential:
+def credential_of(service: GraphQLService, exchange: Exchange) -> CallerCredential:
     """Who calls. Raises RequestRefused."""
     try:
         return service.authenticate(exchange.headers.get("authorization"))
@@ -100,7 +100,7 @@ def credential_of(service: Service, exchange: Exchange) -> Credential:
         raise refuse_gateway_error(error) from error
 
 
-def _body_limit(service: Service, headers: Mapping[str, str], announced: int) -> int:
+def _body_limit(service: GraphQLService, headers: Mapping[str, str], announced: int) -> int:
     """Only a caller whom we trust may send a large body, such as a whole ruleset; `announced` in bytes, 0: it is not."""
     settings = service.settings
     if announced <= settings.max_body_bytes or announced > settings.max_trusted_body_bytes:

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.errors import Conflict, NotFound, Throttled
-from gateway.transport.settings import Credential
+from gateway.transport.settings import CallerCredential
 
-SameCaller = Callable[[Credential, Credential], bool]
+SameCaller = Callable[[CallerCredential, CallerCredential], bool]
 
 
 @dataclass(eq=False, slots=True)
@@ -27,7 +27,7 @@ class Reservation:
     """A stream that is awaited or open, and the operations whose results it carries."""
 
     token: str
-    credential: Credential
+    credential: CallerCredential
     address: str
     is_open: bool = False
     operations: dict[str, int] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Reservations:
     def __len__(self) -> int:
         return len(self._by_token)
 
-    def reserve(self, credential: Credential, address: str) -> Reservation:
+    def reserve(self, credential: CallerCredential, address: str) -> Reservation:
         """A reservation with a new token. Raises Throttled when there are too many."""
         if len(self._by_token) >= self._most or self._by_address.get(address, 0) >= self._most_per_address:
             raise Throttled("Too many open connections: try again later.", retry_after_ms=5000)
@@ -80,14 +80,14 @@ class Reservations:
         self._by_address[address] += 1
         return reservation
 
-    def find(self, token: str, credential: Credential) -> Reservation:
+    def find(self, token: str, credential: CallerCredential) -> Reservation:
         """The reservation of a token. Raises NotFound, also when it was given to another caller."""
         found = self._by_token.get(token)
         if found is None or not self._same_caller(found.credential, credential):
             raise NotFound("There is no such stream (any more): reserve another one by PUT.")
         return found
 
-    def open(self, token: str, credential: Credential) -> Reservation:
+    def open(self, token: str, credential: CallerCredential) -> Reservation:
         """The stream comes. Raises NotFound, and Conflict when it is open already."""
         found = self.find(token, credential)
         if found.is_open:

@@ -25,9 +25,9 @@ from gateway.transport.errors import ErrorEntry, RequestRefused, entry_of
 from gateway.transport.http.messages import Exchange, HttpError, refusal_headers, respond
 from gateway.transport.http.request_pipeline import Operation, accepted_types, body_of, check_origin_of_request, credential_of, operation_of
 from gateway.transport.parameters import EVENT_STREAM
-from gateway.transport.settings import RequestInfo, Service
+from gateway.transport.settings import GraphQLService, RequestInfo
+from gateway.transport.sse.event_stream import EventStream, event
 from gateway.transport.sse.reservations import Reservation, Reservations
-from gateway.transport.sse.stream import EventStream, event
 
 TEXT: Final = "text/plain; charset=utf-8"
 _TOKEN_TYPES: Final = {"*/*", "text/*", "text/plain"}
@@ -54,7 +54,7 @@ class _Frame:
 
 
 @dataclass(eq=False, slots=True)
-class _Live:
+class _ReservedStream:
     """A reservation with what runs for it."""
 
     reservation: Reservation
@@ -73,7 +73,7 @@ class _Live:
 class _SharedStream(EventStream):
     """The stream of many operations."""
 
-    def __init__(self, live: _Live, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
+    def __init__(self, live: _ReservedStream, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
         super().__init__(heartbeat_s=heartbeat_s, send_deadline_s=send_deadline_s, expires_in_s=expires_in_s)
         self._live = live
 
@@ -89,19 +89,19 @@ class _SharedStream(EventStream):
             if frame.fails:
                 return False
 
-    def _farewell(self, error: ErrorEntry) -> bytes:
+    def _closing_events(self, error: ErrorEntry) -> bytes:
         return b"".join(_next(operation_id, {"errors": [error]}) for operation_id in self._live.reservation.operations)
 
 
 class SingleConnections:
     """The single connection mode of one endpoint."""
 
-    def __init__(self, service: Service, connections: OpenConnections) -> None:
+    def __init__(self, service: GraphQLService, connections: OpenConnections) -> None:
         settings = service.settings
         self._service = service
         self._connections = connections
         self._reservations = Reservations(settings.max_connections, settings.max_connections_per_address, settings.same_caller)
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, _ReservedStream] = {}
 
     async def serve(self, exchange: Exchange, token: str | None) -> None:
         """Answer a PUT or DELETE, or any request with a token. Raises HttpError, Gone."""
@@ -129,7 +129,7 @@ class SingleConnections:
         if accept and not _TOKEN_TYPES.intersection(part.split(";")[0].strip().lower() for part in accept.split(",")):
             raise HttpError(406, "The token is text/plain.")
         self._refuse_when_stopping()
-        live = _Live(self._reservations.reserve(credential_of(self._service, exchange), exchange.address))
+        live = _ReservedStream(self._reservations.reserve(credential_of(self._service, exchange), exchange.address))
         live.overdue = asyncio.get_running_loop().call_later(self._service.settings.reservation_s, self._forget, live)
         self._live[live.reservation.token] = live
         await respond(exchange, 201, TEXT, live.reservation.token.encode())
@@ -185,7 +185,7 @@ class SingleConnections:
             live.tasks[key].cancel()
         await respond(exchange, 200, None, b"")
 
-    async def _run(self, live: _Live, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
+    async def _run(self, live: _ReservedStream, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
         frame = partial(_Frame, operation_id, key)
         put: Callable[[Any], Any] = live.frames.put
         try:
@@ -202,7 +202,7 @@ class SingleConnections:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the stream lives on
             await put(frame(_next(operation_id, {"errors": [entry_of(error)]}) + _complete(operation_id), ends=True))
 
-    async def _results(self, live: _Live, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
+    async def _results(self, live: _ReservedStream, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
         execution = self._service.execution
         context = self._service.make_context(info)
         if operation.kind is not OperationType.SUBSCRIPTION:
@@ -216,7 +216,7 @@ class SingleConnections:
         finally:
             await stream.aclose()
 
-    def _forget(self, live: _Live) -> None:
+    def _forget(self, live: _ReservedStream) -> None:
         live.end()
         self._reservations.cancel(live.reservation)
         self._live.pop(live.reservation.token, None)

@@ -64,14 +64,14 @@ class ClientMessage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendText:
     """Send this text frame."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseSocket:
     """Close the socket; nothing follows."""
 
     code: CloseCode
@@ -79,14 +79,14 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Authenticate:
+class CheckCredential:
     """Judge this credential, then call `accepted` or `refused`."""
 
     authorization: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartOperation:
     """Start an operation; report its results under `key`."""
 
     key: int
@@ -94,13 +94,13 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopOperation:
     """The client no longer wants the operation: end it and report nothing."""
 
     key: int
 
 
-Action = Send | Close | Authenticate | Start | Stop
+Action = SendText | CloseSocket | CheckCredential | StartOperation | StopOperation
 
 
 class _Phase(Enum):
@@ -188,7 +188,7 @@ class ServerConnection:
         self._keys.clear()
         self._ids.clear()
         cut = (reason or code.meaning).encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
-        return [Close(code, cut)]
+        return [CloseSocket(code, cut)]
 
     def _handle_connection_init(self, message: dict[str, Any]) -> list[Action]:
         payload = _optional_object(message, "payload") or {}
@@ -198,7 +198,7 @@ class ServerConnection:
         if authorization is not None and not isinstance(authorization, str):
             raise _Malformed("connection_init: payload.authorization must be a string")
         self._phase = _Phase.AUTHENTICATING
-        return [Authenticate(authorization)]
+        return [CheckCredential(authorization)]
 
     def _handle_ping(self, message: dict[str, Any]) -> list[Action]:
         payload = _optional_object(message, "payload")
@@ -227,14 +227,14 @@ class ServerConnection:
         self._last_key += 1
         self._keys[operation_id] = self._last_key
         self._ids[self._last_key] = operation_id
-        return [Start(self._last_key, request)]
+        return [StartOperation(self._last_key, request)]
 
     def _handle_complete(self, message: dict[str, Any]) -> list[Action]:
         key = self._keys.get(_id(message))
         if key is None:
             return []  # it ended by itself meanwhile
         self._forget(key)
-        return [Stop(key)]
+        return [StopOperation(key)]
 
     def _forget(self, key: int) -> str | None:
         operation_id = self._ids.pop(key, None)
@@ -285,5 +285,5 @@ def _request(payload: dict[str, Any]) -> GraphQLRequest:
         raise _Malformed(f"subscribe: {refusal}") from refusal
 
 
-def _send(message: dict[str, Any]) -> Send:
-    return Send(orjson.dumps(message, option=orjson.OPT_NON_STR_KEYS).decode())
+def _send(message: dict[str, Any]) -> SendText:
+    return SendText(orjson.dumps(message, option=orjson.OPT_NON_STR_KEYS).decode())

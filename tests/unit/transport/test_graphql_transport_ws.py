@@ -11,7 +11,15 @@ import orjson
 import pytest
 
 from gateway.transport.websocket import graphql_transport_ws as protocol
-from gateway.transport.websocket.graphql_transport_ws import Authenticate, Close, CloseCode, Send, ServerConnection, Start, Stop
+from gateway.transport.websocket.graphql_transport_ws import (
+    CheckCredential,
+    CloseCode,
+    CloseSocket,
+    SendText,
+    ServerConnection,
+    StartOperation,
+    StopOperation,
+)
 
 
 def dump(**message: Any) -> str:
@@ -30,12 +38,12 @@ def ready(max_operations: int = 50) -> ServerConnection:
 
 
 def sent(actions: list[protocol.Action]) -> list[dict[str, Any]]:
-    return [orjson.loads(action.text) for action in actions if isinstance(action, Send)]
+    return [orjson.loads(action.text) for action in actions if isinstance(action, SendText)]
 
 
 def closed_with(actions: list[protocol.Action]) -> CloseCode:
     assert len(actions) == 1
-    assert isinstance(actions[0], Close)
+    assert isinstance(actions[0], CloseSocket)
     return actions[0].code
 
 
@@ -43,14 +51,14 @@ def closed_with(actions: list[protocol.Action]) -> CloseCode:
 def test_ws_init_accepts_any_object_or_null_as_payload(payload: dict[str, Any]) -> None:
     """WS-INIT: connection_init may have no payload, null, or any object."""
     core = ServerConnection(50)
-    assert core.receive(dump(type="connection_init", **payload)) == [Authenticate(None)]
+    assert core.receive(dump(type="connection_init", **payload)) == [CheckCredential(None)]
     assert sent(core.accepted()) == [{"type": "connection_ack"}]
 
 
 def test_ws_init_hands_the_authorization_over() -> None:
     """WS-INIT-AUTH: the credential of the payload is judged before the acknowledgement."""
     core = ServerConnection(50)
-    assert core.receive(dump(type="connection_init", payload={"authorization": "Bearer t"})) == [Authenticate("Bearer t")]
+    assert core.receive(dump(type="connection_init", payload={"authorization": "Bearer t"})) == [CheckCredential("Bearer t")]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_ws_4400_malformed(text: str) -> None:
     """WS-4400: a message that is not as the protocol says closes the socket, with a reason that fits into the frame."""
     actions = ServerConnection(50).receive(text)
     assert closed_with(actions) is CloseCode.BAD_REQUEST
-    assert isinstance(actions[0], Close)
+    assert isinstance(actions[0], CloseSocket)
     assert 0 < len(actions[0].reason.encode()) <= 123
 
 
@@ -121,7 +129,7 @@ def test_ws_4409_id_in_use_and_reuse_after_its_end() -> None:
     ]
     for end in ends:
         (start,) = core.receive(subscribe("a"))
-        assert isinstance(start, Start)
+        assert isinstance(start, StartOperation)
         end(start.key)
     core.receive(subscribe("a"))
     assert closed_with(core.receive(subscribe("a"))) is CloseCode.SUBSCRIBER_EXISTS
@@ -149,10 +157,10 @@ def test_ws_results_of_a_stopped_operation_are_dropped_although_its_id_is_used_a
     """WS-STOP: after the client's complete nothing more comes for that operation, also when the id has a new one."""
     core = ready()
     (first,) = core.receive(subscribe("a"))
-    assert isinstance(first, Start)
-    assert core.receive(dump(type="complete", id="a")) == [Stop(first.key)]
+    assert isinstance(first, StartOperation)
+    assert core.receive(dump(type="complete", id="a")) == [StopOperation(first.key)]
     (second,) = core.receive(subscribe("a"))
-    assert isinstance(second, Start)
+    assert isinstance(second, StartOperation)
     assert core.next(first.key, {"data": 1}) == []
     assert core.complete(first.key) == []
     assert sent(core.next(second.key, {"data": 2})) == [{"id": "a", "type": "next", "payload": {"data": 2}}]
@@ -167,7 +175,7 @@ def test_ws_error_is_not_followed_by_complete() -> None:
     """WS-ERROR: error ends the operation; no complete follows."""
     core = ready()
     (start,) = core.receive(subscribe("a"))
-    assert isinstance(start, Start)
+    assert isinstance(start, StartOperation)
     assert sent(core.error(start.key, [{"message": "m"}])) == [{"id": "a", "type": "error", "payload": [{"message": "m"}]}]
     assert core.complete(start.key) == []
 
@@ -187,14 +195,14 @@ def test_ws_nothing_comes_out_after_close() -> None:
     """WS-CLOSED: after the close nothing comes out, whatever comes in."""
     core = ready()
     (start,) = core.receive(subscribe("a"))
-    assert isinstance(start, Start)
+    assert isinstance(start, StartOperation)
     assert closed_with(core.close(CloseCode.SERVICE_RESTART)) is CloseCode.SERVICE_RESTART
     assert core.receive(dump(type="ping")) == core.next(start.key, {}) == core.ping() == core.refused() == []
 
 
 def test_close_codes_say_what_the_client_does_next() -> None:
     """Every close code has a meaning and says what the client does, and every one is in use."""
-    source = Path(protocol.__file__).read_text() + Path(protocol.__file__).with_name("connection.py").read_text()
+    source = Path(protocol.__file__).read_text() + Path(protocol.__file__).with_name("session.py").read_text()
     for code in CloseCode:
         assert code.meaning
         assert re.match("gives up|connects again|gets another token", code.client)

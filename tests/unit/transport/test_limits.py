@@ -10,7 +10,7 @@ from gateway.errors import Throttled
 from gateway.transport.cors import check_origin_setting, origin_allowed, proves_no_forgery
 from gateway.transport.documents.limits import ConnectionSlots, DocumentTooLarge, RateLimit
 from gateway.transport.parameters import EVENT_STREAM, JSON, RESPONSE_JSON, is_json_content, negotiate, trace_parent
-from gateway.transport.sse.stream import next_event
+from gateway.transport.sse.event_stream import next_event
 
 
 @pytest.mark.parametrize(("limit", "text"), ATTACKS)

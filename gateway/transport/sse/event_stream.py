@@ -21,13 +21,12 @@ import orjson
 from gateway.errors import ErrorCode, GatewayError, Throttled, Unauthenticated, Unavailable
 from gateway.transport.documents.execution import Reply, ResponseStream, StreamFailed
 from gateway.transport.errors import ErrorEntry, RequestRefused, entry_of, gateway_entry
+from gateway.transport.http.messages import Receive, Send
 from gateway.transport.settings import MakeEventId
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[Any]]
-SendMessage = Callable[[Any], Awaitable[None]]
 
 COMMENT: Final = b":\n\n"
 COMPLETE: Final = b"event: complete\ndata:\n\n"
@@ -53,7 +52,7 @@ def next_event(payload: Mapping[str, Any], event_id: str | None = None) -> bytes
     return event("next", payload, event_id)
 
 
-class Cut(Enum):
+class CutReason(Enum):
     """Why a stream ends before its operation does."""
 
     GONE = auto()
@@ -64,12 +63,13 @@ class Cut(Enum):
 
 
 class _StreamCut(Exception):
-    def __init__(self, why: Cut) -> None:
+    def __init__(self, why: CutReason) -> None:
         super().__init__(why.name)
         self.why = why
 
 
-Start = Callable[[], Awaitable[Reply | ResponseStream]]
+OperationStarter = Callable[[], Awaitable[Reply | ResponseStream]]
+"""Starts an operation: one reply, or the stream of a subscription."""
 
 
 class EventStream(ABC):
@@ -79,22 +79,22 @@ class EventStream(ABC):
         loop = asyncio.get_running_loop()
         self._heartbeat_s = heartbeat_s
         self._send_deadline_s = send_deadline_s
-        self._cut: asyncio.Future[Cut] = loop.create_future()
-        self._expiry = None if expires_in_s is None else loop.call_later(max(0.0, expires_in_s), self._cut_by, Cut.EXPIRED)
+        self._cut: asyncio.Future[CutReason] = loop.create_future()
+        self._expiry = None if expires_in_s is None else loop.call_later(max(0.0, expires_in_s), self._cut_by, CutReason.EXPIRED)
 
     @abstractmethod
     async def _results(self) -> bool:
         """Send all results; whether the client may believe that there are no more."""
 
     @abstractmethod
-    def _farewell(self, error: ErrorEntry) -> bytes:
+    def _closing_events(self, error: ErrorEntry) -> bytes:
         """The events that tell why the stream is cut."""
 
     def restart(self) -> None:
         """The gateway goes down: end without `complete`, so that the client opens the stream elsewhere."""
-        self._cut_by(Cut.RESTART)
+        self._cut_by(CutReason.RESTART)
 
-    async def run(self, receive: Receive, send: SendMessage, extra_headers: list[tuple[bytes, bytes]]) -> None:
+    async def run(self, receive: Receive, send: Send, extra_headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head and a first comment at once, then the results."""
         self._send = send
         watcher = asyncio.create_task(self._watch(receive))
@@ -111,12 +111,12 @@ class EventStream(ABC):
                 self._expiry.cancel()
             await _finish(watcher)
 
-    async def _after_cut(self, why: Cut) -> None:
-        if why in {Cut.GONE, Cut.SLOW}:
+    async def _after_cut(self, why: CutReason) -> None:
+        if why in {CutReason.GONE, CutReason.SLOW}:
             return  # nobody reads
         try:
-            if why is Cut.EXPIRED:
-                await self._write(self._farewell(gateway_entry(Unauthenticated("The token has expired: get another one."))))
+            if why is CutReason.EXPIRED:
+                await self._write(self._closing_events(gateway_entry(Unauthenticated("The token has expired: get another one."))))
             await self._end()
         except _StreamCut:
             return
@@ -154,16 +154,16 @@ class EventStream(ABC):
             async with asyncio.timeout(self._send_deadline_s):
                 await sending
         except TimeoutError:
-            raise _StreamCut(Cut.SLOW) from None
+            raise _StreamCut(CutReason.SLOW) from None
         except OSError:
-            raise _StreamCut(Cut.GONE) from None
+            raise _StreamCut(CutReason.GONE) from None
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._cut_by(Cut.GONE)
+        self._cut_by(CutReason.GONE)
 
-    def _cut_by(self, why: Cut) -> None:
+    def _cut_by(self, why: CutReason) -> None:
         if not self._cut.done():
             self._cut.set_result(why)
 
@@ -172,13 +172,13 @@ class DistinctStream(EventStream):
     """The stream of one operation, which `start` begins."""
 
     def __init__(
-        self, start: Start, *, make_event_id: MakeEventId, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None
+        self, start: OperationStarter, *, make_event_id: MakeEventId, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None
     ) -> None:
         super().__init__(heartbeat_s=heartbeat_s, send_deadline_s=send_deadline_s, expires_in_s=expires_in_s)
         self._start = start
         self._make_event_id = make_event_id
 
-    def _farewell(self, error: ErrorEntry) -> bytes:
+    def _closing_events(self, error: ErrorEntry) -> bytes:
         return next_event({"errors": [error]})
 
     async def _results(self) -> bool:

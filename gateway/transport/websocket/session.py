@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -22,17 +22,15 @@ from gateway.errors import ErrorCode, Unauthenticated
 from gateway.transport.documents.execution import GraphQLRequest, StreamFailed
 from gateway.transport.documents.limits import RateLimit
 from gateway.transport.errors import RequestRefused, entry_of
+from gateway.transport.http.messages import Receive, Send
 from gateway.transport.parameters import trace_parent
-from gateway.transport.settings import Credential, RequestInfo, Service
+from gateway.transport.settings import CallerCredential, GraphQLService, RequestInfo
 from gateway.transport.websocket import graphql_transport_ws as protocol
 from gateway.transport.websocket.graphql_transport_ws import CloseCode, ServerConnection
 
 _log = logging.getLogger(__name__)
 
 _CLOSE_DEADLINE_S: Final = 1.0
-
-Receive = Callable[[], Awaitable[Any]]
-SendMessage = Callable[[Any], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Handshake:
 class WebSocketSession:
     """One socket, from accept to close."""
 
-    def __init__(self, service: Service, handshake: Handshake, receive: Receive, send: SendMessage) -> None:
+    def __init__(self, service: GraphQLService, handshake: Handshake, receive: Receive, send: Send) -> None:
         self._service = service
         self._execution = service.execution
         self._settings = service.settings
@@ -56,10 +54,10 @@ class WebSocketSession:
         self._receive = receive
         self._send_raw = send
         self._core = ServerConnection(service.settings.max_operations_per_connection)
-        self._ending: asyncio.Future[protocol.Close | None] = asyncio.get_running_loop().create_future()
+        self._ending: asyncio.Future[protocol.CloseSocket | None] = asyncio.get_running_loop().create_future()
         self._operations: dict[int, asyncio.Task[None]] = {}
         self._write_lock = asyncio.Lock()
-        self._credential: Credential | None = None
+        self._credential: CallerCredential | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._heard = True
 
@@ -125,18 +123,18 @@ class WebSocketSession:
     async def _perform(self, actions: list[protocol.Action]) -> None:
         for action in actions:
             match action:
-                case protocol.Send(text):
+                case protocol.SendText(text):
                     await self._send(text)
-                case protocol.Start(key, request):
+                case protocol.StartOperation(key, request):
                     task = asyncio.create_task(self._run_operation(key, request))
                     self._operations[key] = task
                     task.add_done_callback(partial(self._forget, key))
-                case protocol.Stop(key):
+                case protocol.StopOperation(key):
                     if key in self._operations:
                         self._operations[key].cancel()
-                case protocol.Authenticate(authorization):
+                case protocol.CheckCredential(authorization):
                     await self._perform(self._judge(authorization))
-                case protocol.Close():
+                case protocol.CloseSocket():
                     self._end(action)
 
     def _forget(self, key: int, _done: asyncio.Task[None]) -> None:
@@ -208,10 +206,10 @@ class WebSocketSession:
 
     def _end_by(self, actions: list[protocol.Action]) -> None:
         for action in actions:
-            if isinstance(action, protocol.Close):
+            if isinstance(action, protocol.CloseSocket):
                 self._end(action)
 
-    def _end(self, close: protocol.Close | None) -> None:
+    def _end(self, close: protocol.CloseSocket | None) -> None:
         if not self._ending.done():
             self._ending.set_result(close)
 
