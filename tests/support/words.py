@@ -21,7 +21,7 @@ INSTEAD: Final = {
     r"gives(?! up)": "returns; has; makes",
     r"told|tells|says why": "reports; shows; explains",
     r"beside": "next to; in addition; also",
-    r"a text|texts|(a|in|of) whole numbers?|whole numbers?|truth": "a string; an integer; a boolean",
+    r"a text|texts|(a|in|of) whole numbers?|whole numbers?|(?<!source of )truth": "a string; an integer; a boolean",
     r"(?<!there )(is|are) no(?! longer)": "is not a valid X; is invalid; there are no X",
     r"(?<!there )are none": "there are none",
     r"(is|are|stands?|comes?) (there )?twice": "duplicate X",
@@ -37,11 +37,11 @@ INSTEAD: Final = {
     r"at one go|some dozen": "in one pass; a few dozen",
     r"and else|else it would|or else": "otherwise",
     r"(go|goes|went|gone) by": "use",
-    r": good": "OK",
+    r": good(?![\w-])": "OK",
     r"does not hold yet": "is not valid yet",
 }
 _WORDS: Final = {
-    re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])" if pattern != ": good" else pattern, re.IGNORECASE): better
+    re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])" if not pattern.startswith(":") else pattern, re.IGNORECASE): better
     for pattern, better in INSTEAD.items()
 }
 _CODE: Final = ("gateway", "processors", "local_stack", "examples", "bench", "scripts")
