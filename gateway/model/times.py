@@ -32,6 +32,16 @@ def parse_time_ms(value: object, field: str) -> int:
     raise InvalidTime(f"{field} must be an RFC 3339 time with offset, such as 2026-01-31T12:00:00.000Z")
 
 
+def earliest_ms(*moments_ms: int | None) -> int | None:
+    """The earliest of the moments that are known; None: none is."""
+    return min((ms for ms in moments_ms if ms is not None), default=None)
+
+
+def latest_ms(*moments_ms: int | None) -> int | None:
+    """The latest of the moments that are known; None: none is."""
+    return max((ms for ms in moments_ms if ms is not None), default=None)
+
+
 def format_time_ms(time_ms: int) -> str:
     """RFC 3339 text in UTC, with milliseconds."""
     moment = datetime.fromtimestamp(time_ms // 1000, UTC)

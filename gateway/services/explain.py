@@ -17,6 +17,7 @@ from gateway.model.decisions.decide import Inputs, unavailable
 from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.decisions.explain import Step, Story, explain
 from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
+from gateway.model.events.positions import Positions
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 from gateway.model.visitors.as_of import Keep, answering, as_of, covered_by, doubts, received_by, unreachable
@@ -176,7 +177,7 @@ class ExplainService:
         states: list[tuple[State | None, str | None]]
         if request.visitor_id is None:
             states = [(None, None)]
-        elif not cursor.log_epoch and not cursor.offsets:
+        elif cursor.positions == Positions():
             states = [(None, _why_unknown(held, token.decided_at_ms))]
         else:
             states = [
@@ -249,13 +250,13 @@ def _as_of(held: Held, keep: Keep) -> State | None:
 
 def _seen(held: Held, cursor: Cursor, token: DecisionToken, consent_by_ms: int | None) -> State:
     """The state that the decision of a token saw."""
-    state = _as_of(held, covered_by(cursor.offsets, consent_by_ms))
+    state = _as_of(held, covered_by(cursor.positions.offsets, consent_by_ms))
     if state is None:
         raise NotFound("nothing is held of this visitor any more: the context expired")
-    if state.log_epoch != cursor.log_epoch:
+    if state.positions.log_epoch != cursor.positions.log_epoch:
         raise NotFound("the topics were made anew since that decision: its positions name other events now")
     _check_reach(state, token.decided_at_ms)
-    return replace(state, positions=dict(cursor.offsets))
+    return replace(state, positions=cursor.positions)
 
 
 def _why_unknown(held: Held, decided_at_ms: int) -> str | None:

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from gateway.clock import NowMs
+from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import context_of, encode_context, totals_of
 from gateway.model.visitors.purge import purge_due_ms
 from gateway.model.visitors.state import Absorbed, State, Update, without_released
@@ -170,9 +171,9 @@ class ContextWriter:
     def _send_back(left: dict[str, VisitorWork], state: State, todo: VisitorWork) -> VisitorWork:
         """What came through an alias that an erasure undid goes back to the anonymous id."""
         undone: dict[str, int] = {}
-        erased_ms = max((x for x in (state.cutoff_ms, erasure_received_ms(state.visitor_id, todo.updates)) if x is not None), default=None)
+        erased_ms = latest_ms(state.cutoff_ms, erasure_received_ms(state.visitor_id, todo.updates))
         for arrival in todo.arrivals:
-            cutoff_ms = max((x for x in (erased_ms, erasure_received_ms(arrival.visitor_id, todo.updates)) if x is not None), default=None)
+            cutoff_ms = latest_ms(erased_ms, erasure_received_ms(arrival.visitor_id, todo.updates))
             if arrival.link is not None and cutoff_ms is not None and arrival.link.received_at_ms <= cutoff_ms:
                 undone[arrival.visitor_id] = cutoff_ms
         for visitor_id, cutoff_ms in undone.items():

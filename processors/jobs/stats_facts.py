@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql.types import BooleanType, IntegerType, LongType, StringType, StructField, StructType
 
-from gateway.model.events.contribution import Position, contribution_of
+from gateway.model.events.contribution import Order, Position, Refund, contribution_of
 from gateway.model.events.event import Event, EventType
 from gateway.model.statistics.sample_ratio import NO_VARIANT
 from gateway.model.visitors.erasure import Erasures
@@ -105,8 +105,10 @@ def _own(position: Position, event: Event, erased: Erased) -> dict[str, Any] | N
                 "decision": decision.get("id") or f"message:{event.message_id}",
             }
         case "order" | "refund":
-            order_id, amount, currency = contribution_of(event, position).data[:3]
-            return {"order_id": order_id, "amount": amount, "currency": currency}
+            data = contribution_of(event, position).data
+            if not isinstance(data, Order | Refund):
+                return None
+            return {"order_id": data.order_id, "amount": data.value, "currency": data.currency}
         case "consent":
             return {"personalization": payload["personalization"], "measurement": payload.get("measurement")}
         case _:

@@ -129,7 +129,7 @@ async def test_given_decisions_are_explained(site: Site, shopped: tuple[list[Giv
     given, log = shopped
     assert len({one.decision["campaignId"] for one in given}) >= 3
     for one in given:
-        offsets = decode_cursor(one.decision["cursor"]).offsets
+        offsets = decode_cursor(one.decision["cursor"]).positions.offsets
         seen = [r for r in log[one.visitor_id] if offsets.get((r.topic, r.partition), -1) >= r.offset]
         campaign = expected([r.body for r in seen], one.page)
         found = await explained(site.secret, user=one.visitor_id, page=one.page, decision=one.decision["id"])

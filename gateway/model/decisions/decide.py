@@ -19,6 +19,7 @@ from gateway.model.conditions.condition import values_of
 from gateway.model.decisions.assignment import choose, is_within
 from gateway.model.decisions.render import Banner, render
 from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, BannerTemplate, Campaign, Placement, Ruleset, Variant
+from gateway.model.times import earliest_ms
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 
 
@@ -93,7 +94,7 @@ class Judgment:
 
     outcome: Outcome
     detail: str
-    changes_ms: int | None = None
+    next_change_ms: int | None = None
     variant_id: str | None = None
     banner: Banner | None = None
 
@@ -128,7 +129,7 @@ def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
         return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
     if not inputs.has_consent:
         return _plain(ruleset, placement_id, inputs, DecisionReason.NO_CONSENT, _fallback(placement, inputs))
-    changes_ms: int | None = None
+    next_change_ms: int | None = None
     failed: tuple[str, ...] = ()
     if placement.campaigns:
         for number, answer in placement.conditions.evaluate(values_of(inputs.context, inputs.page, inputs.trends)):
@@ -137,36 +138,36 @@ def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
                 failed = (*failed, campaign.campaign_id)
                 continue
             judgment = judge(ruleset, campaign, inputs)
-            changes_ms = _earlier(changes_ms, judgment.changes_ms)
+            next_change_ms = earliest_ms(next_change_ms, judgment.next_change_ms)
             if judgment.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
-                return _noting(_won(ruleset, placement, campaign, judgment, inputs, changes_ms), failed)
+                return _noting(_won(ruleset, placement, campaign, judgment, inputs, next_change_ms), failed)
     decision = _plain(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
-    return _noting(decision if changes_ms is None else replace(decision, valid_until_ms=changes_ms), failed)
+    return _noting(decision if next_change_ms is None else replace(decision, valid_until_ms=next_change_ms), failed)
 
 
 def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
     """What becomes of a campaign whose condition is true."""
-    runs, changes_ms = campaign.schedule.at(inputs.now_ms)
+    runs, next_change_ms = campaign.schedule.at(inputs.now_ms)
     if not runs:
-        return Judgment(Outcome.NOT_SCHEDULED, "its schedule does not hold now", changes_ms)
+        return Judgment(Outcome.NOT_SCHEDULED, "its schedule does not hold now", next_change_ms)
     drawn = _drawn(ruleset, campaign, inputs.stable_id)
     if drawn != campaign.campaign_id:
-        return Judgment(Outcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", changes_ms)
+        return Judgment(Outcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", next_change_ms)
     if campaign.campaign_id not in inputs.shown:
         counts = (inputs.values.get("banners") or {}).get(campaign.campaign_id)
         capped, free_ms = campaign.caps.at(counts, inputs.now_ms)
         if capped is not None:
-            return Judgment(Outcome.CAPPED, capped, _earlier(changes_ms, free_ms))
+            return Judgment(Outcome.CAPPED, capped, earliest_ms(next_change_ms, free_ms))
     held_out = _held_out(ruleset, campaign, inputs.stable_id)
     if held_out is not None:
-        return Judgment(Outcome.HELD_OUT, held_out, changes_ms, HOLDOUT_VARIANT)
+        return Judgment(Outcome.HELD_OUT, held_out, next_change_ms, HOLDOUT_VARIANT)
     variant = _variant(campaign, inputs.stable_id)
     if variant.banner is None:
-        return Judgment(Outcome.MATCHED, "the page keeps its own content", changes_ms, variant.variant_id)
+        return Judgment(Outcome.MATCHED, "the page keeps its own content", next_change_ms, variant.variant_id)
     banner = _render(variant.banner, inputs)
     if banner is None:
-        return Judgment(Outcome.CONDITION_FALSE, "a placeholder of its banner has neither data nor a default", changes_ms)
-    return Judgment(Outcome.MATCHED, "its condition is true", changes_ms, variant.variant_id, banner)
+        return Judgment(Outcome.CONDITION_FALSE, "a placeholder of its banner has neither data nor a default", next_change_ms)
+    return Judgment(Outcome.MATCHED, "its condition is true", next_change_ms, variant.variant_id, banner)
 
 
 def forced(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs) -> Decision | None:
@@ -255,7 +256,3 @@ def _fallback(placement: Placement, inputs: Inputs) -> Banner | None:
 
 def _render(template: BannerTemplate, inputs: Inputs) -> Banner | None:
     return render(template, inputs.values, inputs.trends, inputs.locale)
-
-
-def _earlier(one: int | None, other: int | None) -> int | None:
-    return min((x for x in (one, other) if x is not None), default=None)

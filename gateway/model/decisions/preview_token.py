@@ -7,20 +7,16 @@ its condition, schedule, caps, split's draw and holdout say, or a moment to look
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 from dataclasses import astuple, dataclass, replace
 from typing import Final
 
-import msgpack
-
 from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, forced
 from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.tokens import Seal
 
 PREFIX: Final = "pv_"
-_MAC_BYTES: Final = 16
+_SEAL: Final = Seal(b"preview", mac_bytes=16)
 _FORM: Final = 2
 _MAX_CHARACTERS: Final = 1024
 
@@ -41,8 +37,7 @@ class Preview:
 
     def sign(self, key: bytes) -> str:
         """The token."""
-        body = bytes(msgpack.packb((_FORM, *astuple(self))))
-        return PREFIX + base64.urlsafe_b64encode(body + _mac(key, body)).rstrip(b"=").decode()
+        return PREFIX + _SEAL.pack(key, (_FORM, *astuple(self)))
 
 
 def open_preview(key: bytes, text: str, now_ms: int) -> Preview:
@@ -50,15 +45,11 @@ def open_preview(key: bytes, text: str, now_ms: int) -> Preview:
     try:
         if not text.startswith(PREFIX) or len(text) > _MAX_CHARACTERS:
             raise ValueError
-        raw = base64.b64decode(text[len(PREFIX) :] + "=" * (-(len(text) - len(PREFIX)) % 4), altchars=b"-_", validate=True)
-        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if not hmac.compare_digest(_mac(key, body), mac):
-            raise ValueError
-        form, *fields = msgpack.unpackb(body)
+        form, *fields = _SEAL.unpack(key, text.removeprefix(PREFIX))
         if form != _FORM:
             raise ValueError
         preview = Preview(*fields)
-    except (ValueError, TypeError, binascii.Error, msgpack.exceptions.UnpackException) as problem:
+    except (ValueError, TypeError) as problem:
         raise InvalidPreview("not a preview token of this gateway: createPreview makes them") from problem
     if preview.expires_at_ms <= now_ms:
         raise InvalidPreview("this preview has expired: make another with createPreview")
@@ -82,7 +73,3 @@ def decide_preview(ruleset: Ruleset, preview: Preview, placement_id: str, inputs
     if decision.reason is DecisionReason.UNKNOWN_PLACEMENT:
         return decision
     return replace(decision, reason=DecisionReason.PREVIEW, valid_until_ms=None if preview.at_ms is not None else decision.valid_until_ms)
-
-
-def _mac(key: bytes, body: bytes) -> bytes:
-    return hmac.new(key, b"preview:" + body, hashlib.sha256).digest()[:_MAC_BYTES]

@@ -1,19 +1,7 @@
 """Contributions: what one event adds to a visitor's state, compact.
 
-A contribution keeps the fields that the view needs and nothing else of the event. `data` is a plain tuple by kind:
-
-    VIEW, CLICK       product_id, variant_id, category
-    LIST              category
-    SEARCH            text
-    ADD               product_id, variant_id, category, quantity, price, currency
-    REMOVE            product_id, variant_id, quantity or None (the whole line)
-    CART              lines, each as ADD
-    ORDER             order_id, value, currency, lines
-    REFUND            order_id, value, currency
-    BANNER_*          campaign_id
-    IDENTIFY          user_id, traits
-    CONSENT           personalization, measurement
-    OTHER             (nothing: it counts as a message and moves `updated_at`)
+A contribution keeps the fields that the view needs and nothing else of the event. Its `data` is a named tuple by kind
+(`DATA_TYPES`); stored, it is the plain tuple.
 """
 
 from __future__ import annotations
@@ -22,9 +10,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import IntEnum
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway.model.events.event import Event, EventType
+
+HistoryKey = tuple[int, int, str]
+"""Sorts a visitor's history: event time in ms, sequence, message id."""
 
 
 class Kind(IntEnum):
@@ -47,6 +38,134 @@ class Kind(IntEnum):
     CONSENT = 14
 
 
+class ProductInterest(NamedTuple):
+    """A product viewed or clicked."""
+
+    product_id: str
+    variant_id: str | None
+    category: str | None
+
+
+class ListView(NamedTuple):
+    """A list of products viewed."""
+
+    category: str | None
+
+
+class Search(NamedTuple):
+    """A search for products."""
+
+    text: str
+
+
+class ProductLine(NamedTuple):
+    """A line of a cart or an order, or what was added to the cart. `price`: per piece, an exact decimal string; None without a currency."""
+
+    product_id: str
+    variant_id: str | None
+    category: str | None
+    quantity: int
+    price: str | None
+    currency: str | None
+
+
+class Removal(NamedTuple):
+    """A product taken out of the cart; `quantity` None: the whole line."""
+
+    product_id: str
+    variant_id: str | None
+    quantity: int | None
+
+
+class CartSnapshot(NamedTuple):
+    """The whole cart as the shop has it."""
+
+    lines: tuple[ProductLine, ...]
+
+
+class Order(NamedTuple):
+    """A completed order; `value` is an exact decimal string, None without a currency."""
+
+    order_id: str
+    value: str | None
+    currency: str | None
+    lines: tuple[ProductLine, ...]
+
+
+class Refund(NamedTuple):
+    """A refund of an order, or of a part of it; `value` as in `Order`."""
+
+    order_id: str
+    value: str | None
+    currency: str | None
+
+
+class BannerAction(NamedTuple):
+    """A banner viewed, clicked or dismissed; `campaign_id` None: a fallback."""
+
+    campaign_id: str | None
+
+
+class Identification(NamedTuple):
+    """A login: who the visitor is, with traits. None as a trait's value deletes it."""
+
+    user_id: str
+    traits: Mapping[str, Any]
+
+
+class ConsentAnswer(NamedTuple):
+    """An answer on consent; `measurement` None: nothing was said of it."""
+
+    personalization: bool
+    measurement: bool | None
+
+
+class NoData(NamedTuple):
+    """Nothing: the event counts as a message and moves `updated_at`."""
+
+
+Data = (
+    ProductInterest
+    | ListView
+    | Search
+    | ProductLine
+    | Removal
+    | CartSnapshot
+    | Order
+    | Refund
+    | BannerAction
+    | Identification
+    | ConsentAnswer
+    | NoData
+)
+
+DATA_TYPES: Final[Mapping[int, type[Data]]] = {
+    Kind.OTHER: NoData,
+    Kind.VIEW: ProductInterest,
+    Kind.CLICK: ProductInterest,
+    Kind.LIST: ListView,
+    Kind.SEARCH: Search,
+    Kind.ADD: ProductLine,
+    Kind.REMOVE: Removal,
+    Kind.CART: CartSnapshot,
+    Kind.ORDER: Order,
+    Kind.REFUND: Refund,
+    Kind.BANNER_VIEW: BannerAction,
+    Kind.BANNER_CLICK: BannerAction,
+    Kind.BANNER_DISMISS: BannerAction,
+    Kind.IDENTIFY: Identification,
+    Kind.CONSENT: ConsentAnswer,
+}
+
+
+def stored_data(kind: int, fields: tuple[Any, ...]) -> Data:
+    """The data of a contribution of this kind from its stored fields. Raises LookupError or TypeError where they do not fit."""
+    data = DATA_TYPES[kind]._make(fields)
+    if isinstance(data, CartSnapshot | Order):
+        return data._replace(lines=tuple(map(ProductLine._make, data.lines)))
+    return data
+
+
 class Position(NamedTuple):
     """Where an event stands in the log: its name."""
 
@@ -64,10 +183,10 @@ class Contribution(NamedTuple):
     received_at_ms: int
     kind: int
     position: Position
-    data: tuple[Any, ...]
+    data: Data
 
     @property
-    def order(self) -> tuple[int, int, str]:
+    def history_key(self) -> HistoryKey:
         """The sort key of a visitor's history."""
         return (self.event_time_ms, self.sequence, self.message_id)
 
@@ -88,11 +207,11 @@ class Contribution(NamedTuple):
         return min(self.event_time_ms, self.received_at_ms)
 
 
-by_order: Callable[[Contribution], tuple[int, int, str]] = itemgetter(1, 2, 0)
-"""`Contribution.order` as a sort key: many times faster than the property."""
+by_history: Callable[[Contribution], HistoryKey] = itemgetter(1, 2, 0)
+"""`Contribution.history_key` as a sort key: many times faster than the property."""
 
 
-_KINDS = {
+_KINDS: Final = {
     EventType.PRODUCT_VIEWED: Kind.VIEW,
     EventType.PRODUCT_CLICKED: Kind.CLICK,
     EventType.PRODUCT_LIST_VIEWED: Kind.LIST,
@@ -124,42 +243,43 @@ def contribution_of(event: Event, position: Position) -> Contribution:
     )
 
 
-def _data(kind: Kind, payload: Mapping[str, Any]) -> tuple[Any, ...]:
+def _data(kind: Kind, payload: Mapping[str, Any]) -> Data:
     currency = payload.get("page", {}).get("currency")
     match kind:
         case Kind.VIEW | Kind.CLICK:
             product = payload["product"]
-            return (product["product_id"], product.get("variant_id"), product.get("category"))
+            return ProductInterest(product["product_id"], product.get("variant_id"), product.get("category"))
         case Kind.LIST:
-            return (payload.get("category"),)
+            return ListView(payload.get("category"))
         case Kind.SEARCH:
-            return (payload["search"],)
+            return Search(payload["search"])
         case Kind.ADD:
             return _line(payload["product"], currency)
         case Kind.REMOVE:
             product = payload["product"]
-            return (product["product_id"], product.get("variant_id"), product.get("quantity"))
+            return Removal(product["product_id"], product.get("variant_id"), product.get("quantity"))
         case Kind.CART:
-            return (tuple(_line(product, currency) for product in payload["products"]),)
+            return CartSnapshot(tuple(_line(product, currency) for product in payload["products"]))
         case Kind.ORDER:
             return _order(payload["order"], currency)
         case Kind.REFUND:
-            return _order(payload["order"], currency)[:3]
+            order = _order(payload["order"], currency)
+            return Refund(order.order_id, order.value, order.currency)
         case Kind.BANNER_VIEW | Kind.BANNER_CLICK | Kind.BANNER_DISMISS:
-            return (payload["decision"].get("campaign_id"),)
+            return BannerAction(payload["decision"].get("campaign_id"))
         case Kind.IDENTIFY:
-            return (payload["user_id"], payload.get("traits") or {})
+            return Identification(payload["user_id"], payload.get("traits") or {})
         case Kind.CONSENT:
-            return (payload["personalization"], payload.get("measurement"))
+            return ConsentAnswer(payload["personalization"], payload.get("measurement"))
         case _:
-            return ()
+            return NoData()
 
 
-def _line(product: Mapping[str, Any], currency: str | None) -> tuple[Any, ...]:
-    currency = product.get("currency") or currency
-    # An amount without a currency is no money: it could neither be shown nor summed.
+def _line(product: Mapping[str, Any], page_currency: str | None) -> ProductLine:
+    currency = product.get("currency") or page_currency
+    # An amount without a currency is not money: it could neither be shown nor summed.
     price = product.get("price") if currency else None
-    return (
+    return ProductLine(
         product["product_id"],
         product.get("variant_id"),
         product.get("category"),
@@ -169,10 +289,20 @@ def _line(product: Mapping[str, Any], currency: str | None) -> tuple[Any, ...]:
     )
 
 
-def _order(order: Mapping[str, Any], currency: str | None) -> tuple[Any, ...]:
-    currency = order.get("currency") or currency
+def _order(order: Mapping[str, Any], page_currency: str | None) -> Order:
+    currency = order.get("currency") or page_currency
     lines = tuple(_line(product, currency) for product in order.get("products", ()))
     value = order.get("value")
-    if value is None and currency and lines and all(line[4] is not None and line[5] == currency for line in lines):
-        value = format(sum((Decimal(line[4]) * line[3] for line in lines), Decimal()), "f")
-    return (order["order_id"], value if currency else None, currency, lines)
+    if value is None and currency and lines:
+        value = _sum_of(lines, currency)
+    return Order(order["order_id"], value if currency else None, currency, lines)
+
+
+def _sum_of(lines: tuple[ProductLine, ...], currency: str) -> str | None:
+    """What the lines cost together; None unless each has a price in `currency`."""
+    total = Decimal()
+    for line in lines:
+        if line.price is None or line.currency != currency:
+            return None
+        total += Decimal(line.price) * line.quantity
+    return format(total, "f")

@@ -6,15 +6,13 @@ not signed: a forged one can only make its own request wait, within the limit th
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgpack
-
+from gateway.model import tokens
 from gateway.model.events.contribution import Position
+from gateway.model.events.positions import Positions, positions_of_context
 from gateway.model.events.topics import SOURCE_TOPICS
 
 COVERED_AFTER_MS: Final = 10 * 60 * 1000
@@ -25,53 +23,37 @@ _INDEX_OF: Final = {topic.value: index for index, topic in enumerate(SOURCE_TOPI
 
 
 class InvalidCursor(ValueError):
-    """A text that is no cursor of ours."""
+    """A string that is not one of our cursors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """For each (topic, partition) the offset up to which the log is meant, inclusive."""
+    """Up to where the log is meant, and when the cursor was given."""
 
-    log_epoch: int
+    positions: Positions
     given_at_ms: int
-    offsets: Mapping[tuple[str, int], int]
 
     def encode(self) -> str:
-        """The opaque text."""
-        places = sorted((_INDEX_OF[topic], partition, offset) for (topic, partition), offset in self.offsets.items())
-        packed = msgpack.packb((_FORM, self.log_epoch, self.given_at_ms, places))
-        return base64.urlsafe_b64encode(bytes(packed)).rstrip(b"=").decode()
+        """The opaque string."""
+        places = sorted((_INDEX_OF[topic], partition, offset) for (topic, partition), offset in self.positions.offsets.items())
+        return tokens.pack((_FORM, self.positions.log_epoch, self.given_at_ms, places))
 
     def is_covered_by(self, context: Mapping[str, Any] | None, now_ms: int) -> bool:
         """Whether a context (public JSON, or None when there is none) has seen all that this cursor names."""
-        if not self.offsets or now_ms - self.given_at_ms > COVERED_AFTER_MS:
+        if not self.positions.offsets or now_ms - self.given_at_ms > COVERED_AFTER_MS:
             return True
-        if context is None:
-            return False
-        context_epoch = context.get("log_epoch", 0)
-        if context_epoch != self.log_epoch:
-            # A newer log than the cursor's: what it named is long processed. An older one: not yet seen.
-            return bool(context_epoch > self.log_epoch)
-        positions = context.get("positions", {})
-        return all(positions.get(f"{topic}/{partition}", -1) >= offset for (topic, partition), offset in self.offsets.items())
+        return positions_of_context(context).cover(self.positions)
 
 
 def cursor_of(positions: Iterable[Position], log_epoch: int, given_at_ms: int) -> Cursor:
     """The cursor of some events: the highest offset of each partition."""
-    offsets: dict[tuple[str, int], int] = {}
-    for topic, partition, offset in positions:
-        offsets[topic, partition] = max(offsets.get((topic, partition), -1), offset)
-    return Cursor(log_epoch, given_at_ms, offsets)
+    return Cursor(Positions.of(positions, log_epoch), given_at_ms)
 
 
 def cursor_of_context(context: Mapping[str, Any] | None, now_ms: int) -> Cursor:
     """The cursor of all that a context has seen."""
-    offsets = {}
-    for place, offset in (context or {}).get("positions", {}).items():
-        topic, _, partition = place.rpartition("/")
-        if topic in _INDEX_OF:
-            offsets[topic, int(partition)] = offset
-    return Cursor((context or {}).get("log_epoch", 0), now_ms, offsets)
+    seen = positions_of_context(context)
+    return Cursor(Positions(seen.log_epoch, {place: offset for place, offset in seen.offsets.items() if place[0] in _INDEX_OF}), now_ms)
 
 
 def decode_cursor(text: str) -> Cursor:
@@ -79,8 +61,7 @@ def decode_cursor(text: str) -> Cursor:
     if len(text) > 4096:
         raise InvalidCursor("a cursor is given by track or a decision and is never changed by a client")
     try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        form, log_epoch, given_at_ms, places = msgpack.unpackb(raw, use_list=False)
+        form, log_epoch, given_at_ms, places = tokens.unpack(text)
         offsets = {}
         if form != _FORM or len(places) > MAX_POSITIONS:
             raise ValueError
@@ -90,6 +71,6 @@ def decode_cursor(text: str) -> Cursor:
             offsets[SOURCE_TOPICS[index].value, partition] = offset
         if not isinstance(log_epoch, int) or not isinstance(given_at_ms, int):
             raise ValueError
-    except (ValueError, TypeError, binascii.Error, msgpack.exceptions.UnpackException) as problem:
+    except (ValueError, TypeError) as problem:
         raise InvalidCursor("a cursor is given by track or a decision and is never changed by a client") from problem
-    return Cursor(log_epoch, given_at_ms, offsets)
+    return Cursor(Positions(log_epoch, offsets), given_at_ms)

@@ -40,8 +40,8 @@ class Schedule:
         """Whether there is a moment at which it runs. Where it is open to one side, there is: every day and hour comes."""
         if self.from_ms is None or self.until_ms is None:
             return True
-        runs, changes_ms = self.at(self.from_ms)
-        return runs or changes_ms is not None
+        runs, next_change_ms = self.at(self.from_ms)
+        return runs or next_change_ms is not None
 
     @property
     def _is_daily(self) -> bool:

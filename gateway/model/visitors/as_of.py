@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from gateway.model.events.contribution import Contribution, Kind
+from gateway.model.events.contribution import Contribution, Identification, Kind
 from gateway.model.events.event import LATE_WINDOW_MS
-from gateway.model.times import format_time_ms
+from gateway.model.events.positions import Partition
+from gateway.model.times import format_time_ms, latest_ms
 from gateway.model.visitors.context_view import history_of, sealed_of
-from gateway.model.visitors.state import Part, State
+from gateway.model.visitors.state import Part, State, positions_of
 from gateway.model.visitors.totals import fold
 
 Keep = Callable[[Contribution], bool]
@@ -31,7 +32,7 @@ def received_by(at_ms: int) -> Keep:
     return lambda c: c.received_at_ms <= at_ms
 
 
-def covered_by(offsets: Mapping[tuple[str, int], int], consent_by_ms: int | None = None) -> Keep:
+def covered_by(offsets: Mapping[Partition, int], consent_by_ms: int | None = None) -> Keep:
     """Keeps what stands at or below these offsets (inclusive), and consent received by `consent_by_ms`.
 
     Consent takes effect before the stream brings it, and then moves no position.
@@ -54,12 +55,7 @@ def restricted(state: State, keep: Keep) -> State:
         kept = {message_id: c for message_id, c in part.contributions.items() if keep(c)}
         if kept or part.base is not None:
             parts[visitor_id] = replace(part, contributions=kept)
-    positions: dict[tuple[str, int], int] = {}
-    for part in parts.values():
-        for c in part.contributions.values():
-            place = (c.position.topic, c.position.partition)
-            positions[place] = max(positions.get(place, -1), c.position.offset)
-    return replace(state, parts=parts, positions=positions)
+    return replace(state, parts=parts, positions=positions_of(parts, state.positions.log_epoch))
 
 
 def answering(own: State | None, owner: State | None, keep: Keep) -> State | None:
@@ -93,7 +89,7 @@ def before_joining(alias: State, owner: State | None) -> State:
 
 def unreachable(state: State, at_ms: int) -> str | None:
     """Why the state does not reach back to a moment, in words; None when it does."""
-    erased_ms = max((ms for ms in (state.cutoff_ms, *state.part_cutoffs.values()) if ms is not None), default=None)
+    erased_ms = latest_ms(state.cutoff_ms, *state.part_cutoffs.values())
     if erased_ms is not None and at_ms <= erased_ms:
         return f"the visitor, or a device, was erased at {format_time_ms(erased_ms)}: what was held before is gone"
     sealed_ms = max((part.seal[0] for part in state.parts.values() if part.base is not None and part.seal), default=None)
@@ -122,7 +118,7 @@ def doubts(state: State, at_ms: int) -> list[str]:
 
 
 def _has_joined(user_id: str, part: Part, keep: Keep) -> bool:
-    identifies = [c for c in part.contributions.values() if c.kind == Kind.IDENTIFY and c.data[0] == user_id]
+    identifies = [c for c in part.contributions.values() if isinstance(c.data, Identification) and c.data.user_id == user_id]
     # Without an identify at hand it is sealed, and so lies before every moment that can be reached.
     return any(map(keep, identifies)) if identifies else True
 

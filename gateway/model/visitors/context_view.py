@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.model.events.contribution import Contribution, Kind, by_order
-from gateway.model.times import format_time_ms
+from gateway.model.events.contribution import Contribution, Identification, by_history
+from gateway.model.times import earliest_ms, format_time_ms
 from gateway.model.visitors.merge_totals import merge
 from gateway.model.visitors.state import Part, State
-from gateway.model.visitors.totals import EXACT, Totals, earliest, fold, interest_at
+from gateway.model.visitors.totals import EXACT, Totals, fold, interest_at
 
 MAX_INTERESTS: Final = 50
 MAX_RECENT: Final = 50
@@ -42,14 +42,14 @@ def history_of(state: State) -> list[tuple[str, Contribution]]:
     """What is not sealed, each with its part: every message once across parts, in order."""
     if len(state.parts) == 1:
         ((visitor_id, part),) = state.parts.items()
-        return [(visitor_id, contribution) for contribution in sorted(part.contributions.values(), key=by_order)]
+        return [(visitor_id, contribution) for contribution in sorted(part.contributions.values(), key=by_history)]
     chosen: dict[str, tuple[str, Contribution]] = {}
     for visitor_id, part in state.parts.items():
         for contribution in part.contributions.values():
             other = chosen.get(contribution.message_id)
             if other is None or contribution.beats(other[1]):
                 chosen[contribution.message_id] = (visitor_id, contribution)
-    return sorted(chosen.values(), key=lambda pair: by_order(pair[1]))
+    return sorted(chosen.values(), key=lambda pair: by_history(pair[1]))
 
 
 def view(state: State) -> Context:
@@ -63,8 +63,8 @@ def context_of(state: State, totals: Totals) -> Context:
         return {
             "user_id": state.visitor_id,
             "alias_of": state.alias_of,
-            "positions": _positions(state),
-            "log_epoch": state.log_epoch,
+            "positions": state.positions.as_json(),
+            "log_epoch": state.positions.log_epoch,
         }
     shown = totals
     if totals.withdrawn_since_ms is not None:
@@ -85,8 +85,8 @@ def context_of(state: State, totals: Totals) -> Context:
         "anonymous_ids": sorted(visitor_id for visitor_id in state.parts if visitor_id != state.visitor_id),
         "updated_at": format_time_ms(totals.updated_ms) if totals.messages else None,
         "version": totals.messages,
-        "positions": _positions(state),
-        "log_epoch": state.log_epoch,
+        "positions": state.positions.as_json(),
+        "log_epoch": state.positions.log_epoch,
     }
 
 
@@ -103,13 +103,9 @@ def _stable_id(state: State) -> str:
 def _known_since_ms(user_id: str, visitor_id: str, part: Part) -> int | None:
     held = part.contributions.values()
     if visitor_id == user_id:
-        return earliest(part.base.known_ms if part.base else None, *(c.received_at_ms for c in held))
-    joined = (c.received_at_ms for c in held if c.kind == Kind.IDENTIFY and c.data[0] == user_id)
-    return earliest(part.base.joined_ms if part.base else None, *joined)
-
-
-def _positions(state: State) -> dict[str, int]:
-    return {f"{topic}/{partition}": offset for (topic, partition), offset in sorted(state.positions.items())}
+        return earliest_ms(part.base.known_since_ms if part.base else None, *(c.received_at_ms for c in held))
+    joined = (c.received_at_ms for c in held if isinstance(c.data, Identification) and c.data.user_id == user_id)
+    return earliest_ms(part.base.joined_at_ms if part.base else None, *joined)
 
 
 def _interests(totals: Totals) -> dict[str, float]:

@@ -9,9 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from gateway.model.events.contribution import Contribution, Kind
+from gateway.model.events.contribution import (
+    BannerAction,
+    CartSnapshot,
+    ConsentAnswer,
+    Contribution,
+    Identification,
+    Kind,
+    ListView,
+    Order,
+    ProductInterest,
+    ProductLine,
+    Refund,
+    Removal,
+    by_history,
+)
 from gateway.model.visitors.context_view import MAX_RECENT, context_of, history_of, sealed_of
 from gateway.model.visitors.state import State
 from gateway.model.visitors.totals import Totals, fold
@@ -23,7 +38,6 @@ TRIMMED: Final = 64
 _INTENT: Final = (Kind.VIEW, Kind.CLICK, Kind.LIST, Kind.ADD, Kind.ORDER)
 _SEEN: Final = (Kind.VIEW, Kind.CLICK, Kind.ADD, Kind.REMOVE, Kind.ORDER)
 _CART_KINDS: Final = (Kind.ADD, Kind.REMOVE, Kind.CART, Kind.ORDER)
-_BANNER_KINDS: Final = (Kind.BANNER_VIEW, Kind.BANNER_CLICK, Kind.BANNER_DISMISS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ class _Answers:
 
     def take(self, part: str, c: Contribution) -> None:
         self._personalization[part] = c
-        if c.data[1] is not None:
+        if isinstance(c.data, ConsentAnswer) and c.data.measurement is not None:
             self._measurement[part] = c
 
     def named(self) -> list[Contribution]:
@@ -85,7 +99,7 @@ def evidence_of(state: State, fields: Iterable[str], campaign_ids: Collection[st
             contributions, sealed = _of_field(profile, field, campaign_ids)
         if sealed:
             found.append(Item(field, None, sealed_of(state).updated_ms))
-        found += [Item(field, c) for c in sorted(contributions, key=lambda c: c.order)]
+        found += [Item(field, c) for c in sorted(contributions, key=by_history)]
     return found
 
 
@@ -140,34 +154,34 @@ def _one(found: Contribution | None, is_sealed: bool) -> tuple[list[Contribution
 
 def _categories(c: Contribution) -> list[str]:
     """The categories that a contribution shows an interest in."""
-    match c.kind:
-        case Kind.VIEW | Kind.CLICK | Kind.ADD:
-            found = [c.data[2]]
-        case Kind.LIST:
-            found = [c.data[0]]
-        case Kind.ORDER:
-            found = [line[2] for line in c.data[3]]
+    match c.data:
+        case ProductInterest(category=category) | ProductLine(category=category) | ListView(category=category):
+            categories = [category]
+        case Order(lines=lines):
+            categories = [line.category for line in lines]
         case _:
-            found = []
-    return [category for category in found if category is not None]
+            categories = []
+    return [category for category in categories if category is not None]
 
 
 def _products(c: Contribution) -> list[str]:
     """The products that a contribution is about."""
-    match c.kind:
-        case Kind.VIEW | Kind.CLICK | Kind.ADD | Kind.REMOVE:
-            return [c.data[0]]
-        case Kind.ORDER:
-            return [line[0] for line in c.data[3]]
-        case Kind.CART:
-            return [line[0] for line in c.data[0]]
+    match c.data:
+        case ProductInterest(product_id=product_id) | ProductLine(product_id=product_id) | Removal(product_id=product_id):
+            return [product_id]
+        case Order(lines=lines) | CartSnapshot(lines=lines):
+            return [line.product_id for line in lines]
         case _:
             return []
 
 
 def _recent(profile: _Profile) -> tuple[list[Contribution], bool]:
     shown = list(reversed(profile.totals.recent))[:MAX_RECENT]
-    return _all(profile.latest(_SEEN, lambda c, p=product_id: p in _products(c)) for product_id in shown)  # type: ignore[misc]
+    return _all(profile.latest(_SEEN, partial(_is_about, product_id)) for product_id in shown)
+
+
+def _is_about(product_id: str, c: Contribution) -> bool:
+    return product_id in _products(c)
 
 
 def _all(latest: Iterable[Contribution | None]) -> tuple[list[Contribution], bool]:
@@ -179,26 +193,29 @@ def _all(latest: Iterable[Contribution | None]) -> tuple[list[Contribution], boo
 def _purchases(profile: _Profile) -> tuple[list[Contribution], bool]:
     """Of the orders, each by the contribution that counted, and all refunds."""
     counted = set(profile.sealed.orders)
-    found = []
+    purchases = []
     for c in profile.history:
-        if c.kind == Kind.REFUND:
-            found.append(c)
-        elif c.kind == Kind.ORDER and c.data[0] not in counted:
-            counted.add(c.data[0])
-            found.append(c)
-    return found, bool(profile.sealed.orders or profile.sealed.refunds)
+        if isinstance(c.data, Refund):
+            purchases.append(c)
+        elif isinstance(c.data, Order) and c.data.order_id not in counted:
+            counted.add(c.data.order_id)
+            purchases.append(c)
+    return purchases, bool(profile.sealed.orders or profile.sealed.refunds)
 
 
 def _banners(profile: _Profile, campaign_ids: Collection[str] | None) -> tuple[list[Contribution], bool]:
     def matters(campaign_id: str | None) -> bool:
         return campaign_id is not None and (campaign_ids is None or campaign_id in campaign_ids)
 
-    found = [c for c in profile.history if c.kind in _BANNER_KINDS and matters(c.data[0])]
-    return found[-MAX_ITEMS:], any(matters(campaign_id) for campaign_id in profile.sealed.banners)
+    actions = [c for c in profile.history if isinstance(c.data, BannerAction) and matters(c.data.campaign_id)]
+    return actions[-MAX_ITEMS:], any(matters(campaign_id) for campaign_id in profile.sealed.banners)
 
 
 def _traits(profile: _Profile) -> tuple[list[Contribution], bool]:
-    return _all(profile.latest((Kind.IDENTIFY,), lambda c, k=key: k in c.data[1]) for key in profile.totals.traits)  # type: ignore[misc]
+    def login_with(key: str) -> Contribution | None:
+        return profile.latest((Kind.IDENTIFY,), lambda c: isinstance(c.data, Identification) and key in c.data.traits)
+
+    return _all(map(login_with, profile.totals.traits))
 
 
 def _cart(profile: _Profile) -> tuple[list[Contribution], bool]:

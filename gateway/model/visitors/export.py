@@ -7,31 +7,22 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
-from gateway.model.events.contribution import Contribution, Kind
+from gateway.model.events.contribution import CartSnapshot, Contribution, Kind, Order, by_history
 from gateway.model.times import format_time_ms
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.state import Part, State
+from gateway.model.visitors.totals import Totals
 
 FORMAT: Final = 1
 
-_LINE: Final = ("product_id", "variant_id", "category", "quantity", "price", "currency")
-_FIELDS: Final[Mapping[int, tuple[str, ...]]] = {
-    Kind.OTHER: (),
-    Kind.VIEW: ("product_id", "variant_id", "category"),
-    Kind.CLICK: ("product_id", "variant_id", "category"),
-    Kind.LIST: ("category",),
-    Kind.SEARCH: ("search",),
-    Kind.ADD: _LINE,
-    Kind.REMOVE: ("product_id", "variant_id", "quantity"),
-    Kind.CART: ("products",),
-    Kind.ORDER: ("order_id", "value", "currency", "products"),
-    Kind.REFUND: ("order_id", "value", "currency"),
-    Kind.BANNER_VIEW: ("campaign_id",),
-    Kind.BANNER_CLICK: ("campaign_id",),
-    Kind.BANNER_DISMISS: ("campaign_id",),
-    Kind.IDENTIFY: ("user_id", "traits"),
-    Kind.CONSENT: ("personalization", "measurement"),
+_EXPORTED_NAMES: Final = {
+    "lines": "products",
+    "text": "search",
+    "first_key": "first",
+    "known_since_ms": "known_ms",
+    "joined_at_ms": "joined_ms",
 }
+"""What format 1 of the export calls some fields."""
 
 
 def export_of(state: State, aliases: Mapping[str, State], exported_at_ms: int) -> dict[str, Any]:
@@ -50,8 +41,8 @@ def _state(state: State) -> dict[str, Any]:
     return {
         "alias_of": state.alias_of,
         "erased_until": None if state.cutoff_ms is None else format_time_ms(state.cutoff_ms),
-        "positions": {f"{topic}/{partition}": offset for (topic, partition), offset in sorted(state.positions.items())},
-        "log_epoch": state.log_epoch,
+        "positions": state.positions.as_json(),
+        "log_epoch": state.positions.log_epoch,
         "parts_erased_until": {visitor_id: format_time_ms(ms) for visitor_id, ms in sorted(state.part_cutoffs.items())},
         "parts": {visitor_id: _part(part) for visitor_id, part in sorted(state.parts.items())},
     }
@@ -59,11 +50,16 @@ def _state(state: State) -> dict[str, Any]:
 
 def _part(part: Part) -> dict[str, Any]:
     return {
-        "events": [_event(c) for c in sorted(part.contributions.values(), key=lambda c: c.order)],
+        "events": [_event(c) for c in sorted(part.contributions.values(), key=by_history)],
         "purged_until": None if part.purged_ms is None else format_time_ms(part.purged_ms),
         "sealed_until": None if part.seal is None else format_time_ms(part.seal[0]),
-        "sealed": None if part.base is None else _plain({**asdict(part.base), "cart": [asdict(line) for line in part.base.cart.values()]}),
+        "sealed": None if part.base is None else _sealed(part.base),
     }
+
+
+def _sealed(base: Totals) -> dict[str, Any]:
+    totals = {_EXPORTED_NAMES.get(name, name): value for name, value in asdict(base).items()}
+    return {name: _as_json(value) for name, value in {**totals, "cart": [asdict(line) for line in base.cart.values()]}.items()}
 
 
 def _event(c: Contribution) -> dict[str, Any]:
@@ -79,15 +75,15 @@ def _event(c: Contribution) -> dict[str, Any]:
 
 
 def _data(c: Contribution) -> dict[str, Any]:
-    found = dict(zip(_FIELDS[c.kind], c.data, strict=True))
-    if "products" in found:
-        found["products"] = [dict(zip(_LINE, line, strict=True)) for line in found["products"]]
-    return found
+    fields = {_EXPORTED_NAMES.get(name, name): value for name, value in c.data._asdict().items()}
+    if isinstance(c.data, CartSnapshot | Order):
+        fields["products"] = [line._asdict() for line in c.data.lines]
+    return fields
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _as_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_as_json(inner) for inner in value]
     return format(value, "f") if isinstance(value, Decimal) else value

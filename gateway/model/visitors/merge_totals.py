@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from gateway.model.visitors.totals import EXACT, MAX_VIEW_TIMES, BannerCounts, Totals, earliest, interest_at, put_line
+from gateway.model.times import earliest_ms
+from gateway.model.visitors.totals import EXACT, MAX_VIEW_TIMES, BannerCounts, Totals, interest_at, put_line
 
 
 def merge(bases: list[Totals]) -> Totals:
@@ -14,7 +15,7 @@ def merge(bases: list[Totals]) -> Totals:
         return bases[0].copy()
     merged = Totals()
     # Ordered by what they hold, so that the merge does not depend on the order of the parts.
-    for base in sorted(bases, key=lambda base: (base.first or (0, 0, ""), base.updated_ms)):
+    for base in sorted(bases, key=lambda base: (base.first_key or (0, 0, ""), base.updated_ms)):
         _merge_into(merged, base)
     return merged
 
@@ -22,9 +23,9 @@ def merge(bases: list[Totals]) -> Totals:
 def _merge_into(merged: Totals, base: Totals) -> None:
     merged.messages += base.messages
     merged.updated_ms = max(merged.updated_ms, base.updated_ms)
-    merged.first = min((x for x in (merged.first, base.first) if x), default=None)
-    merged.known_ms = earliest(merged.known_ms, base.known_ms)
-    merged.joined_ms = earliest(merged.joined_ms, base.joined_ms)
+    merged.first_key = min((x for x in (merged.first_key, base.first_key) if x), default=None)
+    merged.known_since_ms = earliest_ms(merged.known_since_ms, base.known_since_ms)
+    merged.joined_at_ms = earliest_ms(merged.joined_at_ms, base.joined_at_ms)
     merged.intent = max((x for x in (merged.intent, base.intent) if x), default=None)
     merged.search = max((x for x in (merged.search, base.search) if x), default=None)
     for category, (score, at_ms) in base.interests.items():
@@ -51,8 +52,7 @@ def _merge_into(merged: Totals, base: Totals) -> None:
         if key not in merged.traits or merged.traits[key][0] < trait[0]:
             merged.traits[key] = trait
     merged.consents.update(base.consents)
-    since = [x for x in (merged.withdrawn_since_ms, base.withdrawn_since_ms) if x is not None]
-    merged.withdrawn_since_ms = min(since, default=None)
+    merged.withdrawn_since_ms = earliest_ms(merged.withdrawn_since_ms, base.withdrawn_since_ms)
     merged.answered_ms = max(merged.answered_ms, base.answered_ms)
     merged.forgotten_ms = max(merged.forgotten_ms, base.forgotten_ms)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import Event, EventType
+from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import Context, view
 from gateway.model.visitors.rebuild import CutoffOf, Found, first_link, link_of
 from gateway.model.visitors.state import State, Update, absorb, unite
@@ -51,8 +52,7 @@ class Moment:
 def owned(visitor_id: str, found: Iterable[tuple[Position, Event]], cutoff_of: CutoffOf) -> tuple[str, list[Found]]:
     """Whose history the events of one visitor id belong to: its own, or that of whom it joined; what was erased is left out."""
     events = [Found(*one) for one in found]
-    erased = [one.event.received_at_ms for one in events if one.event.type is EventType.DELETE]
-    cutoff_ms = max([*erased, *(ms for ms in [cutoff_of(visitor_id)] if ms is not None)], default=None)
+    cutoff_ms = latest_ms(cutoff_of(visitor_id), *(one.event.received_at_ms for one in events if one.event.type is EventType.DELETE))
     link = first_link(filter(None, map(link_of, events)), cutoff_ms, cutoff_of)
     owner = visitor_id if link is None else link.user_id
     return owner, [one for one in events if one.event.type is not EventType.DELETE and not _is_erased(one.event, cutoff_ms)]

@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gateway.model.events.contribution import Contribution, Kind
+from gateway.model.events.contribution import Contribution, Identification
+from gateway.model.times import earliest_ms
 from gateway.model.visitors.state import Part, State, is_kept
-from gateway.model.visitors.totals import CONSENT_GRACE_MS, Totals, earliest
+from gateway.model.visitors.totals import CONSENT_GRACE_MS, Totals
 
 PURGE_DELAY_MS: Final = 60_000
 """What was received this long ago is taken to be stored: an answer given within the grace time must not come too late."""
@@ -39,7 +40,7 @@ def purge_due_ms(state: State, withdrawn_since_ms: int | None) -> int | None:
     """When the next purge of a state has something to drop; None: never, as things are."""
     if withdrawn_since_ms is None:
         return None
-    received = [c.received_at_ms for part in state.parts.values() for c in part.contributions.values() if _tells(c)]
+    received = [c.received_at_ms for part in state.parts.values() for c in part.contributions.values() if is_purgeable(c)]
     if any(part.base is not None and _forgotten(part.base) != part.base for part in state.parts.values()):
         received.append(0)
     if not received:
@@ -47,26 +48,27 @@ def purge_due_ms(state: State, withdrawn_since_ms: int | None) -> int | None:
     return max(withdrawn_since_ms + CONSENT_GRACE_MS + 1, min(received)) + PURGE_DELAY_MS
 
 
-def _tells(contribution: Contribution) -> bool:
+def is_purgeable(contribution: Contribution) -> bool:
     """Whether a purge drops something of it."""
-    return bool(contribution.data[1]) if contribution.kind == Kind.IDENTIFY else not is_kept(contribution)
+    data = contribution.data
+    return bool(data.traits) if isinstance(data, Identification) else not is_kept(contribution)
 
 
 def _purged(part: Part, until_ms: int) -> Part:
-    due = [c for c in part.contributions.values() if c.received_at_ms <= until_ms and _tells(c)]
+    due = [c for c in part.contributions.values() if c.received_at_ms <= until_ms and is_purgeable(c)]
     base = Totals() if part.base is None else _forgotten(part.base)
     if not due and (part.base is None or base == part.base):
         return part
     dropped = [c for c in due if not is_kept(c)]
     if dropped:
-        firsts = [c.order for c in part.contributions.values()]
+        firsts = [c.history_key for c in part.contributions.values()]
         base.messages += len(dropped)
         base.updated_ms = max(base.updated_ms, *(c.event_time_ms for c in dropped))
-        base.first = min(firsts if base.first is None else [base.first, *firsts])
-        base.known_ms = earliest(base.known_ms, *(c.received_at_ms for c in dropped))
+        base.first_key = min(firsts if base.first_key is None else [base.first_key, *firsts])
+        base.known_since_ms = earliest_ms(base.known_since_ms, *(c.received_at_ms for c in dropped))
     gone = {c.message_id for c in due}
     kept = {message_id: c for message_id, c in part.contributions.items() if message_id not in gone}
-    kept |= {c.message_id: c._replace(data=(c.data[0], {})) for c in due if is_kept(c)}
+    kept |= {c.message_id: c._replace(data=c.data._replace(traits={})) for c in due if isinstance(c.data, Identification)}
     is_needed = bool(dropped) or part.base is not None
     return Part(kept, base if is_needed else None, part.seal, max(until_ms, part.purged_ms or 0))
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from gateway.model.events.contribution import Contribution, Position, contribution_of
 from gateway.model.events.event import Event, EventType
-from gateway.model.visitors.state import Link, Part, State
+from gateway.model.times import latest_ms
+from gateway.model.visitors.state import Link, Part, State, positions_of
 
 CutoffOf = Callable[[str], int | None]
 """Up to when what came in under a visitor id is erased."""
@@ -59,7 +60,7 @@ def from_log(visitor_id: str, found: Iterable[Found], cutoff_of: CutoffOf, log_e
     links = {name: first_link(filter(None, map(link_of, events)), cutoffs[name], cutoff_here) for name, events in by_id.items()}
 
     def part_of(name: str, owner_cutoff_ms: int | None) -> Part:
-        cutoff_ms = max((ms for ms in (cutoffs.get(name), owner_cutoff_ms) if ms is not None), default=None)
+        cutoff_ms = latest_ms(cutoffs.get(name), owner_cutoff_ms)
         return _part(by_id.get(name, ()), cutoff_ms)
 
     def state_of(name: str) -> State:
@@ -69,7 +70,7 @@ def from_log(visitor_id: str, found: Iterable[Found], cutoff_of: CutoffOf, log_e
         part_cutoffs = {other: ms for other in joined if (ms := cutoffs[other]) is not None}
         link = links.get(name)
         alias_of = None if link is None else link.user_id
-        return State(name, parts, _positions(parts), log_epoch, alias_of, own_cutoff_ms, link, part_cutoffs)
+        return State(name, parts, positions_of(parts, log_epoch), alias_of, own_cutoff_ms, link, part_cutoffs)
 
     own = state_of(visitor_id)
     if not own.parts and own.cutoff_ms is None:
@@ -90,18 +91,7 @@ def _part(found: Iterable[Found], cutoff_ms: int | None) -> Part:
 
 
 def _cutoff(visitor_id: str, found: Iterable[Found], cutoff_of: CutoffOf) -> int | None:
-    erased = [one.event.received_at_ms for one in found if one.event.type is EventType.DELETE]
-    kept_ms = cutoff_of(visitor_id)
-    return max([*erased, *([] if kept_ms is None else [kept_ms])], default=None)
-
-
-def _positions(parts: dict[str, Part]) -> dict[tuple[str, int], int]:
-    positions: dict[tuple[str, int], int] = {}
-    for part in parts.values():
-        for c in part.contributions.values():
-            place = (c.position.topic, c.position.partition)
-            positions[place] = max(positions.get(place, -1), c.position.offset)
-    return positions
+    return latest_ms(cutoff_of(visitor_id), *(one.event.received_at_ms for one in found if one.event.type is EventType.DELETE))
 
 
 def _is_erased(at_ms: int, cutoff_ms: int | None) -> bool:

@@ -11,18 +11,18 @@ promise holds up to that cap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from gateway.model.events.contribution import Contribution, Kind, Position, by_order, contribution_of
+from gateway.model.events.contribution import Contribution, HistoryKey, Identification, Kind, Position, by_history, contribution_of
 from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
+from gateway.model.events.positions import Positions
+from gateway.model.times import latest_ms
 from gateway.model.visitors.totals import Totals, fold
 
 MAX_CONTRIBUTIONS: Final = 512
 KEPT_MS: Final = LATE_WINDOW_MS + 24 * 3600 * 1000
-
-Order = tuple[int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Part:
 
     contributions: dict[str, Contribution] = field(default_factory=dict)
     base: Totals | None = None
-    seal: Order | None = None
+    seal: HistoryKey | None = None
     purged_ms: int | None = None
 
 
@@ -71,8 +71,7 @@ class State:
 
     visitor_id: str
     parts: dict[str, Part] = field(default_factory=dict)
-    positions: dict[tuple[str, int], int] = field(default_factory=dict)
-    log_epoch: int = 0
+    positions: Positions = field(default_factory=Positions)
     alias_of: str | None = None
     cutoff_ms: int | None = None
     link: Link | None = None
@@ -80,7 +79,7 @@ class State:
 
     def cutoff_of(self, visitor_id: str) -> int | None:
         """Up to when what came in under this id is erased."""
-        return max((x for x in (self.cutoff_ms, self.part_cutoffs.get(visitor_id)) if x is not None), default=None)
+        return latest_ms(self.cutoff_ms, self.part_cutoffs.get(visitor_id))
 
 
 @dataclass(slots=True)
@@ -96,19 +95,13 @@ class Absorbed:
 def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
     """The union of `state` and `updates`; `state` itself is left as it was."""
     outcome = Absorbed()
-    positions = dict(state.positions)
-    log_epoch = state.log_epoch
+    updates = list(updates)
+    positions = state.positions.after((update.log_epoch, None if update.early else update.position) for update in updates)
     cutoff_ms = state.cutoff_ms
     part_cutoffs = dict(state.part_cutoffs)
     links = [state.link] if state.link else []
     arrived: dict[str, list[Contribution]] = {}
     for update in updates:
-        if update.log_epoch > log_epoch:
-            # The topics were made anew: older positions name other events.
-            positions, log_epoch = {}, update.log_epoch
-        if update.log_epoch == log_epoch and not update.early:
-            place = (update.position.topic, update.position.partition)
-            positions[place] = max(positions.get(place, -1), update.position.offset)
         if update.event is None:
             continue
         if update.event.type is EventType.DELETE:
@@ -121,7 +114,11 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
             if update.visitor_id == state.visitor_id and (link := _link_of(update)) is not None:
                 links.append(link)
     links = [link for link in links if cutoff_ms is None or link.received_at_ms > cutoff_ms]
-    state = _cut(replace(state, positions=positions, log_epoch=log_epoch), cutoff_ms, part_cutoffs)
+    state = _cut(
+        replace(state, positions=positions),
+        cutoff_ms,
+        part_cutoffs,
+    )
     if state.link is not None and state.link not in links and (second := _first_link(state)) is not None:
         links.append(second)
     state = replace(state, link=min(links, default=None))
@@ -153,13 +150,7 @@ def unite(state: State, other: State) -> State:
             joined = _cut_part(joined, cutoff_ms)
         if joined.contributions or joined.base:
             parts[visitor_id] = joined
-    positions, log_epoch = dict(state.positions), state.log_epoch
-    if other.log_epoch > log_epoch:
-        positions, log_epoch = dict(other.positions), other.log_epoch
-    elif other.log_epoch == log_epoch:
-        for place, offset in other.positions.items():
-            positions[place] = max(positions.get(place, -1), offset)
-    return replace(state, parts=parts, positions=positions, log_epoch=log_epoch)
+    return replace(state, parts=parts, positions=state.positions.union(other.positions))
 
 
 def erase(state: State, cutoff_ms: int) -> State:
@@ -172,8 +163,12 @@ def erase(state: State, cutoff_ms: int) -> State:
 def _first_link(state: State) -> Link | None:
     """The first identify that is still held of an anonymous id."""
     part = state.parts.get(state.visitor_id, Part())
-    identifies = (c for c in part.contributions.values() if c.kind == Kind.IDENTIFY and c.data[0] != state.visitor_id)
-    return min((Link(c.position, c.data[0], c.received_at_ms) for c in identifies), default=None)
+    links = (
+        Link(c.position, c.data.user_id, c.received_at_ms)
+        for c in part.contributions.values()
+        if isinstance(c.data, Identification) and c.data.user_id != state.visitor_id
+    )
+    return min(links, default=None)
 
 
 def without_released(state: State, joined: Iterable[str]) -> tuple[State, list[State]]:
@@ -221,12 +216,17 @@ def _link_of(update: Update) -> Link | None:
     return Link(update.position, event.payload["user_id"], event.received_at_ms)
 
 
+def positions_of(parts: Mapping[str, Part], log_epoch: int) -> Positions:
+    """The positions of all contributions that these parts hold one by one."""
+    return Positions.of((c.position for part in parts.values() for c in part.contributions.values()), log_epoch)
+
+
 def is_kept(contribution: Contribution) -> bool:
     """Whether a contribution outlives a purge: consent itself, and that an anonymous id joined (without what traits it gave)."""
     return contribution.kind in (Kind.CONSENT, Kind.IDENTIFY)
 
 
-def _reach(part: Part) -> tuple[int, Order]:
+def _reach(part: Part) -> tuple[int, HistoryKey]:
     return (part.purged_ms or 0, part.seal or (0, 0, ""))
 
 
@@ -239,7 +239,7 @@ def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cu
         elif known is None and part.purged_ms is not None and contribution.received_at_ms <= part.purged_ms and not is_kept(contribution):
             # It was here and was purged: what is purged had been received, and stored, long before.
             outcome.duplicates += 1
-        elif part.seal is not None and contribution.order <= part.seal:
+        elif part.seal is not None and contribution.history_key <= part.seal:
             outcome.below_seal += 1
         elif known is None:
             held[contribution.message_id] = contribution
@@ -260,12 +260,12 @@ def _sealed(visitor_id: str, part: Part) -> Part:
     surplus = len(held) - MAX_CONTRIBUTIONS
     if surplus <= 0 and all(c.event_time_ms >= horizon_ms for c in held.values()):
         return part
-    history = sorted(held.values(), key=by_order)
+    history = sorted(held.values(), key=by_history)
     count = sum(1 for index, c in enumerate(history) if index < surplus or c.event_time_ms < horizon_ms)
     old = history[:count]
     base = part.base.copy() if part.base else Totals()
     base = fold(base, ((visitor_id, c) for c in old))
-    return Part({c.message_id: c for c in history[count:]}, base, old[-1].order, part.purged_ms)
+    return Part({c.message_id: c for c in history[count:]}, base, old[-1].history_key, part.purged_ms)
 
 
 def _cut(state: State, cutoff_ms: int | None, part_cutoffs: dict[str, int]) -> State:
@@ -284,6 +284,6 @@ def _cut(state: State, cutoff_ms: int | None, part_cutoffs: dict[str, int]) -> S
 def _cut_part(part: Part, cutoff_ms: int) -> Part:
     kept = {m: c for m, c in part.contributions.items() if c.lasts_until_ms > cutoff_ms}
     # Totals cannot be taken apart: a base that may hold something erased goes as a whole. Its seal stays.
-    if part.base is not None and part.base.first is not None and part.base.first[0] > cutoff_ms + AHEAD_LIMIT_MS:
+    if part.base is not None and part.base.first_key is not None and part.base.first_key[0] > cutoff_ms + AHEAD_LIMIT_MS:
         return replace(part, contributions=kept)
     return replace(part, contributions=kept, base=None)

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgpack
 
-from gateway.model.events.contribution import Contribution, Position
+from gateway.model.events.contribution import Contribution, Position, stored_data
+from gateway.model.events.positions import Positions
 from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.model.visitors.state import Link, Part, State
 from gateway.model.visitors.totals import BannerCounts, Bought, CartLine, Totals
@@ -33,7 +34,7 @@ class UnreadableState(Exception):
 
 def encode_state(state: State, write_id: bytes) -> bytes:
     """The bytes to store, beginning with `write_id` (16 random bytes)."""
-    positions = [(_INDEX_OF.get(topic, topic), partition, offset) for (topic, partition), offset in state.positions.items()]
+    positions = [(_INDEX_OF.get(topic, topic), partition, offset) for (topic, partition), offset in state.positions.offsets.items()]
     parts = [
         (visitor_id, [_pack(c) for c in part.contributions.values()], _pack_totals(part.base), part.seal, part.purged_ms)
         for visitor_id, part in state.parts.items()
@@ -42,7 +43,7 @@ def encode_state(state: State, write_id: bytes) -> bytes:
         state.visitor_id,
         state.alias_of,
         state.cutoff_ms,
-        state.log_epoch,
+        state.positions.log_epoch,
         positions,
         parts,
         _pack_link(state.link),
@@ -61,8 +62,7 @@ def decode_state(stored: bytes) -> State:
         return State(
             visitor_id=visitor_id,
             parts={part[0]: _unpack_part(part) for part in parts},
-            positions={(_topic(index), partition): offset for index, partition, offset in positions},
-            log_epoch=log_epoch,
+            positions=Positions(log_epoch, {(_topic(index), partition): offset for index, partition, offset in positions}),
             alias_of=alias_of,
             cutoff_ms=cutoff_ms,
             link=_unpack_link(link),
@@ -107,7 +107,7 @@ def _unpack_part(stored: tuple[Any, ...]) -> Part:
     found = {}
     for message_id, event_time_ms, sequence, received_at_ms, kind, topic, partition, offset, data in contributions:
         position = Position(_topic(topic), partition, offset)
-        found[message_id] = Contribution(message_id, event_time_ms, sequence, received_at_ms, kind, position, data)
+        found[message_id] = Contribution(message_id, event_time_ms, sequence, received_at_ms, kind, position, stored_data(kind, data))
     return Part(found, _unpack_totals(totals), seal, purged_ms)
 
 
@@ -117,9 +117,9 @@ def _pack_totals(totals: Totals | None) -> dict[str, Any] | None:
     return {
         "messages": totals.messages,
         "updated_ms": totals.updated_ms,
-        "first": totals.first,
-        "known_ms": totals.known_ms,
-        "joined_ms": totals.joined_ms,
+        "first": totals.first_key,
+        "known_ms": totals.known_since_ms,
+        "joined_ms": totals.joined_at_ms,
         "intent": totals.intent,
         "search": totals.search,
         "interests": totals.interests,
@@ -149,9 +149,9 @@ def _unpack_totals(stored: dict[str, Any] | None) -> Totals | None:
     return Totals(
         messages=stored["messages"],
         updated_ms=stored["updated_ms"],
-        first=stored["first"],
-        known_ms=stored.get("known_ms", first_ms),
-        joined_ms=stored.get("joined_ms", first_ms),
+        first_key=stored["first"],
+        known_since_ms=stored.get("known_ms", first_ms),
+        joined_at_ms=stored.get("joined_ms", first_ms),
         intent=stored["intent"],
         search=stored["search"],
         interests=stored["interests"],

@@ -16,7 +16,24 @@ from decimal import Context, Decimal, Inexact
 from heapq import nlargest
 from typing import Any, Final
 
-from gateway.model.events.contribution import Contribution, Kind, by_order
+from gateway.model.events.contribution import (
+    BannerAction,
+    CartSnapshot,
+    ConsentAnswer,
+    Contribution,
+    HistoryKey,
+    Identification,
+    Kind,
+    ListView,
+    Order,
+    ProductInterest,
+    ProductLine,
+    Refund,
+    Removal,
+    Search,
+    by_history,
+)
+from gateway.model.times import earliest_ms
 
 HALF_LIFE_MS: Final = 24 * 3600 * 1000
 CONSENT_GRACE_MS: Final = 10 * 60 * 1000
@@ -84,22 +101,22 @@ class Totals:
 
     messages: int = 0
     updated_ms: int = 0
-    first: tuple[int, int, str] | None = None
-    known_ms: int | None = None
+    first_key: HistoryKey | None = None
+    known_since_ms: int | None = None
     """When the first message was received."""
-    joined_ms: int | None = None
+    joined_at_ms: int | None = None
     """When the first identify was received that names another than its part."""
-    intent: tuple[tuple[int, int, str], str] | None = None
-    search: tuple[tuple[int, int, str], str] | None = None
+    intent: tuple[HistoryKey, str] | None = None
+    search: tuple[HistoryKey, str] | None = None
     interests: dict[str, tuple[float, int]] = field(default_factory=dict)
-    recent: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    recent: dict[str, HistoryKey] = field(default_factory=dict)
     cart: dict[LineKey, CartLine] = field(default_factory=dict)
     bought: list[Bought] = field(default_factory=list)
     orders: dict[str, tuple[str | None, str | None, int]] = field(default_factory=dict)
     refunds: dict[str, Decimal] = field(default_factory=dict)
-    bought_products: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    bought_products: dict[str, HistoryKey] = field(default_factory=dict)
     banners: dict[str, BannerCounts] = field(default_factory=dict)
-    traits: dict[str, tuple[tuple[int, int, str], Any]] = field(default_factory=dict)
+    traits: dict[str, tuple[HistoryKey, Any]] = field(default_factory=dict)
     consents: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
     withdrawn_since_ms: int | None = None
     answered_ms: int = 0
@@ -112,9 +129,9 @@ class Totals:
         return Totals(
             messages=self.messages,
             updated_ms=self.updated_ms,
-            first=self.first,
-            known_ms=self.known_ms,
-            joined_ms=self.joined_ms,
+            first_key=self.first_key,
+            known_since_ms=self.known_since_ms,
+            joined_at_ms=self.joined_at_ms,
             intent=self.intent,
             search=self.search,
             interests=dict(self.interests),
@@ -137,9 +154,9 @@ class Totals:
         kept = Totals(
             messages=self.messages,
             updated_ms=self.updated_ms,
-            first=self.first,
-            known_ms=self.known_ms,
-            joined_ms=self.joined_ms,
+            first_key=self.first_key,
+            known_since_ms=self.known_since_ms,
+            joined_at_ms=self.joined_at_ms,
             consents=self.consents,
             withdrawn_since_ms=self.withdrawn_since_ms,
             answered_ms=self.answered_ms,
@@ -155,24 +172,19 @@ def fold(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
         totals.messages += 1
         if contribution.event_time_ms > totals.updated_ms:
             totals.updated_ms = contribution.event_time_ms
-        if totals.first is None:
-            totals.first = contribution.order
-        if totals.known_ms is None or contribution.received_at_ms < totals.known_ms:
-            totals.known_ms = contribution.received_at_ms
+        if totals.first_key is None:
+            totals.first_key = contribution.history_key
+        if totals.known_since_ms is None or contribution.received_at_ms < totals.known_since_ms:
+            totals.known_since_ms = contribution.received_at_ms
         apply = _APPLY[contribution.kind]
         if apply is not None:
             if contribution.received_at_ms > totals.forgotten_ms:
-                apply(totals, contribution)
-        elif contribution.kind == Kind.CONSENT:
-            _consent(totals, part, contribution)
-        elif contribution.kind == Kind.IDENTIFY:
-            _identify(totals, part, contribution)
+                apply(totals, contribution, contribution.data)
+        elif isinstance(contribution.data, ConsentAnswer):
+            _consent(totals, part, contribution, contribution.data)
+        elif isinstance(contribution.data, Identification):
+            _identify(totals, part, contribution, contribution.data)
     return totals
-
-
-def earliest(*moments_ms: int | None) -> int | None:
-    """The earliest of those that are known."""
-    return min((ms for ms in moments_ms if ms is not None), default=None)
 
 
 def interest_at(score: float, from_ms: int, to_ms: int) -> float:
@@ -184,7 +196,7 @@ def _interest(totals: Totals, c: Contribution, category: str | None, weight: flo
     if category is None:
         return
     now_ms = c.event_time_ms
-    totals.intent = (by_order(c), category)
+    totals.intent = (by_history(c), category)
     known = totals.interests.pop(category, None)
     if known is None:
         totals.interests[category] = (weight, now_ms)
@@ -204,36 +216,35 @@ def _interest(totals: Totals, c: Contribution, category: str | None, weight: flo
 
 def _seen(totals: Totals, c: Contribution, product_id: str) -> None:
     totals.recent.pop(product_id, None)
-    totals.recent[product_id] = by_order(c)
+    totals.recent[product_id] = by_history(c)
     if len(totals.recent) > MAX_RECENT:
         del totals.recent[next(iter(totals.recent))]
 
 
-def _view(totals: Totals, c: Contribution) -> None:
-    product_id, _, category = c.data
-    _interest(totals, c, category, VIEW_WEIGHT if c.kind == Kind.VIEW else CLICK_WEIGHT)
-    _seen(totals, c, product_id)
+def _view(totals: Totals, c: Contribution, interest: ProductInterest) -> None:
+    _interest(totals, c, interest.category, VIEW_WEIGHT if c.kind == Kind.VIEW else CLICK_WEIGHT)
+    _seen(totals, c, interest.product_id)
 
 
-def _list(totals: Totals, c: Contribution) -> None:
-    _interest(totals, c, c.data[0], LIST_WEIGHT)
+def _list(totals: Totals, c: Contribution, viewed: ListView) -> None:
+    _interest(totals, c, viewed.category, LIST_WEIGHT)
 
 
-def _search(totals: Totals, c: Contribution) -> None:
-    totals.search = (c.order, c.data[0])
+def _search(totals: Totals, c: Contribution, search: Search) -> None:
+    totals.search = (c.history_key, search.text)
 
 
-def _add(totals: Totals, c: Contribution) -> None:
-    product_id, variant_id, category, quantity, price, currency = c.data
-    _interest(totals, c, category, ADD_WEIGHT)
-    _seen(totals, c, product_id)
+def _add(totals: Totals, c: Contribution, added: ProductLine) -> None:
+    _interest(totals, c, added.category, ADD_WEIGHT)
+    _seen(totals, c, added.product_id)
+    quantity = added.quantity
     for bought in totals.bought:
-        if bought.outstanding and c.received_at_ms < bought.received_at_ms and _same(bought, product_id, variant_id):
+        if bought.outstanding and c.received_at_ms < bought.received_at_ms and _same(bought, added.product_id, added.variant_id):
             taken = min(bought.outstanding, quantity)
             bought.outstanding -= taken
             quantity -= taken
     if quantity:
-        put_line(totals, CartLine(product_id, variant_id, category, quantity, price, currency))
+        put_line(totals, CartLine(*added._replace(quantity=quantity)))
 
 
 def put_line(totals: Totals, line: CartLine) -> None:
@@ -254,14 +265,13 @@ def put_line(totals: Totals, line: CartLine) -> None:
         del totals.cart[next(iter(totals.cart))]
 
 
-def _remove(totals: Totals, c: Contribution) -> None:
-    product_id, variant_id, quantity = c.data
-    _take(totals, product_id, variant_id, quantity)
-    _seen(totals, c, product_id)
+def _remove(totals: Totals, c: Contribution, removal: Removal) -> None:
+    _take_out(totals, *removal)
+    _seen(totals, c, removal.product_id)
 
 
-def _take(totals: Totals, product_id: str, variant_id: str | None, quantity: int | None) -> int:
-    """Take up to `quantity` (None: all) out of the cart; without a variant, of any variant. Gives how many were taken."""
+def _take_out(totals: Totals, product_id: str, variant_id: str | None, quantity: int | None) -> int:
+    """Take up to `quantity` (None: all) out of the cart; without a variant, of any variant. Returns how many were taken."""
     keys = [(product_id, variant_id)]
     if variant_id is None:
         keys += [key for key in totals.cart if key[0] == product_id and key[1] is not None]
@@ -279,48 +289,45 @@ def _take(totals: Totals, product_id: str, variant_id: str | None, quantity: int
     return taken
 
 
-def _cart(totals: Totals, c: Contribution) -> None:
+def _cart(totals: Totals, c: Contribution, cart: CartSnapshot) -> None:
     totals.cart = {}
-    for line in c.data[0]:
+    for line in cart.lines:
         put_line(totals, CartLine(*line))
     for bought in totals.bought:
         # The snapshot was received before the order, so it still shows what the order then bought.
         if c.received_at_ms < bought.received_at_ms:
-            bought.outstanding = bought.quantity - _take(totals, bought.product_id, bought.variant_id, bought.quantity)
+            bought.outstanding = bought.quantity - _take_out(totals, bought.product_id, bought.variant_id, bought.quantity)
 
 
-def _order(totals: Totals, c: Contribution) -> None:
-    order_id, value, currency, lines = c.data
-    for product_id, _, category, *_ in lines:
-        _interest(totals, c, category, ORDER_WEIGHT)
-        _seen(totals, c, product_id)
-    if order_id in totals.orders:
+def _order(totals: Totals, c: Contribution, order: Order) -> None:
+    for line in order.lines:
+        _interest(totals, c, line.category, ORDER_WEIGHT)
+        _seen(totals, c, line.product_id)
+    if order.order_id in totals.orders:
         return
-    totals.orders[order_id] = (currency, value, c.event_time_ms)
+    totals.orders[order.order_id] = (order.currency, order.value, c.event_time_ms)
     if len(totals.orders) > MAX_ORDERS:
         del totals.orders[next(iter(totals.orders))]
-    for product_id, variant_id, _, quantity, _, _ in lines:
-        totals.bought_products.pop(product_id, None)
-        totals.bought_products[product_id] = c.order
-        taken = _take(totals, product_id, variant_id, quantity)
-        totals.bought.append(Bought(c.received_at_ms, product_id, variant_id, quantity, quantity - taken))
+    for line in order.lines:
+        totals.bought_products.pop(line.product_id, None)
+        totals.bought_products[line.product_id] = c.history_key
+        taken = _take_out(totals, line.product_id, line.variant_id, line.quantity)
+        totals.bought.append(Bought(c.received_at_ms, line.product_id, line.variant_id, line.quantity, line.quantity - taken))
     del totals.bought[:-MAX_BOUGHT]
     while len(totals.bought_products) > MAX_BOUGHT_PRODUCTS:
         del totals.bought_products[next(iter(totals.bought_products))]
 
 
-def _refund(totals: Totals, c: Contribution) -> None:
-    _, value, currency = c.data
-    if value is not None and currency is not None:
-        totals.refunds[currency] = EXACT.add(totals.refunds.get(currency, Decimal()), Decimal(value))
+def _refund(totals: Totals, _: Contribution, refund: Refund) -> None:
+    if refund.value is not None and refund.currency is not None:
+        totals.refunds[refund.currency] = EXACT.add(totals.refunds.get(refund.currency, Decimal()), Decimal(refund.value))
 
 
-def _banner(totals: Totals, c: Contribution) -> None:
-    campaign_id = c.data[0]
-    if campaign_id is None:
+def _banner(totals: Totals, c: Contribution, action: BannerAction) -> None:
+    if action.campaign_id is None:
         return
-    counts = totals.banners.pop(campaign_id, None) or BannerCounts()
-    totals.banners[campaign_id] = counts
+    counts = totals.banners.pop(action.campaign_id, None) or BannerCounts()
+    totals.banners[action.campaign_id] = counts
     if c.kind == Kind.BANNER_VIEW:
         counts.views += 1
         counts.views_since_click += 1
@@ -334,19 +341,19 @@ def _banner(totals: Totals, c: Contribution) -> None:
         del totals.banners[next(iter(totals.banners))]
 
 
-def _identify(totals: Totals, part: str, c: Contribution) -> None:
-    if c.data[0] != part:
-        totals.joined_ms = earliest(totals.joined_ms, c.received_at_ms)
+def _identify(totals: Totals, part: str, c: Contribution, identification: Identification) -> None:
+    if identification.user_id != part:
+        totals.joined_at_ms = earliest_ms(totals.joined_at_ms, c.received_at_ms)
     if c.received_at_ms <= totals.forgotten_ms:
         return
-    for key, value in c.data[1].items():
+    for key, value in identification.traits.items():
         totals.traits.pop(key, None)
-        totals.traits[key] = (c.order, value)
+        totals.traits[key] = (c.history_key, value)
     for key in list(totals.traits)[:-MAX_TRAITS]:
         del totals.traits[key]
 
 
-def _consent(totals: Totals, part: str, c: Contribution) -> None:
+def _consent(totals: Totals, part: str, c: Contribution, answer: ConsentAnswer) -> None:
     """In force is the strictest of the parts. What was learned before a longer withdrawal, or during it, is forgotten.
 
     During it: dated or received before the answers that ended it. So what is forgotten is what `purge_withdrawn` may have
@@ -354,7 +361,7 @@ def _consent(totals: Totals, part: str, c: Contribution) -> None:
 
     An answer about personalization alone leaves the one about measurement as it was.
     """
-    personalization, measurement = c.data
+    personalization, measurement = answer
     if measurement is None and part in totals.consents:
         measurement = totals.consents[part][1]
     totals.consents[part] = (personalization, measurement)
@@ -376,7 +383,7 @@ def _same(bought: Bought, product_id: str, variant_id: str | None) -> bool:
     return bought.product_id == product_id and (bought.variant_id is None or bought.variant_id == variant_id)
 
 
-_BY_KIND: Final[dict[Kind, Callable[[Totals, Contribution], None]]] = {
+_BY_KIND: Final[dict[Kind, Callable[[Totals, Contribution, Any], None]]] = {
     Kind.VIEW: _view,
     Kind.CLICK: _view,
     Kind.LIST: _list,

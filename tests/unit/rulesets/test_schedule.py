@@ -104,14 +104,14 @@ moments = st.integers(1_765_000_000_000, 1_800_000_000_000) | st.builds(int.__ad
 @given(schedules, moments, st.lists(st.floats(0, 1), max_size=12))
 def test_nothing_changes_before_the_moment_that_is_named(schedule: Schedule, now_ms: int, within: list[float]) -> None:
     """And at that moment it does; where none is named, never within a month."""
-    runs, changes_ms = schedule.at(now_ms)
-    end_ms = changes_ms if changes_ms is not None else now_ms + 30 * 24 * HOUR_MS
+    runs, next_change_ms = schedule.at(now_ms)
+    end_ms = next_change_ms if next_change_ms is not None else now_ms + 30 * 24 * HOUR_MS
     assert end_ms > now_ms
     for share in (*within, 1.0):
         moment = now_ms + int((end_ms - now_ms - 1) * share)
         assert schedule.at(moment)[0] == runs
-    if changes_ms is not None:
-        assert schedule.at(changes_ms)[0] != runs
+    if next_change_ms is not None:
+        assert schedule.at(next_change_ms)[0] != runs
 
 
 @pytest.mark.parametrize("zone", [BERLIN, "America/New_York", "Pacific/Kiritimati", "Pacific/Niue"])
@@ -119,9 +119,9 @@ def test_nothing_changes_before_the_moment_that_is_named(schedule: Schedule, now
 def test_every_time_that_can_be_given_can_be_decided_for(zone: str, now_ms: int) -> None:
     """To the first and the last of the years that are taken, in every zone."""
     assert parse_moment_ms(format_time_ms(now_ms), "at") == now_ms
-    runs, changes_ms = Schedule(from_minute=540, until_minute=1080, zone=zone).at(now_ms)
+    runs, next_change_ms = Schedule(from_minute=540, until_minute=1080, zone=zone).at(now_ms)
     assert runs in (True, False)
-    assert changes_ms is not None
+    assert next_change_ms is not None
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])

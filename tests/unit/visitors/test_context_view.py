@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -265,7 +266,7 @@ def test_a_withdrawal_longer_than_the_grace_time_forgets(minutes: float, recent:
 def test_an_alias_shows_whose_it_is_and_nothing_else() -> None:
     """The profile is read at the known visitor."""
     state, _ = absorb(State(VISITOR), logged([added(0)]))
-    alias = State(VISITOR, state.parts, state.positions, 3, alias_of="u1")
+    alias = State(VISITOR, state.parts, replace(state.positions, log_epoch=3), alias_of="u1")
     assert view(alias) == {"user_id": VISITOR, "alias_of": "u1", "positions": {"user_actions/0": 0}, "log_epoch": 3}
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.model.events.contribution import Kind
 from gateway.model.events.event import Event, EventType
+from gateway.model.events.positions import Positions
 from gateway.model.visitors.as_of import before_joining, covered_by, had_joined, received_by, restricted, unreachable
 from gateway.model.visitors.context_view import Context, view
 from gateway.model.visitors.evidence import evidence_of
@@ -87,7 +88,7 @@ def test_sealed_totals_are_told(early: list[Update], late: list[Update]) -> None
 
 
 def _sealed(part: Part) -> Totals:
-    return fold(Totals(), ((VISITOR, c) for c in sorted(part.contributions.values(), key=lambda c: c.order)))
+    return fold(Totals(), ((VISITOR, c) for c in sorted(part.contributions.values(), key=lambda c: c.history_key)))
 
 
 def test_what_is_named() -> None:
@@ -164,7 +165,7 @@ def test_the_past_is_what_had_been_received(log: list[Update], at_ms: int) -> No
     state, _ = absorb(State(VISITOR), log)
     early, _ = absorb(State(VISITOR), [u for u in log if u.event is not None and u.event.received_at_ms <= at_ms])
     past = restricted(state, received_by(at_ms))
-    assert _shown(replace(past, log_epoch=early.log_epoch)) == _shown(early)
+    assert _shown(replace(past, positions=replace(past.positions, log_epoch=early.positions.log_epoch))) == _shown(early)
 
 
 @SETTINGS
@@ -175,7 +176,7 @@ def test_the_past_of_a_decision_is_what_its_cursor_covers(log: list[Update], off
     state, _ = absorb(State(VISITOR), log)
     early, _ = absorb(State(VISITOR), [u for u in log if u.position.offset <= offset])
     past = restricted(state, covered_by({(u.position.topic, u.position.partition): offset for u in log}))
-    assert _shown(replace(past, log_epoch=early.log_epoch)) == _shown(early)
+    assert _shown(replace(past, positions=replace(past.positions, log_epoch=early.positions.log_epoch))) == _shown(early)
 
 
 @SETTINGS
@@ -192,7 +193,7 @@ def test_an_anonymous_visitor_is_its_own_until_it_joined(log: list[Update], othe
     if not joined:
         alone = restricted(before_joining(alias, owner), received_by(at_ms))
         expected, _ = absorb(State(ANONYMOUS), [u for u in other if u.event is not None and u.event.received_at_ms <= at_ms])
-        assert _shown(replace(alone, log_epoch=0)) == _shown(replace(expected, log_epoch=0))
+        assert _shown(replace(alone, positions=Positions())) == _shown(replace(expected, positions=Positions()))
 
 
 def test_what_the_state_no_longer_reaches() -> None:

@@ -20,8 +20,8 @@ WRITE_ID = bytes(range(WRITE_ID_BYTES))
 
 def sealed(state: State) -> State:
     """The same visitor with everything sealed."""
-    history = sorted(c.order for part in state.parts.values() for c in part.contributions.values())
-    return State(VISITOR, {VISITOR: Part({}, totals_of(state), history[-1] if history else None)}, state.positions, state.log_epoch)
+    history = sorted(c.history_key for part in state.parts.values() for c in part.contributions.values())
+    return State(VISITOR, {VISITOR: Part({}, totals_of(state), history[-1] if history else None)}, state.positions)
 
 
 @SETTINGS
