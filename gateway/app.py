@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from gateway.api.request_context import RequestContext, Services
 from gateway.api.schema import build_schema
 from gateway.auth import Authenticator, Credential, CredentialKind
+from gateway.background import BackgroundTasks
 from gateway.clock import NowMs, system_now_ms
 from gateway.kafka.publisher import EventPublisher
 from gateway.model.rulesets.ruleset import Ruleset
@@ -142,7 +143,8 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self._publisher.start()
-        listening = asyncio.create_task(self._bus.run())
+        listening = BackgroundTasks()
+        listening.start(self._bus.run())
         await self._rulesets.start()
         await self._trends.start()
         # Better a first request that works; without Kafka the gateway serves banners all the same.
@@ -151,9 +153,7 @@ class Gateway:
         try:
             yield
         finally:
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listening
+            await listening.stop()
             await self._trends.stop()
             await self._rulesets.stop()
             await self._publisher.stop()

@@ -1,26 +1,31 @@
 """The errors of the gateway, as one tree.
 
     GatewayError
-    ├── Unauthenticated      no credential, a forged or an expired one
-    ├── Forbidden            a good credential that does not reach this far
-    ├── BadUserInput         a value that the caller can correct
-    │   └── PayloadTooLarge  … by sending less at once
-    ├── NotFound             the thing that was named is not there
-    ├── Conflict             the thing changed meanwhile: read again, then retry
-    ├── Throttled            too much at once: retry after `retry_after_ms`
-    └── Unavailable          a part we depend on does not answer: retrying later helps
+    ├── Unauthenticated             no credential, or a forged or expired one
+    ├── Forbidden                   a valid credential that does not permit this
+    ├── BadUserInput                a value that the caller can correct
+    │   └── PayloadTooLarge         … by sending less at once
+    ├── NotFound                    what the caller named does not exist
+    ├── Conflict                    it changed in the meantime: read again, then retry
+    ├── Throttled                   too much at once: retry after `retry_after_ms`
+    └── Unavailable                 a part that we depend on does not answer: retrying later helps
+        └── BackendUnavailable      … Redis or Kafka; the rooms `store` and `kafka` raise their own kinds of it
 
-Each carries the code that `extensions.code` shows and a message that says what to do. What is not a GatewayError is a
-defect of ours: it is logged with its traceback and answered as INTERNAL_SERVER_ERROR without any detail.
+Each carries the code that `extensions.code` shows and a message that says what to do. Any other exception is a defect of
+ours: it is logged with its traceback and answered as INTERNAL_SERVER_ERROR, without details.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+RETRY_AFTER_MS: Final = 1000
+"""What a caller is told to wait while Redis or Kafka is unavailable."""
 
 
 class ErrorCode(StrEnum):
-    """Values of `extensions.code`; clients treat one they do not know as INTERNAL_SERVER_ERROR."""
+    """Values of `extensions.code`. Clients treat an unknown value as INTERNAL_SERVER_ERROR."""
 
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
@@ -39,7 +44,7 @@ class ErrorCode(StrEnum):
 
 
 class GatewayError(Exception):
-    """Base of all errors that a caller is told about."""
+    """Base of all errors that are meant for the caller."""
 
     code: ErrorCode = ErrorCode.INTERNAL_SERVER_ERROR
 
@@ -50,29 +55,29 @@ class GatewayError(Exception):
         self.retry_after_ms = retry_after_ms
 
     def extensions(self) -> dict[str, object]:
-        """What goes into `extensions` of the GraphQL error."""
-        found: dict[str, object] = {"code": self.code.value}
+        """The `extensions` of the GraphQL error."""
+        extensions: dict[str, object] = {"code": self.code.value}
         if self.field is not None:
-            found["field"] = self.field
+            extensions["field"] = self.field
         if self.retry_after_ms is not None:
-            found["retryAfterMs"] = self.retry_after_ms
-        return found
+            extensions["retryAfterMs"] = self.retry_after_ms
+        return extensions
 
 
 class Unauthenticated(GatewayError):
-    """No credential, a forged or an expired one. Retrying helps only with another credential."""
+    """No credential, or a forged or expired one. Retrying helps only with another credential."""
 
     code = ErrorCode.UNAUTHENTICATED
 
 
 class Forbidden(GatewayError):
-    """The credential is good but does not allow this."""
+    """The credential is valid but does not permit this."""
 
     code = ErrorCode.FORBIDDEN
 
 
 class BadUserInput(GatewayError):
-    """A value the caller can correct; `field` names it."""
+    """A value that the caller can correct; `field` names it."""
 
     code = ErrorCode.BAD_USER_INPUT
 
@@ -84,13 +89,13 @@ class PayloadTooLarge(BadUserInput):
 
 
 class NotFound(GatewayError):
-    """What was named does not exist."""
+    """What the caller named does not exist."""
 
     code = ErrorCode.NOT_FOUND
 
 
 class Conflict(GatewayError):
-    """It changed meanwhile: read again, then retry."""
+    """It changed in the meantime: read again, then retry."""
 
     code = ErrorCode.CONFLICT
 
@@ -102,6 +107,13 @@ class Throttled(GatewayError):
 
 
 class Unavailable(GatewayError):
-    """A part we depend on does not answer; retrying later helps."""
+    """A part that we depend on does not answer. Retrying later helps."""
 
     code = ErrorCode.UNAVAILABLE
+
+
+class BackendUnavailable(Unavailable):
+    """Redis or Kafka does not answer. Retrying after `RETRY_AFTER_MS` helps."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_ms=RETRY_AFTER_MS)

@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 
 from gateway.api.schema import build_schema
 from gateway.app import Gateway
+from gateway.background import BackgroundTasks
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.settings import Settings, load_settings
@@ -40,7 +41,7 @@ def read_ruleset(path: Path) -> Ruleset:
     try:
         return load_ruleset(text, FIRST_VERSION)
     except InvalidRuleset as problem:
-        raise CannotStart("\n".join(one.text(str(path)) for one in problem.problems)) from problem
+        raise CannotStart(problem.text(str(path))) from problem
 
 
 def _check_manifests(settings: Settings) -> None:
@@ -100,10 +101,10 @@ def _close_streams_on_signal(gateway: Gateway) -> None:
     uvicorn waits for open streams before it lets the application shut down, so the application must not wait for that.
     """
     loop = asyncio.get_running_loop()
-    closing: set[asyncio.Task[None]] = set()
+    closing = BackgroundTasks()
 
     def close() -> None:
-        closing.add(loop.create_task(gateway.close_streams()))
+        closing.start(gateway.close_streams())
 
     for number in (signal.SIGTERM, signal.SIGINT):
         before = signal.getsignal(number)

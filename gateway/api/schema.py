@@ -33,11 +33,10 @@ from gateway.api.scalars import SCALARS, CursorScalar, DateTimeScalar, JSONScala
 from gateway.api.stats_fields import StatsQuery
 from gateway.api.trends_fields import TrendsQuery
 from gateway.auth import CredentialKind
-from gateway.errors import BadUserInput, Forbidden, Unavailable
+from gateway.errors import BadUserInput, Forbidden
 from gateway.model.events.visitor_ids import is_anonymous
 from gateway.services.banners import BannerRequest
 from gateway.services.tracking import BatchAnswer
-from gateway.store.connection import StoreUnavailable
 
 ContextInfo = Info[RequestContext, None]
 
@@ -122,10 +121,7 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
         """A visitor's context. The token of an anonymous id that joined a user does not show that person's data."""
         context = info.context
         visitor_id = context.required_visitor(user_id)
-        try:
-            found = await context.services.reader.read(visitor_id)
-        except StoreUnavailable as problem:
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        found = await context.services.reader.read(visitor_id)
         is_secret = context.credential.kind is CredentialKind.SECRET
         if found.joined and not is_secret:
             raise Forbidden("this anonymous visitor joined a known one; the token of the known visitor shows the context")
@@ -243,11 +239,8 @@ class Mutation(RulesetMutation):
         context = info.context
         context.secret()
         visitor_id = context.required_visitor(user_id)
-        try:
-            found = await context.services.reader.read(visitor_id)
-        except StoreUnavailable as problem:
-            # Which anonymous visitors joined is only known there; an erasure must not leave them behind.
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        # Which anonymous visitors joined is only known there; an erasure must not leave them behind.
+        found = await context.services.reader.read(visitor_id)
         # Of an anonymous visitor that joined, what came in under its own id goes: found is its owner's context, who stays.
         joined = [] if found.joined else (found.context or {}).get("anonymous_ids", [])
         event = {"message_id": message_id, "type": "DELETE", "visitor_id": visitor_id, "payload": {}}

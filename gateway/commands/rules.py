@@ -168,6 +168,6 @@ def load_file(file: Path) -> Ruleset:
     try:
         return load_ruleset(file.read_text(encoding="utf-8"), 1)
     except InvalidRuleset as problem:
-        raise _Unusable("\n".join(one.text(str(file)) for one in problem.problems)) from problem
+        raise _Unusable(problem.text(str(file))) from problem
     except (OSError, UnicodeDecodeError) as problem:
         raise OSError(f"{file} cannot be read: {problem}") from problem

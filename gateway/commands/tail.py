@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from gateway.kafka.consumers import make_consumer
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from gateway.model.times import format_time_ms
 
@@ -59,9 +60,7 @@ def tail(bootstrap: str, what: str, visitor: str | None, *, from_start: bool) ->
 
 
 async def _follow(bootstrap: str, what: str, visitor: str | None, *, from_start: bool) -> None:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, auto_offset_reset="earliest" if from_start else "latest", fetch_max_wait_ms=100
-    )
+    consumer = make_consumer(bootstrap, from_start=from_start, fetch_max_wait_ms=100)
     try:
         async with asyncio.timeout(ANSWER_S):
             partitions = await _partitions(bootstrap, _TOPICS[what])

@@ -1,8 +1,8 @@
-"""Admission: how many events may be on their way to Kafka at once. Orders are the last to be shed.
+"""Load shedding: a limit on the events that are on their way to Kafka. Orders are shed last.
 
-What does not get in is refused before anything is written, with the time after which to try again. A place is held until
-Kafka has answered or the producer has given up, also when the caller was told UNKNOWN long before: a frozen broker can keep no
-more than so many events of this process waiting.
+An event over the limit is refused before anything is written; the error says when to try again. An event counts until
+Kafka has answered or the producer has given up, even if its sender was told UNKNOWN long before. So a frozen broker can
+hold up no more than that many events of this process.
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ from gateway.errors import Throttled
 from gateway.model.events.event import Event, topic_of
 from gateway.model.events.topics import Topic
 
-SHARE_OF_OTHERS: Final = 0.8
-"""Events that are no orders are shed when this share of the places is taken."""
+SHARE_WITHOUT_ORDERS: Final = 0.8
+"""A batch without an order is shed once it would fill more than this share of the limit."""
 RETRY_AFTER_MS: Final = 500
 
 
 class LoadShedder:
-    """Counts events in flight. One instance a process."""
+    """Counts the events in flight. One instance per process."""
 
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._taken = 0
+    def __init__(self, max_events: int) -> None:
+        self._max_events = max_events
+        self._in_flight = 0
 
     @property
-    def taken(self) -> int:
-        """How many places are held."""
-        return self._taken
+    def in_flight(self) -> int:
+        """The number of events that count now."""
+        return self._in_flight
 
-    def admit(self, events: Sequence[Event]) -> InFlightEvents:
-        """Places for these events, or raise `Throttled`."""
+    def accept(self, events: Sequence[Event]) -> InFlightEvents:
+        """Count these events as in flight. Raises `Throttled` when they do not fit."""
         has_order = any(topic_of(event.type) is Topic.PURCHASE_EVENTS for event in events)
-        limit = self._places if has_order else int(self._places * SHARE_OF_OTHERS)
-        if self._taken + len(events) > limit:
-            raise Throttled("too many events are on their way; send these again later", retry_after_ms=RETRY_AFTER_MS)
-        self._taken += len(events)
+        limit = self._max_events if has_order else int(self._max_events * SHARE_WITHOUT_ORDERS)
+        if self._in_flight + len(events) > limit:
+            raise Throttled("too many events are in flight; send these again later", retry_after_ms=RETRY_AFTER_MS)
+        self._in_flight += len(events)
         return InFlightEvents(self, len(events))
 
-    def give_back(self, places: int) -> None:
-        """Free places."""
-        self._taken -= places
+    def release(self, count: int) -> None:
+        """Stop counting that many events."""
+        self._in_flight -= count
 
 
 class InFlightEvents:
-    """Places that are held until `give_back`; giving them back twice frees them once."""
+    """The events of one batch, counted until `release`. Releasing them twice counts once."""
 
-    def __init__(self, admission: LoadShedder, count: int) -> None:
-        self._admission = admission
+    def __init__(self, shedder: LoadShedder, count: int) -> None:
+        self._shedder = shedder
         self._count = count
 
-    def give_back(self) -> None:
-        """Free them."""
-        self._admission.give_back(self._count)
+    def release(self) -> None:
+        """Stop counting them."""
+        self._shedder.release(self._count)
         self._count = 0

@@ -1,11 +1,11 @@
-"""Publishing events to Kafka: an idempotent producer with acks=all, under a supervisor of ours.
+"""Publishing events to Kafka: an idempotent producer with acks=all, under a supervisor of our own.
 
-Three outcomes for each event, as in a recorded history: published (all in-sync replicas have it), refused (nothing was
-written), unknown (the deadline passed after it was handed over; sending the same message id again is safe).
+Each event has one of three outcomes: acknowledged (all in-sync replicas have it), rejected (nothing was written), or unknown
+(the deadline passed after the producer took it; sending the same message id again is safe).
 
-aiokafka's idempotent producer can die: a batch that expires after its sequence number was taken makes the broker answer
-OutOfOrderSequenceNumber for ever (aiokafka#1017). So any failure that is not the event's own makes the producer anew, and
-nobody ever waits for a future without a deadline.
+aiokafka's idempotent producer can die: if a batch expires after its sequence number was assigned, the broker answers
+OutOfOrderSequenceNumber forever (aiokafka#1017). So after any failure that is not the event's own fault the producer is
+replaced, and no caller ever awaits a future without a deadline.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
 
+from gateway.background import BackgroundTasks
+from gateway.errors import BackendUnavailable
+from gateway.kafka.consumers import KAFKA_ERRORS
 from gateway.model.events.contribution import Position
 from gateway.telemetry import Metrics
 
 REQUEST_TIMEOUT_MS: Final = 10_000
-RESTART_SECONDS: Final = 0.5
+RECONNECT_SECONDS: Final = 0.5
 CLOSE_SECONDS: Final = 3.0
 ABANDON_SECONDS: Final = 60.0
-"""So long after its failure a producer may still bring its events through (a broker thaws); then nobody waits for them."""
+"""For this long a failed producer may still deliver its events (a frozen broker may thaw). Then they are given up."""
 MAX_REQUEST_BYTES: Final = 1_048_576
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
-    """A record for the log. Key and value are UTF-8."""
+    """A record to be written. Key and value are UTF-8."""
 
     topic: str
     key: bytes
@@ -46,7 +49,7 @@ class OutgoingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """All in-sync replicas have it. The position is None where aiokafka does not know it (a duplicate sequence number)."""
+    """All in-sync replicas have it. The position is None if aiokafka does not know it (a duplicate sequence number)."""
 
     position: Position | None
 
@@ -61,14 +64,14 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class UnknownDelivery:
-    """It may or may not be in the log."""
+    """The event may or may not be in the log."""
 
 
 DeliveryOutcome = Acknowledgement | Rejection | UnknownDelivery
 
 
-class LogUnavailable(Exception):
-    """No producer is connected: nothing was handed over. Retrying later helps."""
+class LogUnavailable(BackendUnavailable):
+    """No producer is connected, so nothing was written. Retrying later helps."""
 
 
 class EventPublisher:
@@ -80,8 +83,8 @@ class EventPublisher:
         self._producer: AIOKafkaProducer | None = None
         self._failed = asyncio.Event()
         self._ready = asyncio.Event()
-        self._supervisor: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._supervisor = BackgroundTasks()
+        self._closing = BackgroundTasks()
         self._sends: dict[asyncio.Task[DeliveryOutcome], AIOKafkaProducer] = {}
 
     @property
@@ -90,25 +93,19 @@ class EventPublisher:
         return self._producer is not None
 
     def start(self) -> None:
-        """Begin to connect, in the background."""
-        self._supervisor = asyncio.create_task(self._supervise())
+        """Start connecting, in the background."""
+        self._supervisor.start(self._supervise())
 
     async def stop(self) -> None:
-        """Flush what was handed over, within a few seconds, and disconnect."""
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
+        """Flush what is in flight, within a few seconds, and disconnect."""
+        await self._supervisor.stop()
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await _close(producer)
-        if self._closing:
-            _, late = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
-            for task in late:
-                task.cancel()
+        await self._closing.finish(CLOSE_SECONDS)
 
     async def wait_ready(self, timeout_seconds: float) -> bool:
-        """Wait for a connected producer."""
+        """Wait until a producer is connected. False if none is after `timeout_seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._ready.wait()
@@ -117,19 +114,19 @@ class EventPublisher:
     async def publish(
         self, records: Sequence[OutgoingRecord], deadline_ms: int, ended: Callable[[], None] = lambda: None
     ) -> list[DeliveryOutcome]:
-        """One outcome for each record, in order, within `deadline_ms`. Raises `LogUnavailable` when nothing was handed over.
+        """One outcome per record, in order, within `deadline_ms`. Raises `LogUnavailable` if no producer is connected.
 
-        `ended` is called when nothing of the records is on its way any more: at once, or long after the deadline.
+        `ended` is called once none of the records is in flight any more: at once, or long after the deadline.
         """
         producer = self._producer
         if producer is None or not records:
             ended()
             if producer is None:
-                raise LogUnavailable("the event log cannot be reached; nothing was written")
+                raise LogUnavailable("the event log is unreachable; nothing was written")
             return []
         started = time.monotonic()
         self._metrics.in_flight.inc(len(records))
-        # The sends go on after the deadline and after a caller that hung up: only their answers are no longer waited for.
+        # The sends continue after the deadline, and after the caller hung up: only their results are no longer awaited.
         sends = [asyncio.create_task(self._send(producer, record)) for record in records]
         left = len(sends)
 
@@ -152,42 +149,40 @@ class EventPublisher:
         try:
             future = await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
         except (MessageSizeTooLargeError, RecordTooLargeError):
-            return Rejection("TOO_LARGE", f"the event has more than {MAX_REQUEST_BYTES} bytes")
+            return Rejection("TOO_LARGE", f"the event is larger than {MAX_REQUEST_BYTES} bytes")
         except KafkaError as error:
-            # It never reached a batch: the partitions are not known, or the buffer stayed full.
-            self._suspect(producer, error)
-            return Rejection("UNAVAILABLE", "the event log cannot be reached; nothing was written, send the event again")
+            # It never reached a batch: the partitions are unknown, or the buffer stayed full.
+            self._replace(producer, error)
+            return Rejection("UNAVAILABLE", "the event log is unreachable; nothing was written, send the event again")
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever a dying producer raises, the answer is "unknown"
-            self._suspect(producer, error)
+        except Exception as error:  # noqa: BLE001  # whatever a dying producer raises, the outcome is unknown
+            self._replace(producer, error)
             return UnknownDelivery()
         try:
             metadata: Any = await asyncio.shield(future)
         except (MessageSizeTooLargeError, RecordTooLargeError):
-            return Rejection("TOO_LARGE", "the event is larger than the event log takes")
+            return Rejection("TOO_LARGE", "the event is larger than the event log accepts")
         except Exception as error:  # noqa: BLE001  # see above
-            self._suspect(producer, error)
+            self._replace(producer, error)
             return UnknownDelivery()
         known = metadata is not None and metadata.offset is not None and metadata.offset >= 0
         return Acknowledgement(Position(metadata.topic, metadata.partition, metadata.offset) if known else None)
 
-    def _suspect(self, producer: AIOKafkaProducer, error: Exception) -> None:
+    def _replace(self, producer: AIOKafkaProducer, error: Exception) -> None:
         if producer is self._producer:
-            log.warning("the Kafka producer failed (%s); making a new one", type(error).__name__)
+            log.warning("the Kafka producer failed (%s); replacing it", type(error).__name__)
             self._producer = None
             self._ready.clear()
-            closing = asyncio.create_task(self._retire(producer))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._closing.start(self._retire(producer))
             self._failed.set()
 
     async def _retire(self, producer: AIOKafkaProducer) -> None:
         await _close(producer)
-        sends = [send for send, through in self._sends.items() if through is producer]
+        sends = [send for send, sender in self._sends.items() if sender is producer]
         if sends:
-            _, lost = await asyncio.wait(sends, timeout=ABANDON_SECONDS)
-            for send in lost:
+            _, late = await asyncio.wait(sends, timeout=ABANDON_SECONDS)
+            for send in late:
                 send.cancel()
 
     async def _supervise(self) -> None:
@@ -207,10 +202,10 @@ class EventPublisher:
             try:
                 async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
                     await producer.start()
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("Kafka at %s cannot be reached (%s); trying again", self._bootstrap, type(error).__name__)
+            except KAFKA_ERRORS as error:
+                log.warning("Kafka at %s is unreachable (%s); trying again", self._bootstrap, type(error).__name__)
                 await _close(producer)
-                await asyncio.sleep(RESTART_SECONDS)
+                await asyncio.sleep(RECONNECT_SECONDS)
                 continue
             except BaseException:
                 await _close(producer)
@@ -225,7 +220,7 @@ class EventPublisher:
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    """Close a producer that may hang in its flush (its retries never end while a broker is away)."""
-    with contextlib.suppress(KafkaError, OSError, TimeoutError, asyncio.CancelledError):
+    """Close a producer that may hang while flushing (its retries never end while a broker is away)."""
+    with contextlib.suppress(*KAFKA_ERRORS, asyncio.CancelledError):
         async with asyncio.timeout(CLOSE_SECONDS):
             await producer.stop()

@@ -16,7 +16,7 @@ CE_SOURCE: Final = "personalization-gateway"
 
 
 def record_of(event: Event, traceparent: str | None) -> OutgoingRecord:
-    """The record of a checked event."""
+    """The record of an event that was checked."""
     headers = [
         (Header.SPEC_VERSION.value, b"1.0"),
         (Header.ID.value, event.message_id.encode()),
@@ -31,6 +31,6 @@ def record_of(event: Event, traceparent: str | None) -> OutgoingRecord:
 
 
 def erasure_of(signing_key: bytes, visitor_id: str, cutoff_ms: int) -> OutgoingRecord:
-    """The record that keeps an erasure for good."""
+    """The record that keeps an erasure forever."""
     key = erasure_key(signing_key, visitor_id).encode()
     return OutgoingRecord(Topic.ERASURES.value, key, erasure_value(cutoff_ms), ())

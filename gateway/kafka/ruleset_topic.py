@@ -1,7 +1,7 @@
-"""The topic `rulesets`: followed from its beginning by every process, without a consumer group, and written to.
+"""The topic `rulesets`: every process follows it from its start, without a consumer group, and may write to it.
 
-The topic is small and kept for good. A lost connection is made anew and reading goes on where it stopped; a topic that was
-made anew is read from its beginning again.
+The topic is small and kept forever. After a lost connection reading continues where it stopped. If the topic was
+re-created, it is read from its start again.
 """
 
 from __future__ import annotations
@@ -12,69 +12,68 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaProducer, TopicPartition
 
+from gateway.errors import BackendUnavailable
+from gateway.kafka.consumers import CONNECT_SECONDS, KAFKA_ERRORS, open_consumer
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.versions import InvalidRecord, Published, RulesetLog, RulesetRecord, decode_record
 
 MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
-CONNECT_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 0.5
 READ_SECONDS: Final = 5.0
 PUBLISH_SECONDS: Final = 5.0
 _PARTITION: Final = TopicPartition(Topic.RULESETS.value, 0)
-_ERRORS: Final = (KafkaError, OSError, TimeoutError)
 
-OnRecords = Callable[[list[Published], bool], Awaitable[None]]
-"""Called with the versions of each poll, oldest first, and whether the end of the topic was reached."""
+OnVersions = Callable[[list[Published], bool], Awaitable[None]]
+"""Called with the new versions of each poll, oldest first, and whether the end of the topic was reached."""
 
 log = logging.getLogger(__name__)
 
 
-class TopicUnavailable(Exception):
-    """Kafka does not answer, or the topic is not there. After a publish: it may or may not have been written."""
+class TopicUnavailable(BackendUnavailable):
+    """Kafka does not answer, or the topic does not exist. After a publish: the record may or may not have been written."""
 
 
 class RulesetTopic:
-    """One follower of the topic; `run` is a task of the process."""
+    """One follower of the topic. `follow` is a task that runs as long as the process."""
 
-    def __init__(self, bootstrap: str, on_records: OnRecords) -> None:
+    def __init__(self, bootstrap: str, on_versions: OnVersions) -> None:
         self._bootstrap = bootstrap
-        self._on_records = on_records
-        self._next = 0
-        self._seen = asyncio.Condition()
+        self._on_versions = on_versions
+        self._next_offset = 0
+        self._records_seen = asyncio.Condition()
         self.log = RulesetLog()
         self.caught_up = asyncio.Event()
         """Set once the topic was read to its end."""
 
-    async def run(self) -> None:
-        """Follow until cancelled."""
-        said: str | None = None
+    async def follow(self) -> None:
+        """Follow the topic until cancelled."""
+        logged: str | None = None
         while True:
             try:
                 async with self._consumer() as consumer:
-                    await self._follow(consumer)
-            except (*_ERRORS, TopicUnavailable) as error:
+                    await self._read_on(consumer)
+            except (*KAFKA_ERRORS, TopicUnavailable) as error:
                 reason = str(error) if isinstance(error, TopicUnavailable) else type(error).__name__
-                if reason != said:
+                if reason != logged:
                     log.warning("the topic %s cannot be followed (%s); trying again", Topic.RULESETS.value, reason)
-                said = reason
+                logged = reason
             await asyncio.sleep(RETRY_SECONDS)
 
     async def publish(self, record: RulesetRecord) -> int | None:
-        """Write a record; the version it made, or None when it is void. Raises `TopicUnavailable`."""
+        """Write a record. Returns the version it became, or None if it is void. Raises `TopicUnavailable`."""
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 await self._write(record.encode())
-                async with self._seen:
-                    await self._seen.wait_for(lambda: self._knows(record.message_id))
-        except _ERRORS as error:
+                async with self._records_seen:
+                    await self._records_seen.wait_for(lambda: self._knows(record.message_id))
+        except KAFKA_ERRORS as error:
             raise TopicUnavailable("the event log did not confirm the ruleset; it may or may not have been published") from error
         return self.log.version_of(record.message_id)
 
     async def read(self, version: int) -> Published | None:
-        """A version, read from the topic; None when there is none. Raises `TopicUnavailable`."""
+        """A version, read from the topic. None if its place in the topic is unknown. Raises `TopicUnavailable`."""
         offset = self.log.offset_of(version)
         if offset is None:
             return None
@@ -82,69 +81,55 @@ class RulesetTopic:
             async with asyncio.timeout(READ_SECONDS), self._consumer() as consumer:
                 consumer.assign([_PARTITION])
                 consumer.seek(_PARTITION, offset)
-                found = await consumer.getone(_PARTITION)
-            record = decode_record(found.value)
-        except (*_ERRORS, InvalidRecord) as error:
+                message = await consumer.getone(_PARTITION)
+            record = decode_record(message.value)
+        except (*KAFKA_ERRORS, InvalidRecord) as error:
             raise TopicUnavailable(f"version {version} cannot be read from the event log") from error
         return Published(version, record.yaml, record.published_at_ms, offset)
 
-    @contextlib.asynccontextmanager
-    async def _consumer(self) -> Any:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MAX_RECORD_BYTES,
-            metadata_max_age_ms=30_000,
-        )
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await consumer.start()
-            yield consumer
-        finally:
-            with contextlib.suppress(*_ERRORS):
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await consumer.stop()
+    def _consumer(self) -> contextlib.AbstractAsyncContextManager[Any]:
+        return open_consumer(self._bootstrap, max_partition_fetch_bytes=MAX_RECORD_BYTES)
 
-    async def _follow(self, consumer: Any) -> None:
+    async def _read_on(self, consumer: Any) -> None:
+        """Read from where the last connection stopped, and never return."""
         async with asyncio.timeout(CONNECT_SECONDS):
             if Topic.RULESETS.value not in await consumer.topics():
-                raise TopicUnavailable("there is no such topic; create it with one partition, kept for good")
+                raise TopicUnavailable("the topic does not exist; create it with one partition and unlimited retention")
             consumer.assign([_PARTITION])
             end = (await consumer.end_offsets([_PARTITION]))[_PARTITION]
-        if self._next > end:
-            self._forget()
-        consumer.seek(_PARTITION, self._next)
+        if self._next_offset > end:
+            self._start_over()
+        consumer.seek(_PARTITION, self._next_offset)
         while True:
             batches = await consumer.getmany(_PARTITION, timeout_ms=1000 if self.caught_up.is_set() else 100)
-            versions = [found for record in batches.get(_PARTITION, ()) if (found := self._absorb(record)) is not None]
-            at_end = self._next >= end or await consumer.position(_PARTITION) >= end
+            versions = [version for record in batches.get(_PARTITION, ()) if (version := self._absorb(record)) is not None]
+            at_end = self._next_offset >= end or await consumer.position(_PARTITION) >= end
             if batches:
-                # First of all: loading what came takes time, in which a publisher need not wonder whether it was written.
-                async with self._seen:
-                    self._seen.notify_all()
+                # Before the versions are loaded: that takes time, in which a publisher should not doubt its own write.
+                async with self._records_seen:
+                    self._records_seen.notify_all()
             if versions or (at_end and not self.caught_up.is_set()):
-                await self._on_records(versions, at_end)
+                await self._on_versions(versions, at_end)
             if at_end:
                 self.caught_up.set()
 
     def _absorb(self, record: Any) -> Published | None:
-        if record.offset < self._next:
-            self._forget()
-            raise TopicUnavailable("it was made anew")
-        self._next = record.offset + 1
+        if record.offset < self._next_offset:
+            self._start_over()
+            raise TopicUnavailable("it was re-created")
+        self._next_offset = record.offset + 1
         try:
-            found = self.log.absorb(record.offset, record.value)
+            version = self.log.absorb(record.offset, record.value)
         except InvalidRecord as problem:
             log.warning("the record at offset %d of %s is void: %s", record.offset, Topic.RULESETS.value, problem)
             return None
-        if found is None:
+        if version is None:
             log.info("the record at offset %d of %s is void: it expected another version", record.offset, Topic.RULESETS.value)
-        return found
+        return version
 
-    def _forget(self) -> None:
-        log.warning("the topic %s was made anew; reading it from its beginning", Topic.RULESETS.value)
-        self.log, self._next = RulesetLog(), 0
+    def _start_over(self) -> None:
+        log.warning("the topic %s was re-created; reading it from its start", Topic.RULESETS.value)
+        self.log, self._next_offset = RulesetLog(), 0
         self.caught_up.clear()
 
     def _knows(self, message_id: str) -> bool:
@@ -166,6 +151,6 @@ class RulesetTopic:
             await producer.start()
             await producer.send_and_wait(_PARTITION.topic, value, partition=_PARTITION.partition)
         finally:
-            with contextlib.suppress(*_ERRORS):
+            with contextlib.suppress(*KAFKA_ERRORS):
                 async with asyncio.timeout(1.0):
                     await producer.stop()

@@ -11,7 +11,6 @@ from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
 from gateway.model.statistics.results import HOUR_MS, Result, Row, result_of, visitors_by_version
 from gateway.model.statistics.sample_ratio import NO_VARIANT, shares_of
 from gateway.services.rulesets import RulesetService
-from gateway.store.connection import StoreUnavailable
 from gateway.store.stats import CampaignStatsStore
 
 MAX_VERSIONS: Final = 20
@@ -49,11 +48,8 @@ class CampaignStatsService:
             raise BadUserInput("from must be before to", field="from")
         current = self._rulesets.current
         known = shares_of(current, campaign_id)
-        try:
-            stored = await self._store.load(campaign_id)
-            as_of_ms = stored.coverage.as_of_ms if stored is not None else await self._store.as_of_ms()
-        except StoreUnavailable as problem:
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        stored = await self._store.load(campaign_id)
+        as_of_ms = stored.coverage.as_of_ms if stored is not None else await self._store.as_of_ms()
         hours = {} if stored is None else stored.hours
         if not hours and known is None:
             raise NotFound(f"there is no campaign {campaign_id[:128]}: none in force, and no statistics of an earlier one")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gateway.clock import NowMs
-from gateway.errors import BadUserInput, NotFound, Unavailable
+from gateway.errors import BadUserInput, NotFound
 from gateway.model.decisions.decide import Inputs, unavailable
 from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.decisions.explain import Step, Story, explain
@@ -27,7 +27,6 @@ from gateway.model.visitors.state import State
 from gateway.services.banners import BannerRequest, IssuedDecision
 from gateway.services.rulesets import LoadedRuleset
 from gateway.settings import Settings
-from gateway.store.connection import StoreUnavailable
 from gateway.store.states import Held, StateReader
 
 
@@ -237,10 +236,7 @@ class ExplainService:
     async def _held(self, visitor_id: str | None) -> Held:
         if visitor_id is None:
             return Held(None)
-        try:
-            return await self._states.read(visitor_id)
-        except StoreUnavailable as problem:
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        return await self._states.read(visitor_id)
 
 
 def _as_of(held: Held, keep: Keep) -> State | None:

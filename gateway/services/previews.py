@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.clock import NowMs
-from gateway.errors import BadUserInput, NotFound, Unavailable
+from gateway.errors import BadUserInput, NotFound
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.preview_token import InvalidPreview, Preview, draft_hash, open_preview
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.rulesets.schedule import parse_moment_ms
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.services.rulesets import RulesetService
-from gateway.store.connection import StoreUnavailable
 from gateway.store.drafts import DraftStore
 
 MAX_MINUTES: Final = 7 * 24 * 60
@@ -70,10 +69,7 @@ class PreviewService:
             raise NotFound(f"{where} has no campaign {wish.campaign_id[:128]}", field="campaignId")
         expires_at_ms = self._now_ms() + wish.minutes * 60_000
         if draft is not None and wish.yaml is not None:
-            try:
-                await self._drafts.save(draft, wish.yaml, expires_at_ms)
-            except StoreUnavailable as problem:
-                raise Unavailable(str(problem), retry_after_ms=1000) from problem
+            await self._drafts.save(draft, wish.yaml, expires_at_ms)
         return Preview(wish.version, wish.campaign_id, at_ms, expires_at_ms, draft).sign(self._key), expires_at_ms
 
     async def open(self, token: str | None) -> ActivePreview | None:
@@ -93,10 +89,7 @@ class PreviewService:
         """A draft, of which the latest few stay loaded: its name is the hash of its text, so it never changes."""
         loaded = self._loaded.pop(name, None)
         if loaded is None:
-            try:
-                text = await self._drafts.load(name)
-            except StoreUnavailable as problem:
-                raise Unavailable(str(problem), retry_after_ms=1000) from problem
+            text = await self._drafts.load(name)
             if text is None:
                 raise NotFound("the ruleset of this preview is not kept any more: make another with createPreview", field="previewToken")
             try:
@@ -113,7 +106,7 @@ async def _checked(text: str) -> Ruleset:
     try:
         return await asyncio.to_thread(load_ruleset, text, DRAFT_VERSION)
     except InvalidRuleset as problem:
-        raise BadUserInput("\n".join(one.text("yaml") for one in problem.problems), field="yaml") from problem
+        raise BadUserInput(problem.text("yaml"), field="yaml") from problem
 
 
 def optional_time_ms(value: object, field: str) -> int | None:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from gateway.background import BackgroundTasks
 from gateway.clock import NowMs
-from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.errors import BackendUnavailable, Conflict, NotFound
 from gateway.kafka.ruleset_topic import RulesetTopic, TopicUnavailable
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.rulesets.ruleset import InvalidRuleset, Problem, Ruleset
@@ -74,7 +75,7 @@ class RulesetService:
         self._watch = bus.watch()
         self._metrics = metrics
         self._now_ms = now_ms
-        self._topic = RulesetTopic(settings.kafka_bootstrap, self._learned)
+        self._topic = RulesetTopic(settings.kafka_bootstrap, self._learn)
         self._in_force = LoadedRuleset(seed, None)
         self._key = (SEED_EPOCH, seed.version)
         self._kept: dict[int, Published] = {}
@@ -82,8 +83,7 @@ class RulesetService:
         self._checked: list[Ruleset] = []
         self._callbacks: list[Callable[[], None]] = []
         self._swapped = asyncio.Condition()
-        self._seeding: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = BackgroundTasks()
         metrics.ruleset_version.set(seed.version)
 
     @property
@@ -100,7 +100,8 @@ class RulesetService:
         with contextlib.suppress(StoreUnavailable):
             await self._take_copy()
         self._watch.listen([RULESET_CHANNEL])
-        self._tasks = [asyncio.create_task(self._topic.run()), asyncio.create_task(self._keep_copy())]
+        self._tasks.start(self._topic.follow())
+        self._tasks.start(self._keep_copy())
 
     async def wait_ready(self, timeout_seconds: float) -> bool:
         """Wait until the topic was read to its end; false when Kafka could not be reached within the time."""
@@ -114,12 +115,7 @@ class RulesetService:
 
     async def stop(self) -> None:
         """End the background work."""
-        tasks = [*self._tasks, *([self._seeding] if self._seeding is not None else [])]
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._tasks.stop()
         self._watch.close()
 
     async def at_least(self, version: int, wait_seconds: float) -> bool:
@@ -155,7 +151,7 @@ class RulesetService:
         if in_force.published_at_ms is None or in_force.published_at_ms <= at_ms:
             return in_force
         if not self._topic.caught_up.is_set():
-            raise Unavailable("old versions cannot be read while the event log is away", retry_after_ms=1000)
+            raise BackendUnavailable("old versions cannot be read while the event log is unreachable")
         known = range(1, in_force.ruleset.version)
         for version in (*(version for version in self._topic.log.published_by(at_ms) if version in known), *known):
             # One that cannot be loaded never came into force here.
@@ -175,13 +171,13 @@ class RulesetService:
         if dry_run:
             return PublishOutcome(LoadedRuleset(ruleset, None), ())
         if not self._topic.caught_up.is_set():
-            raise Unavailable("the event log cannot be reached; nothing was published", retry_after_ms=1000)
+            raise BackendUnavailable("the event log is unreachable; nothing was published")
         self._checked = [*self._checked, ruleset][-KEPT_CHECKED:]
         published_at_ms = self._now_ms()
         try:
             version = await self._topic.publish(RulesetRecord(str(uuid.uuid4()), expected_version, text, published_at_ms))
         except TopicUnavailable as problem:
-            raise Unavailable(f"{problem}; ask for the ruleset before you try again", retry_after_ms=1000) from problem
+            raise BackendUnavailable(f"{problem}; read the ruleset before you try again") from problem
         if version is None:
             raise Conflict("another ruleset was published meanwhile; look at what changed, then publish again")
         await self.at_least(version, IN_FORCE_SECONDS)
@@ -195,15 +191,12 @@ class RulesetService:
     async def _read(self, version: int) -> Published:
         if version < 1 or (self._topic.caught_up.is_set() and version > self._topic.log.version):
             raise NotFound(f"there is no version {version} of the ruleset", field="version")
-        try:
-            found = await self._topic.read(version)
-        except TopicUnavailable as problem:
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        found = await self._topic.read(version)
         if found is None:
-            raise Unavailable("old versions cannot be read while the event log is away", retry_after_ms=1000)
+            raise BackendUnavailable("old versions cannot be read while the event log is unreachable")
         return found
 
-    async def _learned(self, versions: list[Published], at_end: bool) -> None:
+    async def _learn(self, versions: list[Published], at_end: bool) -> None:
         """Kafka told of versions; the newest that can be loaded comes into force."""
         for published in versions:
             _keep(self._kept, published.version, published, KEPT_VERSIONS)
@@ -218,7 +211,7 @@ class RulesetService:
                 break
         self._watch.mark()
         if self._topic.log.version == 0:
-            self._seeding = asyncio.create_task(self._publish_seed())
+            self._tasks.start(self._publish_seed())
         elif self._epoch == self._key[0] and self._topic.log.version < self._key[1]:
             remedy = "raise GATEWAY_LOG_EPOCH if it was made anew"
             log.error("Redis has version %d, the topic only %d: %s", self._key[1], self._topic.log.version, remedy)

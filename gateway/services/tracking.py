@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs
-from gateway.errors import BadUserInput, Forbidden, PayloadTooLarge, Unavailable
+from gateway.errors import BadUserInput, Forbidden, PayloadTooLarge
 from gateway.kafka.load_shedding import LoadShedder
 from gateway.kafka.publisher import (
     Acknowledgement,
     DeliveryOutcome,
     EventPublisher,
-    LogUnavailable,
     OutgoingRecord,
     Rejection,
     UnknownDelivery,
@@ -75,7 +74,7 @@ class TrackingService:
         self._authenticator = authenticator
         self._publisher = publisher
         self._writer = writer
-        self._admission = LoadShedder(settings.max_in_flight_events)
+        self._load_shedder = LoadShedder(settings.max_in_flight_events)
         self._metrics = metrics
         self._now_ms = now_ms
 
@@ -180,11 +179,8 @@ class TrackingService:
         """Publish the events, and `beside` records without which none of them counts as accepted."""
         events = [event for _, event in checked if isinstance(event, Event)]
         records = [*beside, *(record_of(event, traceparent) for event in events)] if events else []
-        places = self._admission.admit(events)
-        try:
-            outcomes = await self._publisher.publish(records, self._settings.publish_deadline_ms, places.give_back) if records else []
-        except LogUnavailable as problem:
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        in_flight = self._load_shedder.accept(events)
+        outcomes = await self._publisher.publish(records, self._settings.publish_deadline_ms, in_flight.release) if records else []
         beside_outcomes, outcomes = outcomes[: len(beside)], outcomes[len(beside) :]
         if not all(isinstance(outcome, Acknowledgement) for outcome in beside_outcomes):
             outcomes = [UnknownDelivery() for _ in outcomes]

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from gateway.background import BackgroundTasks
 from gateway.clock import NowMs
-from gateway.errors import Unavailable
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 from gateway.store.connection import StoreUnavailable
 from gateway.store.keys import TRENDS_CHANNEL
@@ -37,7 +37,7 @@ class TrendsService:
         self._current = NO_TRENDS
         self._callbacks: list[Callable[[], None]] = []
         self._swapped = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
         metrics.trends_age.set_function(lambda: self._age_seconds(now_ms()))
 
     @property
@@ -54,14 +54,11 @@ class TrendsService:
         with contextlib.suppress(StoreUnavailable):
             await self._take()
         self._watch.listen([TRENDS_CHANNEL])
-        self._task = asyncio.create_task(self._follow())
+        self._tasks.start(self._follow())
 
     async def stop(self) -> None:
         """End the background work."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._tasks.stop()
         self._watch.close()
 
     async def at_least(self, number: int, wait_seconds: float) -> bool:
@@ -80,17 +77,11 @@ class TrendsService:
             return self._current
         if number == 0:
             return NO_TRENDS
-        try:
-            return await self._store.load(number)
-        except StoreUnavailable as problem:
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        return await self._store.load(number)
 
     async def number_at(self, at_ms: int) -> int:
         """The number of the snapshot that was current at a moment; 0: none is known of then. Raises `Unavailable`."""
-        try:
-            return await self._store.number_at(at_ms)
-        except StoreUnavailable as problem:
-            raise Unavailable(str(problem), retry_after_ms=1000) from problem
+        return await self._store.number_at(at_ms)
 
     async def _follow(self) -> None:
         while True:

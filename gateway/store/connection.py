@@ -8,11 +8,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 
+from gateway.errors import BackendUnavailable
+
 STORE_ERRORS = (RedisError, OSError, TimeoutError)
 """What redis-py raises when the store is away, slow or refuses."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(BackendUnavailable):
     """The context store did not answer in time, or refused. Retrying later helps."""
 
 

@@ -7,9 +7,9 @@ import contextlib
 import logging
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from gateway.kafka.consumers import make_consumer
 from gateway.model.events.topics import Topic
 from gateway.model.visitors.erasure import Erasures
 
@@ -24,9 +24,7 @@ class ErasureFollower:
 
     def __init__(self, bootstrap: str, erasures: Erasures) -> None:
         self._erasures = erasures
-        self._consumer = AIOKafkaConsumer(
-            Topic.ERASURES.value, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
-        )
+        self._consumer = make_consumer(bootstrap, Topic.ERASURES.value)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -19,11 +19,12 @@ import time
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
 from gateway.clock import NowMs, system_now_ms
+from gateway.kafka.consumers import make_consumer
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import check_record
 from gateway.model.events.fields import InvalidEvent
@@ -100,16 +101,13 @@ class ContextWriterProcess:
         self._metrics = metrics
         self._stop = asyncio.Event()
         self._finished: dict[TopicPartition, int] = {}
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            group_id=GROUP,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
+        self._consumer = make_consumer(
+            settings.kafka_bootstrap,
+            group=GROUP,
             fetch_max_wait_ms=100,
             max_poll_records=MAX_POLL,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
-            metadata_max_age_ms=30_000,
         )
         self._erasures = Erasures(settings.signing_key)
         self._follower = ErasureFollower(settings.kafka_bootstrap, self._erasures)

@@ -154,4 +154,4 @@ def _load(file: Path) -> Ruleset:
     try:
         return load_ruleset(file.read_text(encoding="utf-8"), 1)
     except InvalidRuleset as problem:
-        raise _BadRuleset("\n".join(one.text(str(file)) for one in problem.problems)) from problem
+        raise _BadRuleset(problem.text(str(file))) from problem

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from pyspark.sql import SparkSession
 
+from gateway.kafka.consumers import open_consumer
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
@@ -95,21 +95,14 @@ def reach(starts: Sequence[Start], at_ms: int) -> tuple[str | None, list[str]]:
 
 async def _log_starts(bootstrap: str) -> list[Start]:
     # Subscribed, not asked for each topic: without a subscription the consumer knows of no topic at all.
-    consumer = AIOKafkaConsumer(
-        *SOURCES, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    async with asyncio.timeout(KAFKA_SECONDS):
-        await consumer.start()
-        try:
-            places = sorted(consumer.assignment())
-            begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
-            starts = []
-            for place in (place for place in places if begins[place] > 0):
-                timestamp_ms = None
-                if begins[place] < ends[place]:
-                    consumer.seek(place, begins[place])
-                    timestamp_ms = (await consumer.getone(place)).timestamp
-                starts.append(Start(place.topic, place.partition, timestamp_ms))
-            return starts
-        finally:
-            await consumer.stop()
+    async with asyncio.timeout(KAFKA_SECONDS), open_consumer(bootstrap, *SOURCES) as consumer:
+        places = sorted(consumer.assignment())
+        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        starts = []
+        for place in (place for place in places if begins[place] > 0):
+            timestamp_ms = None
+            if begins[place] < ends[place]:
+                consumer.seek(place, begins[place])
+                timestamp_ms = (await consumer.getone(place)).timestamp
+            starts.append(Start(place.topic, place.partition, timestamp_ms))
+        return starts

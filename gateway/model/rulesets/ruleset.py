@@ -153,5 +153,9 @@ class InvalidRuleset(Exception):
     """A ruleset that is refused as a whole, with every mistake found."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(problem.text("ruleset") for problem in problems))
         self.problems = problems
+        super().__init__(self.text("ruleset"))
+
+    def text(self, file: str) -> str:
+        """Every mistake on a line of its own, placed in `file`."""
+        return "\n".join(problem.text(file) for problem in self.problems)

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from gateway.background import cancel_and_wait
 from gateway.errors import ErrorCode, GatewayError, Throttled, Unauthenticated, Unavailable
 from gateway.transport.documents.execution import Reply, ResponseStream, StreamFailed
 from gateway.transport.errors import ErrorEntry, RequestRefused, entry_of, gateway_entry
@@ -222,8 +223,7 @@ def _codes(errors: list[ErrorEntry]) -> set[str]:
 
 async def _finish(task: asyncio.Future[Any]) -> None:
     """Cancel and wait until it has ended, whatever it ends with."""
-    task.cancel()
-    for outcome in await asyncio.gather(task, return_exceptions=True):
+    for outcome in await cancel_and_wait([task]):
         if isinstance(outcome, ResponseStream):  # it was opened at the moment of the cut
             await outcome.aclose()
         elif isinstance(outcome, Exception) and not isinstance(outcome, StreamFailed | RequestRefused):

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from graphql import OperationType
 
+from gateway.background import cancel_and_wait
 from gateway.errors import ErrorCode, Unauthenticated
 from gateway.transport.documents.execution import GraphQLRequest, StreamFailed
 from gateway.transport.documents.limits import RateLimit
@@ -84,7 +85,9 @@ class WebSocketSession:
         finally:
             for timer in self._timers:
                 timer.cancel()
-            await _cancel([*tasks, *self._operations.values()])
+            for outcome in await cancel_and_wait([*tasks, *self._operations.values()]):
+                if isinstance(outcome, Exception):
+                    _log.error("A task of a WebSocket failed", exc_info=outcome)
         await self._close()
 
     async def _close(self) -> None:
@@ -212,11 +215,3 @@ class WebSocketSession:
     def _end(self, close: protocol.CloseSocket | None) -> None:
         if not self._ending.done():
             self._ending.set_result(close)
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            _log.error("A task of a WebSocket failed", exc_info=outcome)

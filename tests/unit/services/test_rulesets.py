@@ -36,7 +36,7 @@ async def rulesets() -> RulesetService:
     log = found._topic.log
     records = [RulesetRecord(f"m{number}", number - 1, text(number), START_MS + number * 1000) for number in range(1, VERSIONS + 1)]
     versions = [log.absorb(offset, record.encode()) for offset, record in enumerate(records)]
-    await found._learned([version for version in versions if version is not None], True)
+    await found._learn([version for version in versions if version is not None], True)
     found._topic.caught_up.set()
     return found
 
@@ -88,7 +88,7 @@ async def test_what_was_checked_for_a_publish_is_not_loaded_again(
 
     async def written(value: bytes) -> None:
         versions = [rulesets._topic.log.absorb(VERSIONS, value)]
-        await rulesets._learned([version for version in versions if version is not None], True)
+        await rulesets._learn([version for version in versions if version is not None], True)
 
     monkeypatch.setattr(rulesets._topic, "_write", written)
     found = await rulesets.publish(text(99), VERSIONS, dry_run=False)
