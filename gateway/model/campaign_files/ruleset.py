@@ -73,7 +73,7 @@ def _ruleset(reader: YamlReader, root: yaml.Node | None, text: str, version: int
 
 
 def _uses_trends(campaign: Campaign) -> bool:
-    return "trends" in variables_of(campaign.when.text) or any(_shows_products(variant.banner) for variant in campaign.variants)
+    return "trends" in variables_of(campaign.when) or any(_shows_products(variant.banner) for variant in campaign.variants)
 
 
 def _shows_products(banner: BannerTemplate | None) -> bool:

@@ -1,84 +1,46 @@
-"""The text of a condition, taken apart for people: its parts, and the variables each of them looks at.
-
-This reads just enough of CEL to tell where a part ends; what a part means is left to CEL itself. The tokens:
-https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax
-"""
+"""A condition taken apart for people: its parts, and the variables each of them looks at. All of it is read from CEL's own tree."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from gateway.model.conditions.condition import VARIABLES
+from gateway.model.conditions.cel_tree import Call, Items, Literal, Loop, Name, Node, Select, Tree, conjuncts, joints
+from gateway.model.conditions.condition import VARIABLES, Condition, InvalidCondition
 
 SHOWN_CHARACTERS: Final = 120
 """A value longer than this is cut."""
+KEPT_CONDITIONS: Final = 4096
+"""Conditions whose parts stay at hand, for the next explanation."""
 
 Path = tuple[str, ...]
 """A variable and the fields of it that are looked at: `page.type` is ("page", "type")."""
 
-_TOKEN: Final = re.compile(
-    r"""
-    (?P<space>\s+|//[^\n]*)
-    |(?P<raw>[bB]?[rR][bB]?(?:'{3}.*?'{3}|"{3}.*?"{3}|'[^'\n]*'|"[^"\n]*"))
-    |(?P<text>[bB]?(?:'{3}(?:\\.|.)*?'{3}|"{3}(?:\\.|.)*?"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))
-    |(?P<quoted>`[^`]*`)
-    |(?P<name>[A-Za-z_]\w*)
-    |(?P<number>\d[\w.]*)
-    |(?P<sign>&&|\|\||\.\?|\[\?|.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_OPENING: Final = {"(": ")", "[": "]", "[?": "]", "{": "}"}
 _MISSING: Final = object()
+_INDEX: Final = frozenset({"_[_]", "_[?_]", "_?._"})
+"""What CEL calls `a["b"]` and its optional forms."""
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    start: int
-
-
-def parts_of(text: str) -> list[str]:
+def parts_of(condition: Condition) -> tuple[Condition, ...]:
     """The parts that `&&` joins at the top of a condition, in order; one that `||` or `? :` joins is one part."""
-    tokens = _tokens(text)
-    depth, cuts = 0, []
-    for token in tokens:
-        if token.kind != "sign":
-            continue
-        if token.text in _OPENING:
-            depth += 1
-        elif token.text in _OPENING.values():
-            depth -= 1
-        elif depth == 0 and token.text in ("||", "?"):
-            return [text.strip()]
-        elif depth == 0 and token.text == "&&":
-            cuts.append(token.start)
-    if depth != 0:
-        return [text.strip()]
-    if not cuts:
-        inner = _inside(text, tokens)
-        return [text.strip()] if inner is None else parts_of(inner)
-    starts = [0, *(cut + 2 for cut in cuts)]
-    return [part for start, end in zip(starts, [*cuts, len(text)], strict=True) for part in parts_of(text[start:end])]
+    return _parts(condition.text)
 
 
-def paths_of(text: str) -> list[Path]:
+def paths_of(condition: Condition) -> list[Path]:
     """What a condition looks at, each once, in order: variables with the fields that follow them."""
-    tokens = _tokens(text)
-    found: dict[Path, None] = {}
-    for index, token in enumerate(tokens):
-        if token.kind == "name" and token.text in VARIABLES and not _is_field(tokens, index) and not _is(tokens, index + 1, "("):
-            found[_path(tokens, index)] = None
-    return list(found)
+    tree = Tree(condition.expression.serialize())
+    found = sorted(_paths(tree.root, frozenset()), key=lambda pair: tree.offset_of(pair[0]))
+    return list(dict.fromkeys(path for _, path in found))
 
 
-def variables_of(text: str) -> list[str]:
+def variables_of(condition: Condition) -> list[str]:
     """The variables that a condition looks at, each once, in order."""
-    return list(dict.fromkeys(path[0] for path in paths_of(text)))
+    return list(dict.fromkeys(path[0] for path in paths_of(condition)))
 
 
 def values_text(paths: Iterable[Path], values: Mapping[str, Any]) -> str:
@@ -86,67 +48,91 @@ def values_text(paths: Iterable[Path], values: Mapping[str, Any]) -> str:
     return ", ".join(f"{_written(path)} = {_value_text(_lookup(values, path))}" for path in paths)
 
 
-@lru_cache(maxsize=4096)
-def _tokens(text: str) -> tuple[_Token, ...]:
-    found = (_Token(match.lastgroup or "", match[0], match.start()) for match in _TOKEN.finditer(text))
-    return tuple(token for token in found if token.kind != "space")
+@lru_cache(maxsize=KEPT_CONDITIONS)
+def _parts(text: str) -> tuple[Condition, ...]:
+    whole = Condition(text)
+    tree = Tree(whole.expression.serialize())
+    cuts = sorted(tree.offset_of(node) for node in joints(tree.root))
+    pieces = [text[start:end] for start, end in zip([0, *(cut + len("&&") for cut in cuts)], [*cuts, len(text)], strict=True)]
+    parts = [_part(piece, node) for piece, node in zip(pieces, conjuncts(tree.root), strict=True)]
+    return tuple(part for part in parts if part is not None) if None not in parts else (whole,)
 
 
-def _inside(text: str, tokens: tuple[_Token, ...]) -> str | None:
-    """What stands within the brackets around a whole text, or None when there are none."""
-    if len(tokens) < 3 or tokens[0].text != "(" or tokens[-1].text != ")":
-        return None
-    depth = 0
-    for token in tokens[:-1]:
-        if token.kind == "sign" and token.text in _OPENING:
-            depth += 1
-        elif token.kind == "sign" and token.text in _OPENING.values():
-            depth -= 1
-            if depth == 0:
-                return None
-    return text[tokens[0].start + 1 : tokens[-1].start]
+def _part(piece: str, node: Node) -> Condition | None:
+    """The condition of a piece of text that means `node`. Brackets that were opened before it, or close after it, are taken off."""
+    meaning = _form(node)
+    for text in _without_brackets(piece.strip()):
+        try:
+            part = Condition(text)
+        except InvalidCondition:
+            continue
+        if _form(Tree(part.expression.serialize()).root) == meaning:
+            return part
+    return None
 
 
-def _is(tokens: tuple[_Token, ...], index: int, text: str) -> bool:
-    return 0 <= index < len(tokens) and tokens[index].kind == "sign" and tokens[index].text == text
+def _without_brackets(text: str) -> Iterator[str]:
+    """The text with any number of brackets taken off its ends, the shortest first."""
+    starts, ends = [text], [0]
+    while starts[-1].startswith("("):
+        starts.append(starts[-1][1:].lstrip())
+    while (inner := text[: len(text) - ends[-1]].rstrip()).endswith(")"):
+        ends.append(len(text) - len(inner) + 1)
+    pairs = sorted(itertools.product(range(len(starts)), range(len(ends))), key=sum, reverse=True)
+    yield from (starts[opened][: len(starts[opened]) - ends[closed]].rstrip() for opened, closed in pairs)
 
 
-def _is_field(tokens: tuple[_Token, ...], index: int) -> bool:
-    """Whether the name is a field of what stands before it. A dot at the beginning names the variable itself."""
-    if not _is(tokens, index - 1, ".") and not _is(tokens, index - 1, ".?"):
-        return False
-    before = tokens[index - 2] if index >= 2 else None
-    return before is not None and (before.kind != "sign" or before.text in _OPENING.values())
+def _form(node: Any) -> Any:
+    """A tree without the numbers of its nodes, to be compared."""
+    if isinstance(node, tuple):
+        return tuple(map(_form, node))
+    if not is_dataclass(node):
+        return (type(node), node)
+    return (type(node), *(_form(getattr(node, field.name)) for field in fields(node) if field.name != "node_id"))
 
 
-def _path(tokens: tuple[_Token, ...], index: int) -> Path:
-    path = [tokens[index].text]
-    index += 1
-    while True:
-        step = tokens[index + 1] if index + 1 < len(tokens) else None
-        if step is None:
-            break
-        if (_is(tokens, index, ".") or _is(tokens, index, ".?")) and step.kind in ("name", "quoted") and not _is(tokens, index + 2, "("):
-            path.append(step.text.strip("`"))
-            index += 2
-        elif (_is(tokens, index, "[") or _is(tokens, index, "[?")) and step.kind == "text" and _is(tokens, index + 2, "]"):
-            literal = step.text[1:-1]
-            if "\\" in literal or step.text[0] not in "'\"" or step.text[:3] in ("'''", '"""'):
-                break
-            path.append(literal)
-            index += 3
-        else:
-            break
-    return tuple(path)
+def _paths(node: Node, bound: frozenset[str]) -> Iterator[tuple[Name, Path]]:
+    """Each variable below a node with its fields. `bound`: names that the loops around it give to their items."""
+    chain = _chain(node)
+    if chain is not None:
+        if chain[0].name in VARIABLES and chain[0].name not in bound:
+            yield chain[0], (chain[0].name, *chain[1])
+        return
+    match node:
+        case Loop():
+            yield from _paths(node.items, bound)
+            inner = bound | {node.item, node.accumulator}
+            for child in (node.start, node.condition, node.step, node.result):
+                yield from _paths(child, inner)
+        case Select():
+            yield from _paths(node.operand, bound)
+        case Call(arguments=children) | Items(elements=children):
+            for child in children:
+                yield from _paths(child, bound)
+
+
+def _chain(node: Node) -> tuple[Name, Path] | None:
+    """The variable that a node is a field of, with the fields that lead to it."""
+    match node:
+        case Name():
+            return node, ()
+        case Select(operand=operand, field=field):
+            pass
+        case Call(function=function, arguments=(operand, Literal(value=str(field)))) if function in _INDEX:
+            pass
+        case _:
+            return None
+    chain = _chain(operand)
+    return None if chain is None else (chain[0], (*chain[1], field))
 
 
 def _lookup(values: Mapping[str, Any], path: Path) -> object:
-    found: Any = values
+    value: Any = values
     for key in path:
-        if not isinstance(found, Mapping) or key not in found:
+        if not isinstance(value, Mapping) or key not in value:
             return _MISSING
-        found = found[key]
-    return found
+        value = value[key]
+    return value
 
 
 def _written(path: Path) -> str:

@@ -21,7 +21,7 @@ _POSITIONS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant: a text, a number, a truth, null (None), or bytes."""
+    """A constant: a string, a number, a boolean, null (None), or bytes."""
 
     node_id: int
     value: Any
@@ -56,7 +56,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list that is written out, or the keys and values of a map that is."""
+    """A list literal, or the keys and values of a map literal."""
 
     node_id: int
     elements: tuple[Node, ...]
@@ -65,7 +65,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A comprehension: `accumulator` begins as `start`, becomes `step` for each item, and is seen by `result` at the end."""
+    """A comprehension: `accumulator` starts as `start`, becomes `step` for each item, and is seen by `result` at the end."""
 
     node_id: int
     item: str
@@ -89,7 +89,7 @@ class Tree:
         self._source_info = checked[_SOURCE_INFO]
 
     def offset_of(self, node: Node) -> int:
-        """Where a node stands in the text: the offset of its sign (the dot of a field, the bracket of a call), in characters."""
+        """Where a node is in the text: the offset of its operator (the dot of a field, the bracket of a call), in characters."""
         entries = (dict(_fields(entry)) for number, entry in _fields(self._source_info) if number == _POSITIONS)
         return next((entry.get(2, 0) for entry in entries if entry.get(1, 0) == node.node_id), 0)
 
@@ -122,8 +122,18 @@ def conjuncts(root: Node) -> Iterator[Node]:
             yield node
 
 
+def joints(root: Node) -> Iterator[Node]:
+    """The `&&` that join the parts at the top."""
+    left = [root]
+    while left:
+        node = left.pop()
+        if isinstance(node, Call) and node.function == "_&&_":
+            yield node
+            left.extend(node.arguments)
+
+
 def path_of(node: Node) -> tuple[str, ...] | None:
-    """The variable and the fields of it that a node is; None for whatever else."""
+    """The variable and the fields of it that a node is; None for anything else."""
     fields: list[str] = []
     while isinstance(node, Select) and not node.is_test:
         fields.append(node.field)
@@ -190,7 +200,7 @@ _READERS: Final = {3: _literal, 4: _name, 5: _select, 6: _call, 7: _list, 8: _ma
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a message: whole numbers for varints, bytes for all else."""
+    """The fields of a message: integers for varints, bytes for all else."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from gateway.model.conditions.analysis import parts_of, paths_of, values_text, variables_of
-from gateway.model.conditions.condition import Condition, InvalidCondition, activation, values_of
+from gateway.model.conditions.condition import Condition, activation, values_of
 from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, Judgment, Outcome, decide, judge
 from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, ProductRule, ProductSource, Ruleset
 from gateway.model.rulesets.template import Template
@@ -22,8 +21,6 @@ CONTEXT_FIELDS: Final = (
 )  # fmt: skip
 """The fields of a context that shape a decision, in their order."""
 
-KEPT_PARTS: Final = 4096
-"""Parts of conditions that stay compiled, for the next explanation."""
 _FIELD_OF: Final = {"interest_shares": "interests", "interest_ranks": "interests"}
 """Variables of conditions that are named otherwise than the field they come from."""
 
@@ -85,7 +82,7 @@ def _step(ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, v
     if answer is False:
         return Step(campaign.campaign_id, Outcome.CONDITION_FALSE, _why_false(campaign.when, prepared, values)), None
     if answer is not True:
-        seen = values_text(paths_of(campaign.when.text), values)
+        seen = values_text(paths_of(campaign.when), values)
         detail = f"`{_one_line(campaign.when.text)}` failed while running, which counts as false: {answer}"
         return Step(campaign.campaign_id, Outcome.CONDITION_ERROR, f"{detail}; {seen}" if seen else detail), None
     judgment = judge(ruleset, campaign, inputs)
@@ -94,7 +91,7 @@ def _step(ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, v
         detail += f": {', '.join('{' + name + '}' for name in lacking)}"
     elif judgment.outcome is Outcome.MATCHED and judgment.banner is not None:
         detail = f"`{_one_line(campaign.when.text)}` is true"
-        seen = values_text(paths_of(campaign.when.text), values)
+        seen = values_text(paths_of(campaign.when), values)
         detail += f"; {seen}" if seen else ""
     if judgment.variant_id is not None and judgment.outcome is Outcome.MATCHED:
         detail += f"; drawn for variant {judgment.variant_id}"
@@ -103,27 +100,11 @@ def _step(ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, v
 
 def _why_false(condition: Condition, prepared: Any, values: Mapping[str, Any]) -> str:
     """Name the first part that is false, with the values it looked at."""
-    false = condition.text
-    parts = parts_of(condition.text)
-    if len(parts) > 1:
-        false = next((part for part in parts if _is_false(part, prepared)), false)
-    seen = values_text(paths_of(false), values)
-    detail = f"`{_one_line(false)}` is false"
+    parts = parts_of(condition)
+    culprit = next((part for part in parts if part.evaluate(prepared) is False), condition) if len(parts) > 1 else condition
+    seen = values_text(paths_of(culprit), values)
+    detail = f"`{_one_line(culprit.text)}` is false"
     return f"{detail}; {seen}" if seen else detail
-
-
-def _is_false(part: str, prepared: Any) -> bool:
-    condition = _compiled(part)
-    return condition is not None and condition.evaluate(prepared) is False
-
-
-@lru_cache(maxsize=KEPT_PARTS)
-def _compiled(part: str) -> Condition | None:
-    try:
-        return Condition(part)
-    except InvalidCondition:
-        # Taken apart in the wrong place: then the whole is named instead.
-        return None
 
 
 def _one_line(text: str) -> str:
@@ -132,7 +113,7 @@ def _one_line(text: str) -> str:
 
 def _fields_used(campaign: Campaign, judgment: Judgment | None, inputs: Inputs) -> set[str]:
     """The context fields that the condition, and where it holds the caps and the banner, look at."""
-    used = {_FIELD_OF.get(name, name) for name in variables_of(campaign.when.text)}
+    used = {_FIELD_OF.get(name, name) for name in variables_of(campaign.when)}
     if judgment is None:
         return used
     if campaign.caps.views or campaign.caps.views_since_click is not None or campaign.caps.stop_after_dismiss:
