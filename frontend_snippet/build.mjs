@@ -10,13 +10,13 @@ import { minify } from "terser";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const NAMES = `${root}names.json`;
-const { version, homepage } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
+const { homepage } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const document = readFileSync(`${root}src/snippet.graphql`, "utf8").trim();
 
 const shared = {
   absWorkingDir: root,
   bundle: true,
-  minify: true,
+  minifySyntax: true,
   write: false,
   sourcemap: "external",
   target: "es2022",
@@ -52,8 +52,7 @@ async function write({ outputFiles }) {
 async function main() {
   rmSync(`${root}dist`, { recursive: true, force: true });
   mkdirSync(`${root}dist`);
-  const chunks = readdirSync(`${root}src/chunks`).map((name) => ({ in: `src/chunks/${name}`, out: `live-banner.${name.replace(/\.ts$/, "")}` }));
-  const modules = { ...shared, format: "esm", outdir: "dist", entryPoints: [{ in: "src/index.ts", out: "live-banner" }, ...chunks] };
+  const modules = { ...shared, format: "esm", outdir: "dist", entryPoints: [{ in: "src/index.ts", out: "live-banner" }, { in: "src/lazy/index.ts", out: "live-banner.more" }] };
   // The core hands its parts to the chunk by these names. They stay as they are from release to release: a page that is open
   // while a new one is put in place has the old core and may load the new chunk. New names are added by a first run.
   const { mangleCache } = await build({ ...modules, mangleCache: JSON.parse(readFileSync(NAMES, "utf8")) });
@@ -65,4 +64,7 @@ async function main() {
 }
 
 if (process.argv.includes("--sizes")) console.log(JSON.stringify(Object.fromEntries(sizes())));
-else await main(), console.table(Object.fromEntries(sizes()));
+else {
+  await main();
+  console.table(Object.fromEntries(sizes()));
+}

@@ -12,14 +12,14 @@ export const SHARE_UNITS = 10_000;
 
 const TWO_32 = 2 ** 32;
 
-function mixed(k: number): number {
+const mixed = (k: number): number => {
   k = Math.imul(k, 0xcc9e2d51);
   k = (k << 15) | (k >>> 17);
   return Math.imul(k, 0x1b873593);
-}
+};
 
 /** MurmurHash3_x86_32 with seed 0: 0 to 2^32 - 1. */
-export function murmur3(data: Uint8Array): number {
+export const murmur3 = (data: Uint8Array): number => {
   let h = 0;
   const whole = data.length & ~3;
   for (let i = 0; i < whole; i += 4) {
@@ -34,15 +34,15 @@ export function murmur3(data: Uint8Array): number {
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
   return (h ^ (h >>> 16)) >>> 0;
-}
+};
 
 /** Where a visitor lies for this salt: 0 to 2^32 - 1, evenly spread. */
-export function point(salt: string, stableId: string): number {
+export const point = (salt: string, stableId: string): number => {
   return murmur3(new TextEncoder().encode(`${salt}\0${stableId}`));
-}
+};
 
 /** The index of the visitor's share; weights are positive whole numbers, together at most MAX_TOTAL_WEIGHT. */
-export function choose(weights: readonly number[], salt: string, stableId: string): number {
+export const choose = (weights: readonly number[], salt: string, stableId: string): number => {
   if (weights.length === 1) return 0;
   const at = point(salt, stableId) * weights.reduce((sum, weight) => sum + weight, 0);
   let reached = 0;
@@ -51,9 +51,9 @@ export function choose(weights: readonly number[], salt: string, stableId: strin
     if (at < reached * TWO_32) return index;
   }
   throw new RangeError("weights must be positive");
-}
+};
 
 /** Whether the visitor belongs to a share of all, given in units of 1/10,000. */
-export function isWithin(share: number, salt: string, stableId: string): boolean {
+export const isWithin = (share: number, salt: string, stableId: string): boolean => {
   return share > 0 && point(salt, stableId) * SHARE_UNITS < share * TWO_32;
-}
+};

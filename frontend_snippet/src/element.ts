@@ -1,5 +1,7 @@
 /** `<live-banner>`: adopts what the server rendered, swaps it when the decision changes, reports what becomes of it. */
-import { more } from "./core.ts";
+import { banners, placementOf } from "./banners.ts";
+import type { BannerElement } from "./banners.ts";
+import { loadChunk } from "./chunk.ts";
 import { complain, PREFIX } from "./options.ts";
 import { enqueueEvent } from "./outbox.ts";
 import { restart } from "./stream.ts";
@@ -9,10 +11,9 @@ const SEEN_SHARE = 0.5;
 const SEEN_MS = 1_000;
 const RETRY_MS = 3_000;
 
-const banners = new Set<LiveBanner>();
 const seen = new Set<string>();
 
-export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
+export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements BannerElement {
   declare _isVisible: boolean | undefined;
   declare _timer: ReturnType<typeof setTimeout> | undefined;
   declare _waiting: Decision | undefined;
@@ -40,7 +41,9 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
     setTimeout(() => this._waiting && this._try(this._waiting));
     if (type !== "click") return;
     const part = (target as Element).closest(".lb-dismiss,a");
-    if (part) report(this, (this.hidden = part.matches("button")) ? "dismissed" : "clicked");
+    if (!part) return;
+    this.hidden = part.matches("button");
+    report(this, this.hidden ? "dismissed" : "clicked");
   }
 
   /** It is half visible, or no more: after a second it was seen. */
@@ -74,7 +77,7 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
       // After a tap a banner counts as pointed at until the next one: only a true pointer holds it.
       if (this.matches(":focus-within" + (matchMedia("(hover)").matches ? ",:hover" : ""))) return;
       // Loaded at the first swap: what was rendered by the server mostly stays.
-      const { fill } = await more();
+      const { fill } = await loadChunk();
       if (this._waiting !== decision) return;
       this._waiting = undefined;
       if (emit(this, "change", decision)) fill(this, banner);
@@ -88,26 +91,11 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) {
   }
 }
 
-const placementOf = (banner: Element): string => banner.getAttribute("placement")!;
 const emit = (on: Element, name: string, detail: unknown): boolean => on.dispatchEvent(new CustomEvent(PREFIX + name, { bubbles: true, cancelable: true, detail }));
 
-function report(on: LiveBanner, what: string): void {
+const report = (on: LiveBanner, what: string): void => {
   const { decisionId } = on.dataset;
   if (!decisionId) return;
   enqueueEvent({ type: "BANNER_" + what.toUpperCase(), decisionId });
   emit(on, what, { placement: placementOf(on), ...on.dataset });
-}
-
-/** The placements of this page. */
-export const placements = (): string[] => [...banners].map(placementOf);
-/** The ids of the decisions that are shown; none while a banner is empty, for its placement may have another one that is not. */
-export const shownIds = (): unknown[] => {
-  const ids = [...banners].map((banner) => banner.dataset.decisionId);
-  return ids.every(Boolean) ? ids : [];
 };
-/** Show a decision wherever it belongs. */
-export const show = (decision: Decision): void => banners.forEach((banner) => placementOf(banner) === decision.placement && banner._try(decision));
-/** Whether the page is looked at has changed. */
-export const lookAgain = (): void => banners.forEach((banner) => banner._see());
-/** The visitor has changed: what is shown was decided for someone else. */
-export const disown = (): void => banners.forEach((banner) => delete banner.dataset.decisionId);

@@ -1,5 +1,5 @@
 /** Requests: one persisted document with all operations of the snippet, named by its hash. */
-import { more } from "./core.ts";
+import { loadChunk } from "./chunk.ts";
 import { endpoint } from "./options.ts";
 import type { Refusal } from "./queue.ts";
 import { learn } from "./visitor.ts";
@@ -13,10 +13,10 @@ let query: string | undefined;
 export const bodyOf = (operationName: string, variables: object) => ({ documentId: __DOCUMENT_ID__, query, operationName, variables });
 
 /** The first of GraphQL errors, flat. Where the document was not known, the next try carries its text. */
-export function refusalOf([{ message, extensions }]: [{ message: string; extensions?: Refusal }]): Refusal {
-  if (/^PE/.test(extensions?.code!)) more().then(async (chunk) => (query = await chunk.text())).catch(String);
+export const refusalOf = ([{ message, extensions }]: [{ message: string; extensions?: Refusal }]): Refusal => {
+  if (/^PE/.test(extensions?.code ?? "")) loadChunk().then(async (chunk) => (query = await chunk.text())).catch(String);
   return { ...extensions, message };
-}
+};
 
 export const post = (body: object, credential: string | undefined, accept: string, signal: AbortSignal, keepalive?: boolean): Promise<Response> =>
   fetch(endpoint(), {
@@ -28,7 +28,7 @@ export const post = (body: object, credential: string | undefined, accept: strin
   });
 
 /** The root field of an operation. Throws a Refusal, or what `fetch` throws when there is no answer. Nothing is awaited before the request goes out. */
-export async function run<T>(operation: string, variables: object, credential: string | undefined, keepalive?: boolean): Promise<T> {
+export const run = async <T>(operation: string, variables: object, credential: string | undefined, keepalive?: boolean): Promise<T> => {
   const sent = Date.now();
   const response = await post(bodyOf(operation, variables), credential, "application/json", AbortSignal.timeout(1e4), keepalive);
   const { data, errors } = await response.json().catch(() => {
@@ -38,4 +38,4 @@ export async function run<T>(operation: string, variables: object, credential: s
   const [answer] = Object.values(data) as [T & { serverTime?: string }];
   learn(answer.serverTime, sent);
   return answer;
-}
+};

@@ -1,7 +1,9 @@
 /** The snippet's public face. Importing it is enough: it defines `<live-banner>` and follows the page's life. */
-import { changed, configure, reset, seldom } from "./core.ts";
-import { LiveBanner, lookAgain } from "./element.ts";
+import { lookAgain } from "./banners.ts";
+import { loadLazily } from "./chunk.ts";
+import { LiveBanner } from "./element.ts";
 import { claim, enqueueEvent, leave, retryNow, sendLast } from "./outbox.ts";
+import { changed, configure, reset } from "./page.ts";
 import { check, restart } from "./stream.ts";
 import type { LiveBannerApi } from "./types.ts";
 import { isAnother, readToken } from "./visitor.ts";
@@ -14,12 +16,12 @@ export { configure, reset };
 export const track = ((type: string, payload?: object) => enqueueEvent({ type, ...payload })) as LiveBannerApi["track"];
 
 /** The visitor has logged in: join what the anonymous visitor did to the known one. */
-export const identify: LiveBannerApi["identify"] = (identity) => seldom("identify", identity);
+export const identify: LiveBannerApi["identify"] = (identity) => loadLazily("identify", identity);
 
 /** The visitor's answer. Without personalization nothing is stored and nobody is followed. */
-export const setConsent: LiveBannerApi["setConsent"] = (personalization, measurement) => seldom("setConsent", personalization, measurement);
+export const setConsent: LiveBannerApi["setConsent"] = (personalization, measurement) => loadLazily("setConsent", personalization, measurement);
 
-function follow({ type, persisted }: PageTransitionEvent): void {
+const follow = ({ type, persisted }: PageTransitionEvent): void => {
   if (type === "pageshow" && !persisted) return;
   if (isAnother()) {
     readToken();
@@ -31,7 +33,7 @@ function follow({ type, persisted }: PageTransitionEvent): void {
   void sendLast();
   if (type === "pagehide") leave();
   else claim();
-}
+};
 
 if (globalThis.document && !customElements.get("live-banner")) {
   customElements.define("live-banner", LiveBanner as unknown as CustomElementConstructor);
@@ -39,5 +41,5 @@ if (globalThis.document && !customElements.get("live-banner")) {
   for (const name of ["online", "pagehide", "pageshow", "storage", "visibilitychange"]) addEventListener(name, follow as unknown as EventListener);
   setInterval(check, 5_000);
   (globalThis as { navigation?: EventTarget }).navigation?.addEventListener("currententrychange", check);
-  if (location.search.includes("gw_debug")) void seldom("showState");
+  if (location.search.includes("gw_debug")) void loadLazily("showState");
 }

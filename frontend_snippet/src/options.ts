@@ -9,10 +9,10 @@ export const given: Options = {};
 const told = new Set<unknown>();
 
 /** Say what is wrong, once, with the place in the docs. */
-export function complain(problem: unknown): void {
+export const complain = (problem: unknown): void => {
   if (!told.has(problem)) console.error(`${PREFIX} ${problem}. See ${__DOCS__}`);
   told.add(problem);
-}
+};
 
 const meta = (): HTMLMetaElement | null => document.querySelector("meta[name=live-banner]");
 
@@ -25,16 +25,16 @@ export const fromPage = (name: string): string | undefined => meta()?.dataset[na
 export const endpoint = (): string => given.endpoint || meta()?.content || "/graphql";
 
 /** Take over options; a mistake is named and left out. */
-export function setOptions(options: Options): void {
+export const setOptions = (options: Options): void => {
   for (const name in options)
     if ("endpoint,key,token,page,consent,transport,preview".includes(name)) given[name as "key"] = options[name as "key"]!;
     else complain("No option " + name);
-}
+};
 
 const cut = (text: string, length = 2048): string | undefined => text.slice(0, length) || undefined;
 
 /** The page as a PageInput. */
-export function currentPage(): Page {
+export const currentPage = (): Page => {
   let own = given.page;
   try {
     own ||= JSON.parse(fromPage("page") || "{}") as Page;
@@ -42,4 +42,4 @@ export function currentPage(): Page {
     complain("data-page: " + problem);
   }
   return { url: cut(location.href), title: cut(document.title, 512), referrer: cut(document.referrer), locale: cut(document.documentElement.lang), ...own } as Page;
-}
+};

@@ -28,16 +28,16 @@ let release: (() => void) | undefined;
 export let retryNow: (() => void) | undefined;
 
 /** Replace what waits. */
-export function keep(left: Item[]): void {
+export const keep = (left: Item[]): void => {
   items = bounded(left);
   store(OWN, JSON.stringify(items));
   if (!items[0]) delete storage[PREFIX + OWN];
-}
+};
 
 const next = (): Item[] => (isGranted() ? batchOf(items.filter((item) => !underWay.includes(item)), limit) : []);
 
 /** Put a call into the queue and send it. */
-export function enqueue(item: object): void {
+export const enqueue = (item: object): void => {
   try {
     keep([...items, JSON.parse(JSON.stringify({ messageId: newId(), timestamp: stamp(), ...item }))]);
   } catch (problem) {
@@ -45,12 +45,12 @@ export function enqueue(item: object): void {
   }
   // Calls of the same moment go together.
   queueMicrotask(drain);
-}
+};
 
 /** Put an event into the queue. */
 export const enqueueEvent = (event: object): void => enqueue({ page: currentPage(), ...event });
 
-async function drain(): Promise<void> {
+const drain = async (): Promise<void> => {
   if (isDraining) return;
   for (let batch; (isDraining = (batch = next())[0]); ) {
     const delay = await send(batch).catch((problem: Refusal) => backoffMs(failures++, problem));
@@ -61,13 +61,13 @@ async function drain(): Promise<void> {
       });
     retryNow = undefined;
   }
-}
+};
 
 /** The page may go, or the visitor: what is not under way is sent without waiting for its turn, unless we shall wait. What is not sent stays stored. */
 export const sendLast = async (): Promise<unknown> => !retryNow && tokenAtHand() && next()[0] && send(next());
 
 /** One request; how long to wait before the next. */
-async function send(batch: Item[]): Promise<number> {
+const send = async (batch: Item[]): Promise<number> => {
   const [first] = batch as [Item];
   const token = tokenAtHand() || (await credential());
   underWay = [...underWay, ...batch];
@@ -98,10 +98,10 @@ async function send(batch: Item[]): Promise<number> {
   } finally {
     underWay = underWay.filter((item) => !batch.includes(item));
   }
-}
+};
 
 /** Keep what waits in a place of this tab, and take over what closed tabs left behind. */
-export function claim(): void {
+export const claim = (): void => {
   if (!isGranted()) return;
   if (!release) {
     const left = new Promise<void>((resolve) => (release = resolve));
@@ -119,9 +119,9 @@ export function claim(): void {
   }
   keep(items);
   void drain();
-}
+};
 
 /** The page goes: what it leaves behind may be taken over. */
-export function leave(): void {
+export const leave = (): void => {
   release = release?.() as undefined;
-}
+};

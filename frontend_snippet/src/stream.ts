@@ -1,12 +1,12 @@
 /** The one stream of a page: open while the page is visible and has banners, opened again after every cut. */
-import { more } from "./core.ts";
-import { disown, placements, show, shownIds } from "./element.ts";
+import { forgetShown, placements, show, shownIds } from "./banners.ts";
+import { loadChunk } from "./chunk.ts";
 import { bodyOf, refusalOf, run } from "./http.ts";
 import { complain, currentPage, endpoint, option } from "./options.ts";
 import { backoffMs, passes } from "./queue.ts";
 import type { Refusal } from "./queue.ts";
 import { overEventStream } from "./sse.ts";
-import type { Transport } from "./sse.ts";
+import type { Transport } from "./transport.ts";
 import type { Decision } from "./types.ts";
 import { credential, refuse } from "./visitor.ts";
 
@@ -21,26 +21,26 @@ let address: string | undefined;
 const here = (): string => location.href.split("#")[0]!;
 
 /** Open the stream anew, with what is shown now; or leave it closed while nobody looks. */
-export function restart(): void {
+export const restart = (): void => {
   connection?.abort();
   connection = undefined;
   clearTimeout(starting);
   // Elements that come and go in the same moment make one stream.
   starting = setTimeout(() => {
     // Another page of a single-page application: what a cap would end is no longer held.
-    if (address && address !== here()) disown();
+    if (address && address !== here()) forgetShown();
     address = here();
     if (!document.hidden && placements()[0]) void keepOpen();
   }, 20);
-}
+};
 
 /** Timers sleep with the machine, the clock does not: silence and a new address are seen here. */
-export function check(): void {
+export const check = (): void => {
   if (here() !== address) restart();
   if (Date.now() - heardAt > SILENCE_MS) connection?.abort();
-}
+};
 
-async function keepOpen(): Promise<void> {
+const keepOpen = async (): Promise<void> => {
   let failures = 0;
   for (let own: AbortController | undefined; own === connection; ) {
     let refusal: Refusal = {};
@@ -50,14 +50,17 @@ async function keepOpen(): Promise<void> {
     const opened = (heardAt = Date.now());
     try {
       shown = await credential();
-      const transport: Transport = option("transport") === "websocket" ? (await more()).overWebSocket : overEventStream;
+      const transport: Transport = option("transport") === "websocket" ? (await loadChunk()).overWebSocket : overEventStream;
       await transport(
         bodyOf("Live", { shown: shownIds(), ...question() }),
         shown,
         own.signal,
         ({ data, errors }) => {
           if (errors) refusal = refusalOf(errors);
-          else if (own === connection) show(Object.values(data!)[0] as Decision), (failures = 0);
+          else if (own === connection) {
+            show(Object.values(data!)[0] as Decision);
+            failures = 0;
+          }
         },
         () => {
           heardAt = Date.now();
@@ -78,7 +81,7 @@ async function keepOpen(): Promise<void> {
     if (!isAlive) await ask().catch(String);
     await new Promise((resolve) => setTimeout(resolve, backoffMs(failures++, refusal)));
   }
-}
+};
 
 const question = () => ({ placements: placements(), page: currentPage(), previewToken: option("preview") });
 

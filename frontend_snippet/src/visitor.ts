@@ -1,7 +1,7 @@
 /** Who visits: consent, the token and its sources, the clock, and what is stored of them. Nothing is stored before consent. */
+import { loadLazily } from "./chunk.ts";
 import { offsetOf, stampAfter } from "./clock.ts";
 import { fromPage, given, option, PREFIX } from "./options.ts";
-import { seldom } from "./core.ts";
 import type { Refusal } from "./queue.ts";
 
 const RENEW_BEFORE_MS = 60_000;
@@ -27,22 +27,22 @@ try {
 } catch {}
 
 /** Write an entry that all tabs share; not before consent. */
-export function store(name: string, value: string): void {
+export const store = (name: string, value: string): void => {
   try {
     if (isGranted()) storage[PREFIX + name] = value;
   } catch {}
-}
+};
 
 /** Run under a lock that all tabs share; without locks (http) at once. */
 export const locked = <T>(name: string, options: LockOptions, work: (lock: unknown) => Promise<T> | T): Promise<T> | T =>
   (locks?.request(name, options, work) as Promise<T>) ?? work(1);
 
 /** Whether the visitor may be known and things may be stored. */
-export function isGranted(): boolean {
+export const isGranted = (): boolean => {
   const page = option("consent");
   const said = storage[PREFIX + "consent"];
   return page !== "denied" && (said ? said === "1" : page ? page === "granted" : !(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
-}
+};
 
 let visit: string;
 /** Whether another page has changed the visitor since this was asked last; also while this one lay in the back/forward cache. */
@@ -59,25 +59,25 @@ export const stamp = (): string => timeText((last = stampAfter(last, now())));
 
 let learned = 0;
 /** Learn the clock's offset from an answer, once a page. */
-export function learn(serverTime: string | undefined, sentMs: number): void {
+export const learn = (serverTime: string | undefined, sentMs: number): void => {
   if (serverTime && !learned) store("clock", (offset = learned = offsetOf(serverTime, sentMs, Date.now()) || 1) + "");
-}
+};
 
 // The token
 
 export const cookie = (): string => ("; " + document.cookie).split("; " + COOKIE)[1]?.split(";")[0] || "";
 
-export function setCookie(pair: string, seconds: number): void {
+export const setCookie = (pair: string, seconds: number): void => {
   document.cookie = `${pair};path=/;max-age=${seconds};samesite=lax` + (location.protocol > "http:" ? ";secure" : "");
-}
+};
 
-export function claims(of: string): { exp?: number; by?: string } {
+export const claims = (of: string): { exp?: number; by?: string } => {
   try {
     return JSON.parse(atob(of.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/")));
   } catch {
     return {};
   }
-}
+};
 
 export const known = (): string => (token ??= fromPage("token") || cookie());
 /** Whether the gateway will take a token: for another minute, or with `slack` as far as we know. */
@@ -88,15 +88,15 @@ export const tokenAtHand = (): string => (holds(known()) ? token! : "");
 
 /** What to show the gateway: the visitor's token, or before consent the publishable key. */
 export const credential = async (): Promise<string | undefined> =>
-  isGranted() ? tokenAtHand() || (renewing ??= seldom("renew").finally(() => (renewing = undefined))) : option("key");
+  isGranted() ? tokenAtHand() || (renewing ??= loadLazily("renew").finally(() => (renewing = undefined))) : option("key");
 
 /** Whether the gateway did not take this token: then another one is got before the next request. */
 export const refuse = ({ code }: Refusal = {}, of: string | undefined): unknown => /^UNAU/.test(code!) && (refused = of || "none");
 
-export function setToken(found: string): string {
+export const setToken = (found: string): string => {
   if (isGranted() && !given.token) setCookie(COOKIE + found, COOKIE_SECONDS);
   return (token = found);
-}
+};
 
 /** What the cookie holds counts: another page has changed it. */
 export const readToken = (): unknown => (token = cookie());

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { offsetOf, stampAfter } from "../src/clock.ts";
 import { parseEvents } from "../src/events.ts";
-import { translate } from "../src/more/adapters.ts";
+import { translate } from "../src/lazy/adapters.ts";
 import { backoffMs, batchOf, bounded, isRetried, passes, settle } from "../src/queue.ts";
 import type { Item } from "../src/queue.ts";
 

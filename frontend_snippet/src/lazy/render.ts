@@ -2,15 +2,15 @@
 import type { Banner } from "../types.ts";
 
 /** The address, unless it leads anywhere but to http(s). */
-export function safeUrl(url: string | null | undefined): string | false | null | undefined {
+export const safeUrl = (url: string | null | undefined): string | false | null | undefined => {
   try {
     return url && /^https?:/.test(new URL(url, document.baseURI).href) && url;
   } catch {}
   return;
-}
+};
 
 /** The content of a banner; `dismissible`: the label of its close button, or null. */
-export function contentOf({ headline, body, linkUrl, ctaLabel, image }: Banner, dismissible: string | null): HTMLElement[] {
+export const contentOf = ({ headline, body, linkUrl, ctaLabel, image }: Banner, dismissible: string | null): HTMLElement[] => {
   const content: HTMLElement[] = [];
   const add = (name: string, part: string, ...properties: unknown[]): number =>
     content.push(Object.assign(document.createElement(name), { className: "lb-" + part }, ...properties));
@@ -28,14 +28,14 @@ export function contentOf({ headline, body, linkUrl, ctaLabel, image }: Banner, 
   }
   if (dismissible != null) add("button", "dismiss", { type: "button", ariaLabel: dismissible, textContent: "×" });
   return content;
-}
+};
 
 /** Swap the content; `null` brings the page's own back, which a template keeps meanwhile. */
-export function fill(place: HTMLElement, banner: Banner | null): void {
+export const fill = (place: HTMLElement, banner: Banner | null): void => {
   let own = place.querySelector<HTMLTemplateElement>(":scope>template");
   if (!own && !place.dataset.bannerId) {
     own = document.createElement("template");
     own.content.append(...place.childNodes);
   }
   place.replaceChildren(...(banner ? contentOf(banner, place.getAttribute("dismissible")) : [own?.content.cloneNode(true) || ""]), own || "");
-}
+};

@@ -8,7 +8,7 @@ const NAMES =
 type Given = Record<string, any>;
 
 /** An event of GA4 (`gtag("event", name, …)`, the data layer's `ecommerce`) or Segment as type and payload for `track`. A name without a counterpart becomes CUSTOM. */
-export function translate(name: string, given: Given = {}): [type: EventType, payload: any] {
+export const translate = (name: string, given: Given = {}): [type: EventType, payload: any] => {
   const type = (NAMES.find((line) => line.split(" ").includes(name.toLowerCase().replace(/ /g, "_"))) || "custom").split(" ")[0]!.toUpperCase();
   const { currency, items, products = items || [given] } = given;
   const all = products.map((product: Given) => ({
@@ -24,4 +24,4 @@ export function translate(name: string, given: Given = {}): [type: EventType, pa
   if (/^(CA|PRODUCT_L)/.test(type)) payload.products = all;
   if (/^O/.test(type)) payload.order = { orderId: given.order_id || given.transaction_id, value: given.total || given.value, currency, products: all };
   return [type as EventType, payload];
-}
+};

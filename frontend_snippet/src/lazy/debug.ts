@@ -1,6 +1,6 @@
 /** `?gw_debug`: what each banner shows, above the page. */
-export function showState(): void {
+export const showState = (): void => {
   const panel = document.createElement("pre");
   document.body.prepend(panel);
   setInterval(() => (panel.textContent = JSON.stringify([...document.querySelectorAll<HTMLElement>("live-banner")].map(({ dataset }) => dataset))), 500);
-}
+};

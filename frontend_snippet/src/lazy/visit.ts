@@ -1,12 +1,12 @@
 /** What happens seldom to a visitor: a visit starts or is renewed, someone logs in or out, consent is given or withdrawn. */
-import type { Core } from "../core.ts";
+import type { Core } from "../host.ts";
 import type { Refusal } from "../queue.ts";
 import type { Identity } from "../types.ts";
 
 const PREFIX = "live-banner:";
 
 /** Another token, from the first of its sources that gives one; so that two tabs make one visitor, under a lock. */
-export async function renew(core: Core): Promise<string> {
+export const renew = async (core: Core): Promise<string> => {
   const known = core._known();
   const take = (token: string): string => {
     // Somebody has logged in or out meanwhile: what was asked for before does not count.
@@ -28,27 +28,27 @@ export async function renew(core: Core): Promise<string> {
     // Read back before the lock is given away: only then the other tabs are sure to see it.
     return core._cookie() || core._known();
   });
-}
+};
 
-async function visit(core: Core, token?: string): Promise<string> {
+const visit = async (core: Core, token?: string): Promise<string> => {
   const key = core._option("key");
   if (!/^pk/.test(key!)) {
     core._complain("data-key must be a publishable key");
     throw {};
   }
   return (await core._run<{ token: string }>("Visit", { token }, key)).token;
-}
+};
 
-export async function identify(core: Core, { token, traits }: Identity = {}): Promise<void> {
+export const identify = async (core: Core, { token, traits }: Identity = {}): Promise<void> => {
   const known = core._known();
   void core._sendLast();
   const found = token || (await core._given.token?.());
   if (found) core._setToken(found);
   core._enqueue({ operation: "Identify", anonymousToken: found && core._claims(known).by ? known : undefined, traits });
   core._changed();
-}
+};
 
-export async function setConsent(core: Core, personalization: boolean, measurement?: boolean): Promise<void> {
+export const setConsent = async (core: Core, personalization: boolean, measurement?: boolean): Promise<void> => {
   const storage = core._storage;
   const known = core._isGranted() && core._known();
   let told;
@@ -62,4 +62,4 @@ export async function setConsent(core: Core, personalization: boolean, measureme
   if (personalization && core._isGranted()) core._enqueue({ operation: "Consent", personalization, measurement });
   core._configure({});
   await told;
-}
+};

@@ -1,5 +1,5 @@
 /** A subscription over a WebSocket of its own (graphql-transport-ws). */
-import type { Transport } from "../sse.ts";
+import type { Transport } from "../transport.ts";
 
 export const overWebSocket: Transport = (body, credential, signal, next, heard, address) =>
   new Promise((resolve) => {
