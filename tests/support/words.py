@@ -10,7 +10,9 @@ import ast
 import re
 import subprocess
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -58,10 +60,13 @@ class Stumble(NamedTuple):
 
 def stumbles_of(text: str, place: str, first_line: int = 1) -> Iterator[Stumble]:
     """The words to replace in a text. `first_line` is the number of its first line."""
-    flat = text.replace("\n", " ")
+    words = list(re.finditer(r"\S+", text))
+    flat = " ".join(word[0] for word in words)
+    starts = [0, *accumulate(len(word[0]) + 1 for word in words)]
     for pattern, instead in _WORDS.items():
         for match in pattern.finditer(flat):
-            line = text.count("\n", 0, match.start()) + first_line
+            word = words[bisect_right(starts, match.start()) - 1]
+            line = text.count("\n", 0, word.start()) + first_line
             yield Stumble(f"{place}:{line}", match[0], instead, flat[max(0, match.start() - 40) : match.end() + 40].strip())
 
 
