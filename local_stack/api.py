@@ -15,6 +15,8 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from gateway.graphql_http import GraphQLEndpoint, GraphQLErrors, data_of, operation
+
 BANNER = """query Banner($placement: ID!, $userId: ID, $after: Cursor, $wait: Int!) {
   banner(placement: $placement, userId: $userId, after: $after, maxWaitMs: $wait) {
     id reason campaignId fresh cursor contextVersion banner { id headline } } }"""
@@ -29,39 +31,31 @@ WAIT_MS = 10_000
 PLACEMENT = "homepage-hero"
 
 
-class ApiError(Exception):
-    """The gateway answered errors; `codes` are their `extensions.code`."""
-
-    def __init__(self, errors: list[dict[str, Any]]) -> None:
-        super().__init__("; ".join(f"{e.get('extensions', {}).get('code')}: {e['message']}" for e in errors))
-        self.codes = [e.get("extensions", {}).get("code") for e in errors]
-
-
 class Api:
     """Talks to one gateway with one credential."""
 
     def __init__(self, http: httpx.AsyncClient, url: str, credential: str | None) -> None:
         self.http = http
-        self.url = f"{url}/graphql"
         self.credential = credential
+        self._endpoint = GraphQLEndpoint(url, credential)
 
     def with_credential(self, credential: str | None) -> Api:
         """The same gateway, another credential."""
-        return Api(self.http, self.url.removesuffix("/graphql"), credential)
+        return Api(self.http, self._endpoint.gateway_url, credential)
+
+    @property
+    def url(self) -> str:
+        """The address of the GraphQL endpoint."""
+        return self._endpoint.url
 
     @property
     def headers(self) -> dict[str, str]:
-        """The Authorization header, where there is a credential."""
-        return {"authorization": f"Bearer {self.credential}"} if self.credential else {}
+        """The Authorization header, if there is a credential."""
+        return self._endpoint.headers
 
     async def run(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The `data` of an operation, or raise `ApiError`."""
-        response = await self.http.post(self.url, json={"query": query, "variables": variables}, headers=self.headers)
-        answer = response.json()
-        if answer.get("errors"):
-            raise ApiError(answer["errors"])
-        data: dict[str, Any] = answer["data"]
-        return data
+        """The `data` of an operation. Raises `GraphQLErrors`, `NoGraphQLAnswer` or httpx.HTTPError."""
+        return data_of(await self.http.post(**self._endpoint.request(query, variables)))
 
     async def start_visit(self) -> tuple[str, Api]:
         """A new anonymous visitor and a client with its token."""
@@ -100,9 +94,8 @@ class Api:
                     await one
 
     async def _sse(self, frames: Frames, variables: dict[str, Any]) -> None:
-        body = {"query": CHANGED, "variables": variables}
-        headers = {**self.headers, "accept": "text/event-stream"}
-        async with self.http.stream("POST", self.url, json=body, headers=headers, timeout=None) as response:
+        request = self._endpoint.request(CHANGED, variables, accept="text/event-stream")
+        async with self.http.stream("POST", **request, timeout=None) as response:
             event = ""
             async for line in response.aiter_lines():
                 # The first comment comes at once: the stream is open.
@@ -117,9 +110,8 @@ class Api:
         async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket:
             await socket.send(json.dumps({"type": "connection_init", "payload": self.headers}))
             if json.loads(await socket.recv())["type"] != "connection_ack":
-                raise ApiError([{"message": "no connection_ack"}])
-            payload = {"query": CHANGED, "variables": variables}
-            await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+                raise GraphQLErrors([{"message": "no connection_ack"}])
+            await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": operation(CHANGED, variables)}))
             frames.opened.set()
             async for text in socket:
                 message = json.loads(text)
@@ -128,7 +120,7 @@ class Api:
                 elif message["type"] == "ping":
                     await socket.send('{"type":"pong"}')
                 elif message["type"] == "error":
-                    raise ApiError(message["payload"])
+                    raise GraphQLErrors(message["payload"])
 
 
 class Frames:
@@ -142,7 +134,7 @@ class Frames:
     def take(self, payload: dict[str, Any]) -> None:
         """A frame came."""
         if payload.get("errors"):
-            raise ApiError(payload["errors"])
+            raise GraphQLErrors(payload["errors"])
         decision = payload["data"]["bannerChanged"]
         headline = decision["banner"]["headline"] if decision["banner"] else ""
         self.seen.append((headline, decision["id"], time.monotonic()))

@@ -1,4 +1,4 @@
-"""`gateway explain`: why a visitor sees what is seen, asked of a gateway and printed to be read."""
+"""`gateway explain`: why a visitor sees a banner. Asks a gateway and prints the answer for people."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
+from gateway.commands.gateway_connection import GatewayConnection, NoGateway
 from gateway.commands.secret_key import NoSecretKey
-from gateway.reports.explanation import text_of
+from gateway.graphql_http import GraphQLErrors
+from gateway.reports.explanation import explanation_text
 
 _QUERY: Final = """query Explain($placement: ID!, $visitor: ID, $at: DateTime, $decision: ID, $page: PageInput) {
   explain(placement: $placement, userId: $visitor, at: $at, decisionId: $decision, page: $page) {
@@ -18,13 +19,13 @@ _QUERY: Final = """query Explain($placement: ID!, $visitor: ID, $at: DateTime, $
     evidence { field topic partition offset messageId occurredAt } } }"""
 
 
-class _NoPage(Exception):
+class _InvalidPageField(Exception):
     """A field of the page that is not written as NAME=VALUE."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What to explain. `page`: NAME=VALUE for fields of PageInput."""
+class ExplainRequest:
+    """What to explain. `at` is RFC 3339; `page` has one NAME=VALUE for each field of PageInput."""
 
     placement: str
     visitor: str | None
@@ -33,27 +34,28 @@ class Question:
     page: Sequence[str]
 
     def variables(self) -> dict[str, Any]:
-        """The variables of the query. Raises `_NoPage`."""
-        return {"placement": self.placement, "visitor": self.visitor, "at": self.at, "decision": self.decision, "page": _page(self.page)}
+        """The variables of the query. Raises `_InvalidPageField`."""
+        page = _page_input(self.page)
+        return {"placement": self.placement, "visitor": self.visitor, "at": self.at, "decision": self.decision, "page": page}
 
 
-def explain(url: str, key: str | None, question: Question) -> int:
-    """Ask a gateway and print the answer; gives the exit code."""
+def print_explanation(url: str, key: str | None, request: ExplainRequest) -> int:
+    """Ask a gateway and print its explanation; returns the exit code: 0, or 1 if there is none."""
     try:
-        variables = question.variables()
-        found = GatewayClient(url, key).run(_QUERY, **variables)["explain"]
-    except (NoSecretKey, GatewayRefuses, _NoPage) as problem:
+        variables = request.variables()
+        explanation = GatewayConnection(url, key).execute(_QUERY, **variables)["explain"]
+    except (NoSecretKey, NoGateway, GraphQLErrors, _InvalidPageField) as problem:
         print(f"gateway: {problem}", file=sys.stderr)
         return 1
-    print(text_of(found, question.visitor))
+    print(explanation_text(explanation, request.visitor))
     return 0
 
 
-def _page(given: Sequence[str]) -> dict[str, str] | None:
-    found = {}
-    for one in given:
-        name, sign, value = one.partition("=")
-        if not sign or not name:
-            raise _NoPage(f"--page takes NAME=VALUE, such as type=home, not {one!r}")
-        found[name] = value
-    return found or None
+def _page_input(assignments: Sequence[str]) -> dict[str, str] | None:
+    page = {}
+    for assignment in assignments:
+        name, equals_sign, value = assignment.partition("=")
+        if not equals_sign or not name:
+            raise _InvalidPageField(f"--page takes NAME=VALUE, such as type=home, not {assignment!r}")
+        page[name] = value
+    return page or None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """A set of durations in short; all in milliseconds."""
+    """A summary of durations, all in milliseconds."""
 
     count: int
     p50_ms: float
@@ -18,12 +18,12 @@ class Percentiles:
 
 
 def percentiles(durations_ms: Sequence[float]) -> Percentiles | None:
-    """Nearest-rank percentiles (each one is a duration that was measured), or None when nothing was."""
+    """Nearest-rank percentiles, each of them a measured duration; None if there are no durations."""
     if not durations_ms:
         return None
     ordered = sorted(durations_ms)
 
-    def rank(share: int) -> float:
-        return ordered[-(-share * len(ordered) // 100) - 1]
+    def nearest_rank(percent: int) -> float:
+        return ordered[-(-percent * len(ordered) // 100) - 1]
 
-    return Percentiles(len(ordered), rank(50), rank(95), rank(99), ordered[-1])
+    return Percentiles(len(ordered), nearest_rank(50), nearest_rank(95), nearest_rank(99), ordered[-1])

@@ -1,4 +1,4 @@
-"""`gateway rules preview`: a token, and a link, with which a page shows a ruleset file that is not published."""
+"""`gateway rules preview`: a token, and a link, that make a page show a ruleset file that is not published."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from gateway.commands.gateway_client import GatewayClient
-from gateway.commands.rules import load_file, says_why
+from gateway.commands.gateway_connection import GatewayConnection
+from gateway.commands.rules import load_file, prints_problems
 
 PARAMETER: Final = "gw_preview"
 """The query parameter of a page that holds a preview token."""
@@ -16,21 +16,22 @@ _CREATE: Final = """mutation($yaml: String!, $campaign: ID, $at: DateTime, $minu
   createPreview(yaml: $yaml, campaignId: $campaign, at: $at, expiresInMinutes: $minutes) { token expiresAt } }"""
 
 
-@says_why
-def preview(options: argparse.Namespace) -> int:
-    """Print the token, and the link where a page is named. Every mistake of the file is named first, nothing is sent then."""
+@prints_problems
+def create_preview(options: argparse.Namespace) -> int:
+    """Print the token, and the link if a page is given. A file with mistakes is not sent: they are listed instead."""
     ruleset = load_file(options.file)
-    client = GatewayClient(options.url, options.key)
-    made = client.run(_CREATE, yaml=ruleset.yaml, campaign=options.campaign, at=options.at, minutes=options.minutes)["createPreview"]
-    print(f"token  {made['token']}")
+    gateway = GatewayConnection(options.url, options.key)
+    variables = {"yaml": ruleset.yaml, "campaign": options.campaign, "at": options.at, "minutes": options.minutes}
+    preview = gateway.execute(_CREATE, **variables)["createPreview"]
+    print(f"token  {preview['token']}")
     if options.page_url is not None:
-        print(f"link   {link_of(options.page_url, made['token'])}")
-    print(f"until  {made['expiresAt']}")
+        print(f"link   {preview_link(options.page_url, preview['token'])}")
+    print(f"until  {preview['expiresAt']}")
     return 0
 
 
-def link_of(page_url: str, token: str) -> str:
-    """The address of a page with a preview token; one that it has already is replaced."""
+def preview_link(page_url: str, token: str) -> str:
+    """The address of a page with a preview token; a token that the address already has is replaced."""
     parts = urlsplit(page_url)
     query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != PARAMETER]
     return urlunsplit(parts._replace(query=urlencode([*query, (PARAMETER, token)])))

@@ -1,10 +1,10 @@
-"""Recorded events: from a CSV file in the form of the REES46 data to the inputs of `track`. No clock, no network.
+"""Recorded events: from a CSV file in the format of the REES46 data to the inputs of `track`. No clock, no network.
 
     event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session
     2019-10-01 00:00:00 UTC,view,3900821,2053013552326770905,appliances.environment.water_heater,aqua,33.20,554748717,9333dfbd…
 
 view is PRODUCT_VIEWED, cart PRODUCT_ADDED, remove_from_cart PRODUCT_REMOVED, purchase ORDER_COMPLETED with one product.
-The category is the last part of category_code, as it stands; an empty one is none.
+The category is the last part of category_code, unchanged; if that is empty, the event has no category.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.model.times import format_time_ms
+from gateway.reports.columns import counted
 
 CURRENCY: Final = "USD"
 COLUMNS: Final = ("event_time", "event_type", "product_id", "category_code", "brand", "price", "user_id", "user_session")
-"""Those that are read; others are ignored, the order is free."""
+"""The columns that are read. Others are ignored; they can be in any order."""
 
 _TYPES: Final = {
     "view": "PRODUCT_VIEWED",
@@ -40,7 +41,7 @@ EventInput = dict[str, Any]
 
 
 class MalformedFile(Exception):
-    """A file that is not in the expected form. The text begins with file and line and says what is wrong."""
+    """A file that is not in the expected format. The text starts with file and line and says what is wrong."""
 
     def __init__(self, source: str, line: int, cause: str) -> None:
         super().__init__(f"{source}:{line}: {cause}")
@@ -49,7 +50,7 @@ class MalformedFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """One row. `row` counts from 1 for the first row after the header; `time_ms` is as recorded."""
+    """One row. `row` counts from 1, the first row after the header; `time_ms` is the recorded time."""
 
     row: int
     time_ms: int
@@ -62,8 +63,8 @@ class RecordedEvent:
     price: str
 
     def as_input(self, prefix: str, shift_ms: int) -> EventInput:
-        """The input of `track`, its time moved by `shift_ms`. The same row and prefix give the same message id."""
-        found: EventInput = {
+        """The input of `track`, with the time shifted by `shift_ms`. The same row and prefix have the same message id."""
+        event_input: EventInput = {
             "messageId": f"{prefix}-{self.row}",
             "type": self.type,
             "userId": self.user_id,
@@ -71,7 +72,7 @@ class RecordedEvent:
             "sequence": self.row,
         }
         if self.session_id is not None:
-            found["sessionId"] = self.session_id
+            event_input["sessionId"] = self.session_id
         product = {"productId": self.product_id, "price": self.price, "currency": CURRENCY}
         if self.category is not None:
             product["category"] = self.category
@@ -79,48 +80,48 @@ class RecordedEvent:
             product["brand"] = self.brand
         if self.type == "ORDER_COMPLETED":
             products = [{**product, "quantity": 1}]
-            found["order"] = {"orderId": f"order-{self.row}", "value": self.price, "currency": CURRENCY, "products": products}
+            event_input["order"] = {"orderId": f"order-{self.row}", "value": self.price, "currency": CURRENCY, "products": products}
         else:
-            found["product"] = product
-        return found
+            event_input["product"] = product
+        return event_input
 
 
 def inputs_ending_at(events: Iterable[RecordedEvent], end_ms: int, prefix: str) -> list[EventInput]:
-    """The inputs of `track`, in order, all times moved alike so that the latest one is `end_ms`."""
-    known = list(events)
-    shift_ms = end_ms - max((event.time_ms for event in known), default=end_ms)
-    return [event.as_input(prefix, shift_ms) for event in known]
+    """The inputs of `track`, in order, with all times shifted by the same amount, so that the latest is `end_ms`."""
+    recorded = list(events)
+    shift_ms = end_ms - max((event.time_ms for event in recorded), default=end_ms)
+    return [event.as_input(prefix, shift_ms) for event in recorded]
 
 
 def read_recorded(path: Path, *, end_ms: int, prefix: str, limit: int = 0) -> list[EventInput]:
-    """The inputs of `track` from a file: `read_events`, then `inputs_ending_at`; raises what the first raises."""
+    """The inputs of `track` from a file: `read_events`, then `inputs_ending_at`. Raises what `read_events` raises."""
     return inputs_ending_at(read_events(path, limit), end_ms, prefix)
 
 
 def read_events(path: Path, limit: int = 0) -> list[RecordedEvent]:
-    """All events of a file (CSV, also gzipped), or the first `limit`. Raises `MalformedFile` or OSError."""
-    found: list[RecordedEvent] = []
+    """All events in a CSV file, which may be gzipped, or the first `limit`. Raises `MalformedFile` or OSError."""
+    events: list[RecordedEvent] = []
     with path.open("rb") as raw:
-        packed = raw.read(2) == _GZIP_MAGIC
+        is_gzipped = raw.read(2) == _GZIP_MAGIC
         raw.seek(0)
-        with gzip.open(raw) if packed else raw as unpacked, io.TextIOWrapper(unpacked, encoding="utf-8", newline="") as text:
-            for event in parse_events(_readable(text, str(path)), str(path)):
-                found.append(event)
-                if len(found) == limit:
+        with gzip.open(raw) if is_gzipped else raw as unpacked, io.TextIOWrapper(unpacked, encoding="utf-8", newline="") as text:
+            for event in parse_events(_lines_of(text, str(path)), str(path)):
+                events.append(event)
+                if len(events) == limit:
                     break
-    return found
+    return events
 
 
 def parse_events(lines: Iterable[str], source: str) -> Iterator[RecordedEvent]:
-    """The events of the lines of a CSV text. Raises `MalformedFile`, which names `source` and the line."""
+    """The events in the lines of a CSV file. Raises `MalformedFile`, which names `source` and the line."""
     reader = csv.DictReader(lines, strict=True)
     try:
-        lacking = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if lacking:
-            raise MalformedFile(source, 1, f"the header lacks {', '.join(lacking)}")
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise MalformedFile(source, 1, f"the header has no {', '.join(missing)}")
         for row, fields in enumerate(reader, start=1):
             try:
-                yield _event(row, fields)
+                yield _recorded_event(row, fields)
             except ValueError as problem:
                 raise MalformedFile(source, reader.line_num, str(problem)) from None
     except csv.Error as problem:
@@ -128,7 +129,7 @@ def parse_events(lines: Iterable[str], source: str) -> Iterator[RecordedEvent]:
         raise MalformedFile(source, reader.line_num + 1, f"not CSV: {problem}") from problem
 
 
-def _readable(text: Iterable[str], source: str) -> Iterator[str]:
+def _lines_of(text: Iterable[str], source: str) -> Iterator[str]:
     line = 1
     try:
         for content in text:
@@ -140,18 +141,18 @@ def _readable(text: Iterable[str], source: str) -> Iterator[str]:
         raise MalformedFile(source, line, f"the gzip file is damaged: {problem}") from problem
 
 
-def _event(row: int, fields: Mapping[str | None, Any]) -> RecordedEvent:
-    """The event of a row, or raise ValueError that names the column."""
+def _recorded_event(row: int, fields: Mapping[str | None, Any]) -> RecordedEvent:
+    """The event of a row. Raises ValueError, which names the column."""
     if None in fields:
-        raise ValueError(f"{len(fields[None])} columns too many")
-    lacking = [column for column in COLUMNS if fields[column] is None]
-    if lacking:
-        raise ValueError(f"the row ends before {lacking[0]}")
+        raise ValueError(f"{counted(len(fields[None]), 'column')} too many")
+    missing = [column for column in COLUMNS if fields[column] is None]
+    if missing:
+        raise ValueError(f"the row ends before {missing[0]}")
     event_type = _TYPES.get(fields["event_type"])
     if event_type is None:
-        raise ValueError(f"event_type is {fields['event_type']!r}, known are {', '.join(_TYPES)}")
+        raise ValueError(f"event_type must be one of {', '.join(_TYPES)}, not {fields['event_type']!r}")
     if not _PRICE.fullmatch(fields["price"]):
-        raise ValueError(f"price is {fields['price']!r}, it must be an amount such as 19.90")
+        raise ValueError(f"price must be an amount such as 19.90, not {fields['price']!r}")
     for column in ("product_id", "user_id"):
         if not fields[column]:
             raise ValueError(f"{column} is empty")
@@ -172,5 +173,5 @@ def _time_ms(text: str) -> int:
     try:
         moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
     except ValueError:
-        raise ValueError(f"event_time is {text!r}, it must look like 2019-10-01 00:00:00 UTC") from None
+        raise ValueError(f"event_time must look like 2019-10-01 00:00:00 UTC, not {text!r}") from None
     return int(moment.timestamp()) * 1000

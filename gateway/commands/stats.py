@@ -1,4 +1,4 @@
-"""`gateway stats`: what came of a campaign, printed to be read.
+"""`gateway stats`: the results of a campaign, printed for people.
 
 summer-sale, 2026-01-30T00:00:00.000Z to 2026-01-31T12:00:00.000Z, as of 2026-01-31T11:58:02.120Z
 
@@ -6,7 +6,7 @@ summer-sale, 2026-01-30T00:00:00.000Z to 2026-01-31T12:00:00.000Z, as of 2026-01
   a        1204   61      5.07 % (3.8 to 6.7)  803       40         4.98 % (3.7 to 6.7)  43      1290.00 EUR
   holdout  131    2       1.53 % (0.4 to 5.4)  88        3          3.41 % (1.2 to 9.5)  3       99.00 EUR
 
-conversion rate, against holdout
+conversion rate, compared with holdout
   a  +1.57 points (-6.1 to +9.2)  p = 1.000: no difference shown
 """
 
@@ -16,10 +16,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.commands.gateway_client import GatewayClient, GatewayRefuses
+from gateway.commands.gateway_connection import GatewayConnection, NoGateway
 from gateway.commands.secret_key import NoSecretKey
+from gateway.graphql_http import GraphQLErrors
 from gateway.model.statistics.sequential import ALPHA
-from gateway.reports.columns import columns, printable
+from gateway.reports.columns import columns, counted, printable
 
 _COMPARISON: Final = "{ control difference pValue interval { low high } }"
 _QUERY: Final = f"""query Stats($campaign: ID!, $from: DateTime, $to: DateTime) {{
@@ -29,45 +30,46 @@ _QUERY: Final = f"""query Stats($campaign: ID!, $from: DateTime, $to: DateTime) 
     variants {{ variant views clicks conversions visitors converted clickRate conversionRate revenue {{ amount currency }}
       clickRateInterval {{ low high }} conversionRateInterval {{ low high }}
       comparison {_COMPARISON} clickComparison {_COMPARISON} }} }} }}"""
-_HEAD: Final = ["variant", "views", "clicks", "click rate", "visitors", "converted", "conversion rate", "orders", "revenue"]
+_HEADERS: Final = ["variant", "views", "clicks", "click rate", "visitors", "converted", "conversion rate", "orders", "revenue"]
 
 
-def stats(url: str, key: str | None, campaign: str, from_time: str | None, to_time: str | None) -> int:
-    """Ask a gateway and print the answer; gives the exit code."""
+def print_campaign_stats(url: str, key: str | None, campaign: str, from_time: str | None, to_time: str | None) -> int:
+    """Ask a gateway and print the results of a campaign; returns the exit code: 0, or 1 if there are none."""
     try:
-        found = GatewayClient(url, key).run(_QUERY, **{"campaign": campaign, "from": from_time, "to": to_time})["campaignStats"]
-    except (NoSecretKey, GatewayRefuses) as problem:
+        gateway = GatewayConnection(url, key)
+        stats = gateway.execute(_QUERY, **{"campaign": campaign, "from": from_time, "to": to_time})["campaignStats"]
+    except (NoSecretKey, NoGateway, GraphQLErrors) as problem:
         print(f"gateway: {problem}", file=sys.stderr)
         return 1
-    if found is None:
-        print("gateway: statistics were never computed; run: processors campaign-stats --bootstrap …", file=sys.stderr)
+    if stats is None:
+        print("gateway: no statistics have been computed yet; run: processors campaign-stats --bootstrap …", file=sys.stderr)
         return 1
-    print(text_of(campaign, found))
+    print(campaign_stats_text(campaign, stats))
     return 0
 
 
-def text_of(campaign: str, found: Mapping[str, Any]) -> str:
+def campaign_stats_text(campaign: str, stats: Mapping[str, Any]) -> str:
     """A `CampaignStats` as lines of text."""
-    if not found["variants"]:
-        lines = [f"{campaign}: nothing counted in this period, as of {found['asOf']}"]
+    if not stats["variants"]:
+        lines = [f"{campaign}: nothing was counted in this period, as of {stats['asOf']}"]
     else:
         lines = [
-            f"{campaign}, {found['from']} to {found['to']}, as of {found['asOf']}",
+            f"{campaign}, {stats['from']} to {stats['to']}, as of {stats['asOf']}",
             "",
-            *columns([_HEAD, *(_row(one) for one in found["variants"])]),
-            *_compared("conversion rate", "comparison", found["variants"]),
-            *_compared("click rate", "clickComparison", found["variants"]),
-            *_notes(found),
+            *columns([_HEADERS, *map(_variant_row, stats["variants"])]),
+            *_comparisons("conversion rate", "comparison", stats["variants"]),
+            *_comparisons("click rate", "clickComparison", stats["variants"]),
+            *_notes(stats),
         ]
     return "\n".join(map(printable, lines))
 
 
-def _row(one: Mapping[str, Any]) -> list[str]:
-    revenue = ", ".join(f"{money['amount']} {money['currency']}" for money in one["revenue"]) or "-"
+def _variant_row(variant: Mapping[str, Any]) -> list[str]:
+    revenue = ", ".join(f"{money['amount']} {money['currency']}" for money in variant["revenue"]) or "-"
     return [
-        one["variant"], str(one["views"]), str(one["clicks"]), _rate(one["clickRate"], one["clickRateInterval"]),
-        str(one["visitors"]), str(one["converted"]), _rate(one["conversionRate"], one["conversionRateInterval"]),
-        str(one["conversions"]), revenue,
+        variant["variant"], str(variant["views"]), str(variant["clicks"]), _rate(variant["clickRate"], variant["clickRateInterval"]),
+        str(variant["visitors"]), str(variant["converted"]), _rate(variant["conversionRate"], variant["conversionRateInterval"]),
+        str(variant["conversions"]), revenue,
     ]  # fmt: skip
 
 
@@ -77,28 +79,29 @@ def _rate(rate: float | None, interval: Mapping[str, float] | None) -> str:
     return f"{rate:.2%}".replace("%", " %") + (f" ({100 * interval['low']:.1f} to {100 * interval['high']:.1f})" if interval else "")
 
 
-def _compared(what: str, field: str, variants: list[Mapping[str, Any]]) -> list[str]:
-    compared = [(one["variant"], one[field]) for one in variants if one[field] is not None]
+def _comparisons(rate_name: str, field: str, variants: list[Mapping[str, Any]]) -> list[str]:
+    compared = [(variant["variant"], variant[field]) for variant in variants if variant[field] is not None]
     if not compared:
         return []
-    return ["", f"{what}, against {compared[0][1]['control']}", *columns([_comparison(name, found) for name, found in compared])]
+    rows = [_comparison_row(name, comparison) for name, comparison in compared]
+    return ["", f"{rate_name}, compared with {compared[0][1]['control']}", *columns(rows)]
 
 
-def _comparison(variant: str, found: Mapping[str, Any]) -> list[str]:
-    interval = found["interval"]
-    reach = f" ({100 * interval['low']:+.1f} to {100 * interval['high']:+.1f})" if interval else ""
-    verdict = "differs" if found["pValue"] < ALPHA else "no difference shown"
-    return [variant, f"{100 * found['difference']:+.2f} points{reach}", f"p = {found['pValue']:.3f}: {verdict}"]
+def _comparison_row(variant: str, comparison: Mapping[str, Any]) -> list[str]:
+    interval = comparison["interval"]
+    bounds = f" ({100 * interval['low']:+.1f} to {100 * interval['high']:+.1f})" if interval else ""
+    verdict = "differs" if comparison["pValue"] < ALPHA else "no difference shown"
+    return [variant, f"{100 * comparison['difference']:+.2f} points{bounds}", f"p = {comparison['pValue']:.3f}: {verdict}"]
 
 
-def _notes(found: Mapping[str, Any]) -> list[str]:
-    ratio = found["sampleRatio"]
+def _notes(stats: Mapping[str, Any]) -> list[str]:
+    ratio = stats["sampleRatio"]
     notes = []
     if ratio["mismatch"]:
         split = ", ".join(f"{one['variant']} {one['observed']} (expected {one['expected']:.0f})" for one in ratio["variants"])
-        notes.append(f"! visitors are not split as the weights say: {split}; trust no comparison before you know why")
+        notes.append(f"! visitors are not split by the weights: {split}; do not trust any comparison until you know the cause")
     if ratio["versionsLeftOut"]:
-        notes.append(f"! not in the test of the split: versions {', '.join(map(str, ratio['versionsLeftOut']))}")
-    if found["movedVisitors"]:
-        notes.append(f"{found['movedVisitors']} visitors saw several variants; they count to the first")
+        notes.append(f"! left out of the test of the split: versions {', '.join(map(str, ratio['versionsLeftOut']))}")
+    if stats["movedVisitors"]:
+        notes.append(f"{counted(stats['movedVisitors'], 'visitor')} saw more than one variant; each counts for the first one")
     return ["", *notes] if notes else []

@@ -1,4 +1,4 @@
-"""The report of a dry run, printed to be read.
+"""The report of a dry run as text for people.
 
 1755 visitors: 412 of 1755 decisions change (23.5 %)
 
@@ -17,35 +17,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.model.times import format_time_ms
-from gateway.reports.columns import columns, printable
+from gateway.reports.columns import columns, counted, printable
 
 
-def text_of_report(report: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
-    """A `Report.as_json` as lines of text; held out, capped, not scheduled and failed are those of the new ruleset."""
+def dry_run_text(report: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
+    """The JSON of a report as lines of text. Held out, capped, not scheduled and failed are counts of the new ruleset."""
     total, changed = report["decisions"], report["changed"]
-    lines = [f"{report['visitors']} visitors: {changed} of {total} decisions change{_share(changed, total, ' ({})')}"]
+    lines = [f"{counted(report['visitors'], 'visitor')}: {changed} of {total} decisions change{_share(changed, total, ' ({})')}"]
     lines += [f"! {note}" for note in notes]
-    for placement, found in report["placements"].items():
-        lines += ["", f"{placement}: {found['changed']} of {found['decisions']} change", *_campaigns(found), *_changes(found["changes"])]
+    for placement, counts in report["placements"].items():
+        lines += ["", f"{placement}: {counts['changed']} of {counts['decisions']} change"]
+        lines += [*_campaign_lines(counts), *_change_lines(counts["changes"])]
     return "\n".join(map(printable, lines))
 
 
-def _campaigns(found: Mapping[str, Any]) -> list[str]:
+def _campaign_lines(counts: Mapping[str, Any]) -> list[str]:
     rows = [["campaign", "now", "then", "share", "held out", "capped", "not scheduled", "failed"]]
-    for name, sides in found["campaigns"].items():
+    for name, sides in counts["campaigns"].items():
         then = sides["then"]
-        share = _share(then["shown"], found["decisions"], "{}")
-        others = [str(then[what]) for what in ("held_out", "capped", "not_scheduled", "failed")]
-        rows.append([name, str(sides["now"]["shown"]), str(then["shown"]), share, *others])
+        share = _share(then["shown"], counts["decisions"], "{}")
+        not_shown = [str(then[outcome]) for outcome in ("held_out", "capped", "not_scheduled", "failed")]
+        rows.append([name, str(sides["now"]["shown"]), str(then["shown"]), share, *not_shown])
     return columns(rows, numbers=True)
 
 
-def _changes(changes: Sequence[Mapping[str, Any]]) -> list[str]:
+def _change_lines(changes: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [""] if changes else []
-    for one in changes:
-        what = f"{one['now']} -> {one['then']}" + (" (another variant or banner)" if one["now"] == one["then"] else "")
-        lines.append(f"  {one['count']}  {what}")
-        for example in one["examples"]:
+    for change in changes:
+        note = " (another variant or banner)" if change["now"] == change["then"] else ""
+        lines.append(f"  {change['count']}  {change['now']} -> {change['then']}{note}")
+        for example in change["examples"]:
             at = f"{format_time_ms(example['at_ms'])}  " if example["at_ms"] is not None else ""
             lines.append(f"    {example['visitor']}  {at}{_quoted(example['now'])} -> {_quoted(example['then'])}")
     return lines

@@ -1,4 +1,4 @@
-"""An explanation as plain JSON, in the shape of the API's `Explanation`, and as text to be read.
+"""An explanation as plain JSON, in the shape of the API's `Explanation`, and as text for people.
 
 homepage-hero for 12345: interest-deals
   "Exclusive deals on smartphones and accessories!"
@@ -29,7 +29,7 @@ _SHOWING: Final = ("MATCHED", "HELD_OUT")
 def explanation_json(
     story: Story, context: Mapping[str, Any] | None, evidence: Iterable[Item], notes: Sequence[str], decided_at_ms: int
 ) -> dict[str, Any]:
-    """An `Explanation`, without the ids of decision and cursor."""
+    """An `Explanation` without the decision's id and cursor."""
     decision = story.decision
     banner = decision.banner
     return {
@@ -46,24 +46,30 @@ def explanation_json(
         },
         "context": dict(context or {}),
         "steps": [{"campaignId": step.campaign_id, "outcome": step.outcome.value, "detail": step.detail} for step in story.steps],
-        "evidence": [_evidence(item) for item in evidence],
+        "evidence": [_evidence_json(item) for item in evidence],
         "notes": list(notes),
     }
 
 
-def _evidence(item: Item) -> dict[str, Any]:
-    c = item.contribution
-    if c is None:
-        at_ms = item.sealed_until_ms
-        occurred_at = None if at_ms is None else format_time_ms(at_ms)
+def _evidence_json(item: Item) -> dict[str, Any]:
+    contribution = item.contribution
+    if contribution is None:
+        occurred_at = None if item.sealed_until_ms is None else format_time_ms(item.sealed_until_ms)
         return {"field": item.field, "topic": SEALED_TOPIC, "partition": -1, "offset": "-", "messageId": None, "occurredAt": occurred_at}
-    place = {"topic": c.position.topic, "partition": c.position.partition, "offset": str(c.position.offset)}
-    return {"field": item.field, **place, "messageId": c.message_id, "occurredAt": format_time_ms(c.event_time_ms)}
+    position = contribution.position
+    return {
+        "field": item.field,
+        "topic": position.topic,
+        "partition": position.partition,
+        "offset": str(position.offset),
+        "messageId": contribution.message_id,
+        "occurredAt": format_time_ms(contribution.event_time_ms),
+    }
 
 
-def text_of(found: Mapping[str, Any], visitor: str | None) -> str:
-    """An `Explanation` as lines of text."""
-    decision = found["decision"]
+def explanation_text(explanation: Mapping[str, Any], visitor: str | None) -> str:
+    """An `Explanation` as lines of text. `visitor` None: a decision for no visitor."""
+    decision, steps, evidence = explanation["decision"], explanation["steps"], explanation["evidence"]
     banner = decision["banner"]
     shown = decision["campaignId"] or "the placement's fallback"
     lines = [
@@ -72,18 +78,19 @@ def text_of(found: Mapping[str, Any], visitor: str | None) -> str:
         f'  "{banner["headline"]}"' if banner else "  no banner: the page keeps its own content",
         f"  {decision['reason']}, ruleset {decision['rulesetVersion']}, context {decision['contextVersion']}, "
         f"decided at {decision['decidedAt']}" + (f", valid until {decision['validUntil']}" if decision["validUntil"] else ""),
-        *(f"  ! {note}" for note in found["notes"]),
+        *(f"  ! {note}" for note in explanation["notes"]),
         "",
-        "campaigns, strongest first" if found["steps"] else "no campaign was considered",
-        *columns([("* " if s["outcome"] in _SHOWING else "- ") + s["campaignId"], s["outcome"], s["detail"]] for s in found["steps"]),
+        "campaigns, strongest first" if steps else "no campaign was considered",
+        *columns([("* " if step["outcome"] in _SHOWING else "- ") + step["campaignId"], step["outcome"], step["detail"]] for step in steps),
         "",
-        "evidence" if found["evidence"] else "no evidence: no event of this visitor was looked at",
-        *columns(
-            [e["field"], _place(e), e["occurredAt"] or "-", e["messageId"] or "older events, sealed into totals"] for e in found["evidence"]
-        ),
+        "evidence" if evidence else "no evidence: the decision depends on no event of this visitor",
+        *columns(map(_evidence_row, evidence)),
     ]
     return "\n".join(map(printable, lines))
 
 
-def _place(evidence: Mapping[str, Any]) -> str:
-    return SEALED_TOPIC if evidence["messageId"] is None else f"{evidence['topic']}/{evidence['partition']}@{evidence['offset']}"
+def _evidence_row(evidence: Mapping[str, Any]) -> list[str]:
+    if evidence["messageId"] is None:
+        return [evidence["field"], SEALED_TOPIC, evidence["occurredAt"] or "-", "older events, sealed into totals"]
+    position = f"{evidence['topic']}/{evidence['partition']}@{evidence['offset']}"
+    return [evidence["field"], position, evidence["occurredAt"] or "-", evidence["messageId"]]

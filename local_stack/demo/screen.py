@@ -13,6 +13,7 @@ import httpx
 from aiokafka import AIOKafkaConsumer
 from redis.asyncio import Redis
 
+from gateway.graphql_http import NoGraphQLAnswer
 from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.store.keys import context_key
 from local_stack.api import Api
@@ -69,7 +70,7 @@ async def _follow(info: StackInfo, ended: threading.Event) -> None:
 
 async def _show(record: Any, redis: Redis, secret: Api) -> None:
     # A record that cannot be read becomes a dead letter; the screen is no place to say so.
-    with suppress(ValueError, KeyError, TypeError, httpx.HTTPError, TimeoutError):
+    with suppress(ValueError, KeyError, TypeError, httpx.HTTPError, NoGraphQLAnswer, TimeoutError):
         event = json.loads(record.value)
         visitor_id, received_ms = event["visitor_id"], event["received_at_ms"]
         place = f"{record.topic}/{record.partition}"

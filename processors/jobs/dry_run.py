@@ -29,7 +29,7 @@ from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.page_moments import LOOKING, Moment, Window, moments, owned
 from gateway.model.visitors.rebuild import Found
-from gateway.reports.dry_run import text_of_report
+from gateway.reports.dry_run import dry_run_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
 from processors.jobs.event_log import events_in, read_log
@@ -104,7 +104,7 @@ def _job(spark: SparkSession, arguments: argparse.Namespace, settings: Settings,
         print(json.dumps({"notes": notes, **report}, indent=2, ensure_ascii=False))
     else:
         print(f"{arguments.file} against {name}, over the log")
-        print(text_of_report(report, notes))
+        print(dry_run_text(report, notes))
     return 0
 
 

@@ -30,7 +30,7 @@ from gateway.model.visitors.context_view import view
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.evidence import evidence_of
 from gateway.model.visitors.rebuild import Found, FromLog, from_log
-from gateway.reports.explanation import explanation_json, text_of
+from gateway.reports.explanation import explanation_json, explanation_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
 from processors.jobs.event_log import events_in, read_log
@@ -122,7 +122,7 @@ def _job(spark: SparkSession, arguments: argparse.Namespace, settings: Settings,
         elif "error" in found:
             print(f"processors: this moment of {question.visitor_id} cannot be explained: {found['error']}", file=sys.stderr)
         else:
-            print(("\n" if number else "") + text_of(found, question.visitor_id))
+            print(("\n" if number else "") + explanation_text(found, question.visitor_id))
     return 1 if failed else 0
 
 

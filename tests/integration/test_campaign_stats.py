@@ -306,7 +306,7 @@ async def test_campaign_stats_are_what_a_naive_reading_of_the_log_says(
     await check_answers(site, split, expected[split])
     code = await asyncio.to_thread(main, ["stats", split, "--url", stack.wiring.gateway_url, "--key", stack.wiring.keys.secret])
     printed = capsys.readouterr().out
-    assert (code, "conversion rate, against holdout" in printed) == (0, True)
+    assert (code, "conversion rate, compared with holdout" in printed) == (0, True)
     print(printed)
 
 

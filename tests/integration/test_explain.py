@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import pytest
 
+from gateway.graphql_http import GraphQLErrors
 from gateway.model.events.cursor import decode_cursor
 from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.model.times import format_time_ms
-from local_stack.api import PLACEMENT, Api, ApiError, event, product_added
+from local_stack.api import PLACEMENT, Api, event, product_added
 from tests.support.stack_site import Logged, Site, codes_of, until
 
 pytestmark = pytest.mark.integration
@@ -193,7 +194,7 @@ async def test_what_cannot_be_explained_is_refused(site: Site) -> None:
     assert await codes_of(site.secret, EXPLAIN, **named) == []
     erase = "mutation($u: ID!, $m: ID!) { deleteUser(userId: $u, messageId: $m) { results { status } } }"
     await site.secret.run(erase, u=visitor_id, m=uuid.uuid4().hex)
-    with pytest.raises(ApiError, match="erased") as refused:
+    with pytest.raises(GraphQLErrors, match="erased") as refused:
         await explained(site.secret, **named)
     assert refused.value.codes == ["NOT_FOUND"]
     at = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from local_stack.api import Api, ApiError, Frames, deals_on, event, product_added
+from gateway.graphql_http import GraphQLErrors
+from local_stack.api import Api, Frames, deals_on, event, product_added
 from tests.support.stack_site import Site, codes_of, until
 
 pytestmark = pytest.mark.integration
@@ -72,7 +73,7 @@ async def test_decisions_and_cursor_need_a_batch_of_one_visitor(site: Site) -> N
     batch = [{**product_added("p", "tablets"), "userId": site.known()[0]} for _ in range(2)]
     result = await site.secret.track(*batch)
     assert ([one["status"] for one in result["results"]], result["cursor"]) == (["ACCEPTED", "ACCEPTED"], None)
-    with pytest.raises(ApiError, match="BAD_USER_INPUT"):
+    with pytest.raises(GraphQLErrors, match="BAD_USER_INPUT"):
         await site.secret.track(*batch, ask=True)
 
 

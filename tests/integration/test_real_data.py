@@ -18,9 +18,10 @@ from typing import Any, Final
 import pytest
 
 from gateway.commands.replay import replay_events
+from gateway.graphql_http import GraphQLErrors
 from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.model.times import format_time_ms
-from local_stack.api import PLACEMENT, Api, ApiError, event, product_added
+from local_stack.api import PLACEMENT, Api, event, product_added
 from local_stack.check.replayed import shuffled_inputs
 from local_stack.project import PROJECT_ROOT
 from tests.support.stack_site import Site, until
@@ -189,7 +190,7 @@ async def special_pairs(site: Site) -> list[tuple[Pair, dict[str, Any] | None]]:
     special.append((Pair(erased_id, erased_ms, HOME), None))
     special.append((await _sealed(site), None))
     for pair, words in ((special[-2][0], "erased"), (special[-1][0], f"processors explain --visitor {special[-1][0].visitor_id}")):
-        with pytest.raises(ApiError, match=words) as refused:
+        with pytest.raises(GraphQLErrors, match=words) as refused:
             await explained(site.secret, pair)
         assert refused.value.codes == ["NOT_FOUND"]
     return special

@@ -355,7 +355,7 @@ async def test_the_commands_publish_compare_and_roll_back(site: Site, tmp_path: 
     version = await published(site.secret, rules(tv="TV 1"))
     file.write_text(rules(tv="TV 2", radio="Radio"), encoding="utf-8")
     assert await run("diff", str(file)) == (0, "+ campaign for-radio\n~ campaign for-tv: banner\n")
-    assert await run("publish", str(file), "--dry-run") == (0, f"{file}: good, would be version {version + 1}\n")
+    assert await run("publish", str(file), "--dry-run") == (0, f"{file}: OK, would become version {version + 1}\n")
     assert await run("publish", str(file), "--expected", str(version)) == (0, f"{file}: version {version + 1} is in force\n")
     code, text = await run("publish", str(file), "--expected", str(version))
     assert (code, "CONFLICT" in text) == (1, True)

@@ -19,7 +19,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from local_stack.api import Api, ApiError
+from gateway.graphql_http import GraphQLErrors
+from local_stack.api import Api
 from local_stack.stack.local_stack import LocalStack
 
 DEADLINE_S = 30.0
@@ -148,8 +149,8 @@ async def codes_of(api: Api, query: str, **variables: Any) -> list[str]:
     """The error codes of an operation over HTTP; empty when it has none."""
     try:
         await api.run(query, **variables)
-    except ApiError as refused:
-        return refused.codes
+    except GraphQLErrors as refused:
+        return list(map(str, refused.codes))
     return []
 
 

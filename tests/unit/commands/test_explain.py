@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.reports.explanation import text_of
+from gateway.reports.explanation import explanation_text
 
 DECISION: dict[str, Any] = {
     "placement": "top", "reason": "SPLIT", "campaignId": "sale", "variant": "b", "rulesetVersion": 3, "contextVersion": 17,
@@ -29,7 +29,7 @@ def test_the_story_is_printed_in_columns() -> None:
             {"field": "cart", "topic": "user_actions", "partition": 1, "offset": "41", "messageId": "m\x1b1", "occurredAt": "noon"},
         ],
     }
-    assert text_of(found, "12345").splitlines() == [
+    assert explanation_text(found, "12345").splitlines() == [
         "top for 12345: sale, variant b",
         '  "Hi"',
         "  SPLIT, ruleset 3, context 17, decided at 2026-01-31T12:00:00.000Z",
@@ -48,7 +48,7 @@ def test_the_story_is_printed_in_columns() -> None:
 def test_where_nothing_was_considered() -> None:
     """No steps, no evidence, no banner, no visitor."""
     decision = {**DECISION, "campaignId": None, "variant": None, "banner": None, "validUntil": "later"}
-    found = text_of({"decision": decision, "notes": [], "steps": [], "evidence": []}, None)
+    found = explanation_text({"decision": decision, "notes": [], "steps": [], "evidence": []}, None)
     assert "top for no visitor: the placement's fallback\n  no banner" in found
     assert "valid until later" in found
     assert "no campaign was considered" in found

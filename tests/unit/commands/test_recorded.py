@@ -82,15 +82,15 @@ def test_no_events_give_no_inputs() -> None:
 @pytest.mark.parametrize(
     ("row", "cause"),
     [
-        (VIEW.replace("view", "look"), "event_type is 'look', known are view, cart, remove_from_cart, purchase"),
-        (VIEW.replace("99.50", "abc"), "price is 'abc'"),
-        (VIEW.replace("99.50", "-1"), "price is '-1'"),
-        (VIEW.replace("99.50", "١٩"), "price is '١٩'"),
+        (VIEW.replace("view", "look"), "event_type must be one of view, cart, remove_from_cart, purchase, not 'look'"),
+        (VIEW.replace("99.50", "abc"), "price must be an amount such as 19.90, not 'abc'"),
+        (VIEW.replace("99.50", "-1"), "price must be an amount such as 19.90, not '-1'"),
+        (VIEW.replace("99.50", "١٩"), "price must be an amount such as 19.90, not '١٩'"),
         (VIEW.replace(",u1,", ",,"), "user_id is empty"),
         (VIEW.replace(",p1,", ",,"), "product_id is empty"),
-        (VIEW.replace(" UTC", ""), "event_time is '2019-10-01 00:00:00'"),
+        (VIEW.replace(" UTC", ""), "event_time must look like 2019-10-01 00:00:00 UTC, not '2019-10-01 00:00:00'"),
         ("2019-10-01 00:00:00 UTC,view\n", "the row ends before product_id"),
-        (VIEW.strip() + ",more\n", "1 columns too many"),
+        (VIEW.strip() + ",more\n", "1 column too many"),
         ('"2019-10-01 00:00:00 UTC"x,view\n', "not CSV"),
     ],
 )
@@ -102,7 +102,7 @@ def test_a_malformed_row_is_named_by_file_line_and_column(row: str, cause: str) 
 
 def test_a_header_without_a_needed_column_is_refused() -> None:
     """Another kind of file is told from ours by its first line."""
-    with pytest.raises(MalformedFile, match=r"^x:1: the header lacks product_id, category_code"):
+    with pytest.raises(MalformedFile, match=r"^x:1: the header has no product_id, category_code"):
         list(parse_events(["event_time,event_type\n"], "x"))
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.commands import rules
-from gateway.commands.preview import link_of
+from gateway.commands.preview import preview_link
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.campaign_examples import run_examples
 from gateway.model.decisions.decide import DecisionReason, Inputs, decide
@@ -156,7 +156,7 @@ def test_a_preview_forces_a_campaign(preview: Preview, placement: str, context: 
 )
 def test_a_link_to_a_page_names_the_token_once(page: str, link: str) -> None:
     """And leaves the rest of the address as it is."""
-    assert link_of(page, "pv_a-b") == link
+    assert preview_link(page, "pv_a-b") == link
 
 
 def test_a_preview_of_a_moment_never_changes_by_time() -> None:
@@ -200,11 +200,16 @@ def test_what_is_given_is_a_context_or_refused(given_context: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("command", "text", "code", "said"),
     [
-        (rules.check, HEAD + SALE, 0, "good, 2 placements, 1 campaigns"),
-        (rules.check, HEAD + SALE.replace("'true'", "'maybe'"), 1, ":4:40: campaign sale: when: undeclared reference to 'maybe'"),
-        (rules.test, HEAD + SALE.replace("banner", "examples: [{expect: {campaign: sale}}], banner"), 0, "1 of 1 examples hold"),
+        (rules.check_file, HEAD + SALE, 0, "OK, 2 placements, 1 campaign\n"),
+        (rules.check_file, HEAD + SALE.replace("'true'", "'maybe'"), 1, ":4:40: campaign sale: when: undeclared reference to 'maybe'"),
         (
-            rules.test,
+            rules.run_file_examples,
+            HEAD + SALE.replace("banner", "examples: [{expect: {campaign: sale}}], banner"),
+            0,
+            "1 of 1 examples pass",
+        ),
+        (
+            rules.run_file_examples,
             HEAD + SALE.replace("banner", "examples: [{expect: {campaign: none}}], banner"),
             1,
             ":4: campaign sale: expected campaign none",
@@ -227,7 +232,7 @@ def test_two_files_are_compared_without_a_gateway(tmp_path: Path, capsys: pytest
     new, old, missing = tmp_path / "new.yaml", tmp_path / "old.yaml", tmp_path / "missing.yaml"
     new.write_text(HEAD + SALE, encoding="utf-8")
     old.write_text(HEAD + SALE.replace("id: sale", "id: old"), encoding="utf-8")
-    assert rules.diff(argparse.Namespace(file=new, other=old)) == 0
+    assert rules.print_differences(argparse.Namespace(file=new, other=old)) == 0
     assert capsys.readouterr().out == "- campaign old\n+ campaign sale\n"
-    assert rules.diff(argparse.Namespace(file=new, other=missing)) == 2
-    assert "missing.yaml cannot be read" in capsys.readouterr().err
+    assert rules.print_differences(argparse.Namespace(file=new, other=missing)) == 2
+    assert f"cannot read {missing}" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.dry_run import MAX_EXAMPLES, Comparison, Report, compare, placements_of
 from gateway.model.rulesets.ruleset import Ruleset
-from gateway.reports.dry_run import text_of_report
+from gateway.reports.dry_run import dry_run_text
 from tests.support.strategies import SETTINGS, START_MS
 
 HEAD = "version: 1\nplacements: {hero: {fallback: {headline: Hello}}, aside: {}}\ncampaigns:\n"
@@ -73,7 +73,7 @@ def test_a_report_says_who_would_see_what() -> None:
         ("any", "any"): {"visitor": "c", "at_ms": None, "now": "More radio", "then": "Most radio"},
     }
     assert found["placements"]["aside"]["campaigns"]["(fallback)"]["then"]["shown"] == 1
-    text = text_of_report(found, ["a note"])
+    text = dry_run_text(found, ["a note"])
     for line in (
         "4 visitors: 3 of 5 decisions change (60.0 %)",
         "! a note",
@@ -89,7 +89,7 @@ def test_an_unknown_placement_and_an_empty_report() -> None:
     assert placements_of(ruleset(OLD), new) == ["aside", "extra", "hero"]
     one = compare(ruleset(OLD), new, "extra", Inputs(None, {}, START_MS))
     assert (one.now.label, one.then.label, one.has_changed) == ("(no such placement)", "(fallback)", True)
-    assert text_of_report(Report().as_json()) == "0 visitors: 0 of 0 decisions change"
+    assert dry_run_text(Report().as_json()) == "0 visitors: 0 of 0 decisions change"
 
 
 visits = st.lists(

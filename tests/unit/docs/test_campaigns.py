@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.commands.rules import schema_text
+from gateway.commands.rules import json_schema_text
 from gateway.model.campaign_files.banner import BANNER_KEYS, IMAGE_KEYS, PRODUCT_KEYS
 from gateway.model.campaign_files.campaign import CAMPAIGN_KEYS, CAPS_KEYS, EXAMPLE_KEYS, EXPECT_KEYS, SCHEDULE_KEYS, VARIANT_KEYS
 from gateway.model.campaign_files.json_schema import json_schema
@@ -109,7 +109,7 @@ def test_the_order_of_questions_names_what_a_campaign_has() -> None:
 
 def test_the_schema_for_editors_is_the_codes() -> None:
     """Regenerate it with: gateway rules schema > docs/campaigns.schema.json"""
-    assert (DOCS / "campaigns.schema.json").read_text(encoding="utf-8") == schema_text()
+    assert (DOCS / "campaigns.schema.json").read_text(encoding="utf-8") == json_schema_text()
 
 
 class TextLoader(yaml.SafeLoader):

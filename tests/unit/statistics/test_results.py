@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.commands.stats import text_of
+from gateway.commands.stats import campaign_stats_text
 from gateway.model.statistics.intervals import Sums
 from gateway.model.statistics.results import HOUR_MS, Row, decode_rows, encode_rows, result_of
 
@@ -87,18 +87,18 @@ def answer(**changes: Any) -> dict[str, Any]:
 
 def test_an_answer_is_printed_in_columns() -> None:
     """Rates with their intervals, then what differs."""
-    lines = text_of("sale", answer()).splitlines()
+    lines = campaign_stats_text("sale", answer()).splitlines()
     assert lines[0] == "sale, T1 to T2, as of T3"
     assert lines[3].split("  ")[-1] == "1290.00 EUR"
     assert "5.07 % (3.8 to 6.7)" in lines[3]
-    assert lines[6:] == ["conversion rate, against holdout", "  a  +1.57 points (-6.1 to +9.2)  p = 0.400: no difference shown"]
+    assert lines[6:] == ["conversion rate, compared with holdout", "  a  +1.57 points (-6.1 to +9.2)  p = 0.400: no difference shown"]
 
 
 def test_what_makes_numbers_doubtful_is_printed() -> None:
     """A mismatch, versions that are unknown, visitors who moved."""
     ratio = {**answer()["sampleRatio"], "mismatch": True, "versionsLeftOut": [3, 4]}
-    text = text_of("sale", answer(sampleRatio=ratio, movedVisitors=2))
-    assert "! visitors are not split as the weights say: a 803 (expected 800); trust no comparison" in text
-    assert "! not in the test of the split: versions 3, 4" in text
-    assert "2 visitors saw several variants" in text
-    assert text_of("sale", answer(variants=[])) == "sale: nothing counted in this period, as of T3"
+    text = campaign_stats_text("sale", answer(sampleRatio=ratio, movedVisitors=2))
+    assert "! visitors are not split by the weights: a 803 (expected 800); do not trust any comparison" in text
+    assert "! left out of the test of the split: versions 3, 4" in text
+    assert "2 visitors saw more than one variant" in text
+    assert campaign_stats_text("sale", answer(variants=[])) == "sale: nothing was counted in this period, as of T3"

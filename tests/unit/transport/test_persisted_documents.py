@@ -10,7 +10,7 @@ import pytest
 
 from gateway.api.schema import build_schema
 from gateway.cli import main
-from gateway.commands.documents import own_documents
+from gateway.commands.documents import command_documents
 from gateway.transport.documents.manifest import InvalidManifest, document_id, documents_of, read_manifests, write_manifest
 from gateway.transport.documents.persisted_documents import check_documents
 from tests.support.toy_gateway import Board
@@ -163,7 +163,7 @@ def test_build_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     source.write_text("mutation { startVisit { token } }")
     assert main(["documents", "build", str(source), "--with-commands", "--out", str(out)]) == 0
     texts = set(read_manifests([out]).values())
-    assert texts == {"mutation { startVisit { token } }", *own_documents()}
+    assert texts == {"mutation { startVisit { token } }", *command_documents()}
     assert any("publishRuleset" in text for text in texts)
     assert f"{len(texts)} documents" in capsys.readouterr().out
 

@@ -14,7 +14,7 @@ from graphql import OperationDefinitionNode, parse
 from gateway.cli import main
 from gateway.client import GatewayClient, TryLater, event, sign_visitor_token
 from gateway.client.documents import FOLDER
-from gateway.commands.documents import own_documents
+from gateway.commands.documents import command_documents
 from gateway.transport.documents.manifest import document_id
 from local_stack.artifacts.builds import SNIPPET, built
 from local_stack.project import PROJECT_ROOT
@@ -92,7 +92,7 @@ def test_the_manifest_names_what_the_clients_send(manifest: Path) -> None:
     made = json.loads(manifest.read_text("utf-8"))
     assert made["documents"][document_id(DOCUMENT)] == DOCUMENT
     assert document_id(DOCUMENT) in (built(SNIPPET) / "live-banner.js").read_text("utf-8")
-    assert len(made["documents"]) == 1 + len(CLIENT_OPERATIONS) + len(own_documents())
+    assert len(made["documents"]) == 1 + len(CLIENT_OPERATIONS) + len(command_documents())
     assert made["operations"]["Live"] == made["operations"]["Ask"] == document_id(DOCUMENT)
     assert "Banners" in made["operations"]
     assert made["operations"].keys().isdisjoint({"Track", "Identify"})
