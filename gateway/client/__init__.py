@@ -1,6 +1,6 @@
-"""The gateway from Python: `GatewayClient` (async), `SyncGatewayClient`, and `render_banner` for pages made by a server.
+"""The client for shops' servers: `GatewayClient` (async), `SyncGatewayClient`, and `render_banner` for pages made by a server.
 
-Of all that is in this project it needs httpx only. How to use it in five minutes: docs/integrate.md.
+May import nothing of the project. Never a dependency besides httpx. How to use it in five minutes: docs/integrate.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What is fetched or built before anything starts: jars, packages of npm, and what browsers load.
+"""What is fetched or built before anything starts: jars, npm packages, and what browsers load. Each is checked against a lock file or its
+sources, and made once.
 
-Each is checked against a lock file or its sources, and made once. Imports errors, console and project only. Nothing here starts a part.
+May import errors, console and project. Never the start of a part.
 """

@@ -1,4 +1,8 @@
-"""`scripts/demo --check`: the main job, run and verified without a person."""
+"""`scripts/demo --check`: the main scenario, run and verified without a person.
+
+May import stack, data, machine, api, console, errors, project, gateway.commands and gateway.model. Never the code under test as its own
+oracle.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """The data folder (`.local`): where things lie in it, its keys, and whether its data belongs together.
 
-Imports errors only. Starts nothing.
+May import errors and project. Never the start of a part.
 """

@@ -1,1 +1,1 @@
-"""What the machine gives the stack: Java, ports, memory and processes. Knows no part by name. Imports errors and project only."""
+"""What the machine gives the stack: Java, ports, memory and processes. May import errors and project. Never a part by its name."""

@@ -1,0 +1,5 @@
+"""Visitors: the state as a set of contributions, the context as its view, and what consent, purges and erasures take away; exports,
+evidence, rebuilding.
+
+May import events, times and tokens. Never Redis, never a campaign.
+"""
