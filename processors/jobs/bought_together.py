@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-from gateway.model.events.contribution import Position
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.contribution import LoggedEvent, Position
+from gateway.model.events.event import EventType
 from gateway.model.events.topics import Topic
 from gateway.settings import InvalidSettings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
@@ -48,7 +48,6 @@ DAY_MS: Final = 24 * 3600 * 1000
 
 _LOG = logging.getLogger("processors")
 
-Found = tuple[Position, Event]
 Basket = tuple[tuple[str, int], frozenset[str]]
 """Whose and of which day, and the products."""
 Scored = tuple[str, tuple[float, str]]
@@ -90,15 +89,15 @@ def of_interest(log: DataFrame) -> DataFrame:
     return log.where((sf.col("topic") == Topic.PURCHASE_EVENTS.value) | joins)
 
 
-def baskets(events: RDD[Found], erased: Erased) -> RDD[Basket]:
+def baskets(events: RDD[LoggedEvent], erased: Erased) -> RDD[Basket]:
     """The baskets of all orders, each order counted once for its visitor."""
     events = events.cache()
     joined = events.context.broadcast(
-        dict(events.filter(_joins).map(_join_of).reduceByKey(min).mapValues(lambda found: found[1]).collect())
+        dict(events.filter(_is_join).map(_join_of).reduceByKey(min).mapValues(lambda join: join[1]).collect())
     )
 
-    def orders(found: Found) -> Iterator[tuple[tuple[str, str], tuple[int, frozenset[str]]]]:
-        event = found[1]
+    def orders(logged: LoggedEvent) -> Iterator[tuple[tuple[str, str], tuple[int, frozenset[str]]]]:
+        event = logged.event
         if event.type is not EventType.ORDER_COMPLETED:
             return
         who = joined.value.get(event.visitor_id, event.visitor_id)
@@ -135,13 +134,14 @@ def companions(found: RDD[Basket], min_baskets: int) -> dict[str, tuple[str, ...
     return dict(strongest.collect())
 
 
-def _joins(found: Found) -> bool:
-    return found[1].type is EventType.IDENTIFY and found[1].payload["user_id"] != found[1].visitor_id
+def _is_join(logged: LoggedEvent) -> bool:
+    event = logged.event
+    return event.type is EventType.IDENTIFY and event.payload["user_id"] != event.visitor_id
 
 
-def _join_of(found: Found) -> tuple[str, tuple[Position, str]]:
-    """Of several the one that stands first in the log counts, as in the contexts."""
-    return found[1].visitor_id, (found[0], found[1].payload["user_id"])
+def _join_of(logged: LoggedEvent) -> tuple[str, tuple[Position, str]]:
+    """If an id has several joins, the first one in the log counts, as in the contexts."""
+    return logged.event.visitor_id, (logged.position, logged.event.payload["user_id"])
 
 
 def _first(one: tuple[int, frozenset[str]], other: tuple[int, frozenset[str]]) -> tuple[int, frozenset[str]]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -22,13 +23,12 @@ from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.decision_id import visitor_hash
 from gateway.model.decisions.dry_run import Report, compare, placements_of
-from gateway.model.events.contribution import Position
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.contribution import LoggedEvent
+from gateway.model.events.event import EventType
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.page_moments import LOOKING, Moment, Window, moments, owned
-from gateway.model.visitors.rebuild import Found
 from gateway.reports.dry_run import dry_run_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
@@ -117,18 +117,18 @@ def report_of(spark: SparkSession, bootstrap: str, plan: Plan) -> Report:
     return reports.fold(Report(), lambda one, other: one.merge(other))
 
 
-def _visitor_of(found: tuple[Position, Event]) -> str:
-    return found[1].visitor_id
+def _visitor_of(logged: LoggedEvent) -> str:
+    return logged.event.visitor_id
 
 
-def _reports(visitors: Iterable[tuple[str, Iterable[list[Found]]]], plan: Plan) -> Iterator[Report]:
+def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: Plan) -> Iterator[Report]:
     """One report of the visitors of a partition."""
     old, new = _compiled(plan.old_yaml), _compiled(plan.new_yaml)
     report = Report()
     for owner, lists in visitors:
         comparisons = [
             compare(old, new, placement, _inputs(moment, plan), moment.at_ms)
-            for moment in moments(owner, (one for found in lists for one in found), plan.window, plan.erasures.cutoff_of(owner))
+            for moment in moments(owner, chain.from_iterable(lists), plan.window, plan.erasures.cutoff_of(owner))
             for placement in plan.placements
             if moment.placement in (None, placement)
         ]

@@ -1,8 +1,8 @@
-"""The event log as a batch: what the topics hold now, in full, for jobs that end.
+"""The event log as a batch: everything that the topics hold now, for jobs that end.
 
-    Kafka ─▶ read_log: rows ─▶ events_in: checked events with their places, by the checks that the context writer uses
+    Kafka ─▶ read_log: rows ─▶ events_in: events with their positions, checked as the context writer checks them
 
-A job sees the log as it is at its start: what is written meanwhile is left to the next run.
+A job reads the log up to its end at the start of the job; the next run reads what was written since.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import orjson
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as sf
 
-from gateway.model.events.contribution import Position
-from gateway.model.events.event import Event, check_record
+from gateway.model.events.contribution import LoggedEvent, Position
+from gateway.model.events.event import check_record
 from gateway.model.events.fields import InvalidEvent
 from gateway.model.events.topics import SOURCE_TOPICS
 
@@ -26,9 +26,9 @@ SOURCES: Final = tuple(topic.value for topic in SOURCE_TOPICS)
 
 
 def read_log(spark: SparkSession, bootstrap: str, topics: Sequence[str] = SOURCES, from_ms: int | None = None) -> DataFrame:
-    """The records of some topics: topic, partition, offset, timestamp_ms (when Kafka took it), key and value (both binary).
+    """The records of some topics: topic, partition, offset, timestamp_ms (when Kafka stored it), key and value (both binary).
 
-    `from_ms`: only what Kafka took from that moment on; a partition without any such record gives none.
+    `from_ms`: only what Kafka stored from that time on; a partition without such a record adds none.
     """
     reader = (
         spark.read.format("kafka")
@@ -46,32 +46,32 @@ def read_log(spark: SparkSession, bootstrap: str, topics: Sequence[str] = SOURCE
     )
 
 
-def events_in(log: DataFrame) -> RDD[tuple[Position, Event]]:
-    """The events of `read_log`'s rows, those that the context writer accepts; the others are dead letters and left out.
+def events_in(log: DataFrame) -> RDD[LoggedEvent]:
+    """The events in `read_log`'s rows that the context writer accepts; the others are dead letters and are left out.
 
-    A message may be in it several times: see `counted_once`.
+    The same message may occur more than once: see `counted_once`.
     """
-    return log.rdd.mapPartitions(_checked)
+    return log.rdd.mapPartitions(_valid_events)
 
 
-def counted_once(events: RDD[tuple[Position, Event]]) -> RDD[tuple[Position, Event]]:
-    """Each message of a visitor id once: of copies the one with the smallest (received_at_ms, position), as in `absorb`."""
-    return events.keyBy(_message_of).reduceByKey(_first_copy).values()
+def counted_once(events: RDD[LoggedEvent]) -> RDD[LoggedEvent]:
+    """Each message of a visitor id once: the copy with the smallest (received_at_ms, position), as in `absorb`."""
+    return events.keyBy(_message_key).reduceByKey(_first_copy).values()
 
 
-def _message_of(found: tuple[Position, Event]) -> tuple[str, str]:
-    return found[1].visitor_id, found[1].message_id
+def _message_key(logged: LoggedEvent) -> tuple[str, str]:
+    return logged.event.visitor_id, logged.event.message_id
 
 
-def _first_copy(one: tuple[Position, Event], other: tuple[Position, Event]) -> tuple[Position, Event]:
-    return min(one, other, key=lambda found: (found[1].received_at_ms, found[0]))
+def _first_copy(one: LoggedEvent, other: LoggedEvent) -> LoggedEvent:
+    return min(one, other, key=lambda logged: (logged.event.received_at_ms, logged.position))
 
 
-def _checked(rows: Iterable[Row]) -> Iterator[tuple[Position, Event]]:
+def _valid_events(rows: Iterable[Row]) -> Iterator[LoggedEvent]:
     for row in rows:
         try:
             event = check_record(orjson.loads(row.value or b""))
         except (InvalidEvent, orjson.JSONDecodeError):
             continue
         if row.key is not None and bytes(row.key) == event.visitor_id.encode():
-            yield Position(row.topic, row.partition, row.offset), event
+            yield LoggedEvent(Position(row.topic, row.partition, row.offset), event)

@@ -21,6 +21,7 @@ from pyspark.sql import functions as sf
 from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.explain import explain
+from gateway.model.events.contribution import LoggedEvent
 from gateway.model.events.event import EventType
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.versions import Published
@@ -29,7 +30,7 @@ from gateway.model.visitors.as_of import answering, received_by, restricted, unr
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.evidence import evidence_of
-from gateway.model.visitors.rebuild import Found, FromLog, from_log
+from gateway.model.visitors.rebuild import FromLog, from_log
 from gateway.reports.explanation import explanation_json, explanation_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
@@ -155,11 +156,11 @@ def _states(spark: SparkSession, bootstrap: str, visitor_ids: set[str], erasures
     keys = sorted({name for names in related.values() for name in names})
     _LOG.info("reading the events of %d visitor ids", len(keys))
     log = read_log(spark, bootstrap).where(sf.col("key").isin([bytearray(key.encode()) for key in keys]))
-    by_id: dict[str, list[Found]] = {}
-    for position, event in events_in(log).collect():
-        by_id.setdefault(event.visitor_id, []).append(Found(position, event))
+    by_id: dict[str, list[LoggedEvent]] = {}
+    for logged in events_in(log).collect():
+        by_id.setdefault(logged.event.visitor_id, []).append(logged)
     return {
-        visitor_id: from_log(visitor_id, [one for name in names for one in by_id.get(name, ())], erasures.cutoff_of, log_epoch)
+        visitor_id: from_log(visitor_id, [logged for name in names for logged in by_id.get(name, ())], erasures.cutoff_of, log_epoch)
         for visitor_id, names in related.items()
     }
 
@@ -171,7 +172,7 @@ def _joins(spark: SparkSession, bootstrap: str, visitor_ids: set[str]) -> set[tu
     likely = actions.where(sf.col("value").cast("string").contains(f'"{EventType.IDENTIFY.value}"'))
     pairs = (
         events_in(likely)
-        .map(lambda found: found[1])
+        .map(lambda logged: logged.event)
         .filter(lambda event: event.type is EventType.IDENTIFY and event.payload["user_id"] != event.visitor_id)
         .map(lambda event: (event.visitor_id, str(event.payload["user_id"])))
         .distinct()

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql.types import BooleanType, IntegerType, LongType, StringType, StructField, StructType
 
-from gateway.model.events.contribution import Order, Position, Refund, contribution_of
+from gateway.model.events.contribution import LoggedEvent, Order, Position, Refund, contribution_of
 from gateway.model.events.event import Event, EventType
 from gateway.model.statistics.sample_ratio import NO_VARIANT
 from gateway.model.visitors.erasure import Erasures
@@ -22,7 +22,6 @@ from processors.jobs.event_log import counted_once, events_in
 if TYPE_CHECKING:
     from pyspark import RDD
 
-Found = tuple[Position, Event]
 FactRow = tuple[Any, ...]
 
 VIEW, CLICK, ORDER, REFUND, CONSENT, LINK = "view", "click", "order", "refund", "consent", "link"
@@ -64,23 +63,23 @@ class Erased:
             found = self._known[visitor_id] = -1 if cutoff_ms is None else cutoff_ms
         return found
 
-    def remaining(self, found: Iterable[Found]) -> Iterator[Found]:
-        """The events that are left, reduced to what statistics need."""
-        for position, event in found:
+    def remaining(self, events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
+        """The events that are not erased, reduced to what statistics need."""
+        for position, event in events:
             if min(event.event_time_ms, event.received_at_ms) > self.until_ms(event.visitor_id):
                 # Every event is kept for now: the first copy of a message counts, whatever it is.
-                yield position, event if event.type in _KINDS else replace(event, payload={})
+                yield LoggedEvent(position, event if event.type in _KINDS else replace(event, payload={}))
 
 
 def facts_of(spark: SparkSession, log: DataFrame, erased: Erased) -> DataFrame:
     """One row for each event that matters."""
-    remaining: RDD[Found] = events_in(log).mapPartitions(erased.remaining)
-    rows = counted_once(remaining).mapPartitions(lambda found: _rows(found, erased))
+    remaining: RDD[LoggedEvent] = events_in(log).mapPartitions(erased.remaining)
+    rows = counted_once(remaining).mapPartitions(lambda events: _rows(events, erased))
     return spark.createDataFrame(rows, _SCHEMA, verifySchema=False)
 
 
-def _rows(found: Iterable[Found], erased: Erased) -> Iterator[FactRow]:
-    for position, event in found:
+def _rows(events: Iterable[LoggedEvent], erased: Erased) -> Iterator[FactRow]:
+    for position, event in events:
         own = _own(position, event, erased) if event.type in _KINDS else None
         if own is not None:
             yield (

@@ -174,6 +174,13 @@ class Position(NamedTuple):
     offset: int
 
 
+class LoggedEvent(NamedTuple):
+    """An event and its position in the log."""
+
+    position: Position
+    event: Event
+
+
 class Contribution(NamedTuple):
     """Field order is the stored order. `event_time_ms, sequence, message_id` sort a visitor's history."""
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.model.events.contribution import Position
+from gateway.model.events.contribution import LoggedEvent
 from gateway.model.events.event import Event, EventType
 from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import Context, view
-from gateway.model.visitors.rebuild import CutoffOf, Found, first_link, link_of
+from gateway.model.visitors.rebuild import CutoffOf, first_link, link_of
 from gateway.model.visitors.state import State, Update, absorb, unite
 
 LOOKING: Final = (EventType.PAGE_VIEWED, EventType.BANNER_VIEWED)
@@ -49,24 +49,27 @@ class Moment:
     context: Context | None
 
 
-def owned(visitor_id: str, found: Iterable[tuple[Position, Event]], cutoff_of: CutoffOf) -> tuple[str, list[Found]]:
-    """Whose history the events of one visitor id belong to: its own, or that of whom it joined; what was erased is left out."""
-    events = [Found(*one) for one in found]
-    cutoff_ms = latest_ms(cutoff_of(visitor_id), *(one.event.received_at_ms for one in events if one.event.type is EventType.DELETE))
+def owned(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf) -> tuple[str, list[LoggedEvent]]:
+    """The visitor whose history the events of one visitor id belong to, and the events that are not erased.
+
+    That visitor is the id itself, or the known visitor that it joined.
+    """
+    events = list(logged_events)
+    cutoff_ms = latest_ms(cutoff_of(visitor_id), *(event.received_at_ms for _, event in events if event.type is EventType.DELETE))
     link = first_link(filter(None, map(link_of, events)), cutoff_ms, cutoff_of)
     owner = visitor_id if link is None else link.user_id
     return owner, [one for one in events if one.event.type is not EventType.DELETE and not _is_erased(one.event, cutoff_ms)]
 
 
-def moments(owner: str, found: Iterable[Found], window: Window, cutoff_ms: int | None = None) -> Iterator[Moment]:
+def moments(owner: str, logged_events: Iterable[LoggedEvent], window: Window, cutoff_ms: int | None = None) -> Iterator[Moment]:
     """The moments of a merged visitor, in the order in which they were received. `cutoff_ms`: of the visitor itself."""
     history = _History(owner)
-    for one in sorted(found, key=lambda one: (one.event.received_at_ms, one.position)):
-        if _is_erased(one.event, cutoff_ms):
+    for logged in sorted(logged_events, key=lambda logged: (logged.event.received_at_ms, logged.position)):
+        if _is_erased(logged.event, cutoff_ms):
             continue
-        if window.has(one.event) and not history.has(one):
-            yield history.moment(one.event, window.page)
-        history.take(one)
+        if window.has(logged.event) and not history.has(logged):
+            yield history.moment(logged.event, window.page)
+        history.add(logged)
 
 
 class _History:
@@ -78,23 +81,24 @@ class _History:
         self._joined: set[str] = set()
         self._waiting: dict[str, list[Update]] = {}
 
-    def take(self, found: Found) -> None:
-        """One more event."""
-        visitor_id = found.event.visitor_id
-        link = link_of(found)
+    def add(self, logged: LoggedEvent) -> None:
+        """Take in the next event."""
+        visitor_id = logged.event.visitor_id
+        link = link_of(logged)
         if link is not None and link.user_id != self._owner:
             # A second identify, to another visitor: it has no effect.
             return
-        self._waiting.setdefault(self._answering(visitor_id), []).append(Update(visitor_id, found.position, _EPOCH, found.event))
+        self._waiting.setdefault(self._answering(visitor_id), []).append(Update(visitor_id, logged.position, _EPOCH, logged.event))
         if link is not None and visitor_id not in self._joined:
             alone = self._state(visitor_id)
             self._joined.add(visitor_id)
             self._states[self._owner] = unite(self._state(self._owner), alone)
 
-    def has(self, found: Found) -> bool:
-        """Whether this message came before."""
-        part = self._state(self._answering(found.event.visitor_id)).parts.get(found.event.visitor_id)
-        return part is not None and found.event.message_id in part.contributions
+    def has(self, logged: LoggedEvent) -> bool:
+        """Whether this message is in the history already."""
+        event = logged.event
+        part = self._state(self._answering(event.visitor_id)).parts.get(event.visitor_id)
+        return part is not None and event.message_id in part.contributions
 
     def moment(self, event: Event, page: Mapping[str, Any]) -> Moment:
         """The visitor looks."""

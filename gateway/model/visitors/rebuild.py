@@ -7,22 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from gateway.model.events.contribution import Contribution, Position, contribution_of
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.contribution import Contribution, LoggedEvent, contribution_of
+from gateway.model.events.event import EventType
 from gateway.model.times import latest_ms
 from gateway.model.visitors.state import Link, Part, State, positions_of
 
 CutoffOf = Callable[[str], int | None]
 """Up to when what came in under a visitor id is erased."""
-
-
-class Found(NamedTuple):
-    """An event and where it stands in the log."""
-
-    position: Position
-    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +25,12 @@ class FromLog:
     owner: State | None = None
 
 
-def link_of(found: Found) -> Link | None:
-    """How an event joins an anonymous id to a known visitor; None where it does not."""
-    event = found.event
+def link_of(logged: LoggedEvent) -> Link | None:
+    """The link by which an event joins an anonymous id to a known visitor; None if it does not."""
+    event = logged.event
     if event.type is not EventType.IDENTIFY or event.payload["user_id"] == event.visitor_id:
         return None
-    return Link(found.position, event.payload["user_id"], event.received_at_ms)
+    return Link(logged.position, event.payload["user_id"], event.received_at_ms)
 
 
 def first_link(links: Iterable[Link], own_cutoff_ms: int | None, cutoff_of: CutoffOf) -> Link | None:
@@ -47,11 +39,14 @@ def first_link(links: Iterable[Link], own_cutoff_ms: int | None, cutoff_of: Cuto
     return min((link for link in held if not _is_erased(link.received_at_ms, cutoff_of(link.user_id))), default=None)
 
 
-def from_log(visitor_id: str, found: Iterable[Found], cutoff_of: CutoffOf, log_epoch: int) -> FromLog:
-    """The states of a visitor id. `found`: all events of this id, of whom it joined, and of all that joined the same visitor."""
-    by_id: dict[str, list[Found]] = {visitor_id: []}
-    for one in found:
-        by_id.setdefault(one.event.visitor_id, []).append(one)
+def from_log(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf, log_epoch: int) -> FromLog:
+    """The states of a visitor id.
+
+    `logged_events`: all events of this id, of the visitor it joined, and of all ids that joined the same visitor.
+    """
+    by_id: dict[str, list[LoggedEvent]] = {visitor_id: []}
+    for logged in logged_events:
+        by_id.setdefault(logged.event.visitor_id, []).append(logged)
     cutoffs = {name: _cutoff(name, events, cutoff_of) for name, events in by_id.items()}
 
     def cutoff_here(name: str) -> int | None:
@@ -78,9 +73,9 @@ def from_log(visitor_id: str, found: Iterable[Found], cutoff_of: CutoffOf, log_e
     return FromLog(own, None if own.alias_of is None else state_of(own.alias_of))
 
 
-def _part(found: Iterable[Found], cutoff_ms: int | None) -> Part:
+def _part(logged_events: Iterable[LoggedEvent], cutoff_ms: int | None) -> Part:
     held: dict[str, Contribution] = {}
-    for position, event in found:
+    for position, event in logged_events:
         if event.type is EventType.DELETE:
             continue
         contribution = contribution_of(event, position)
@@ -90,8 +85,8 @@ def _part(found: Iterable[Found], cutoff_ms: int | None) -> Part:
     return Part(held)
 
 
-def _cutoff(visitor_id: str, found: Iterable[Found], cutoff_of: CutoffOf) -> int | None:
-    return latest_ms(cutoff_of(visitor_id), *(one.event.received_at_ms for one in found if one.event.type is EventType.DELETE))
+def _cutoff(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf) -> int | None:
+    return latest_ms(cutoff_of(visitor_id), *(event.received_at_ms for _, event in logged_events if event.type is EventType.DELETE))
 
 
 def _is_erased(at_ms: int, cutoff_ms: int | None) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from hypothesis import given
 
+from gateway.model.events.contribution import LoggedEvent
 from gateway.model.events.event import Event, EventType
 from gateway.model.visitors.as_of import as_of, received_by
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.page_moments import Moment, Window, moments, owned
-from gateway.model.visitors.rebuild import Found, from_log
+from gateway.model.visitors.rebuild import from_log
 from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb
 from processors.jobs.log_metadata import Start, reach
 from tests.support.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged, logs
@@ -24,8 +25,8 @@ def nobody_erased(_: str) -> int | None:
     return None
 
 
-def found_in(events: Iterable[Event]) -> list[Found]:
-    return [Found(update.position, update.event) for update in logged(list(events)) if update.event is not None]
+def found_in(events: Iterable[Event]) -> list[LoggedEvent]:
+    return [LoggedEvent(update.position, update.event) for update in logged(list(events)) if update.event is not None]
 
 
 def joins(minute: float, user_id: str = VISITOR) -> Event:
@@ -38,7 +39,7 @@ def test_a_state_from_the_log_shows_what_the_live_state_shows(log: list[Update])
     """Copies and gaps included; of several epochs of the log only the last is in it."""
     log = [Update(one.visitor_id, one.position, 1, one.event) for one in log]
     live, _ = absorb(State(VISITOR), log)
-    own = from_log(VISITOR, [Found(one.position, one.event) for one in log if one.event is not None], nobody_erased, 1).own
+    own = from_log(VISITOR, [LoggedEvent(one.position, one.event) for one in log if one.event is not None], nobody_erased, 1).own
     if not live.parts:
         assert own is None
         return
@@ -94,10 +95,10 @@ def test_what_was_erased_is_in_no_state() -> None:
 def history(events: list[Event], cutoffs: dict[str, int] | None = None, window: Window | None = None) -> list[Moment]:
     """The moments of all in a log, as the batch job finds them."""
     cutoff_of = (cutoffs or {}).get
-    by_id: dict[str, list[Found]] = {}
+    by_id: dict[str, list[LoggedEvent]] = {}
     for one in found_in(events):
         by_id.setdefault(one.event.visitor_id, []).append(one)
-    by_owner: dict[str, list[Found]] = {}
+    by_owner: dict[str, list[LoggedEvent]] = {}
     for visitor_id, found in by_id.items():
         owner, kept = owned(visitor_id, found, cutoff_of)
         by_owner.setdefault(owner, []).extend(kept)
