@@ -19,10 +19,10 @@ from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Throttled
 from gateway.model.decisions.decide import Decision, Inputs, decide, unavailable
 from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
-from gateway.model.decisions.preview_token import decide_preview
+from gateway.model.decisions.preview_token import ActivePreview, decide_preview
+from gateway.model.decisions.stream import Content, Rules, StoreReading, StreamState, Subscription, step
 from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
 from gateway.model.rulesets.ruleset import Ruleset
-from gateway.services.previews import ActivePreview
 from gateway.services.rulesets import RulesetService
 from gateway.services.trends import TrendsService
 from gateway.settings import Settings
@@ -123,41 +123,36 @@ class BannerService:
         """
         if len(self._open) >= self._settings.max_subscriptions:
             raise Throttled("too many open subscriptions in this process; connect again later", retry_after_ms=5_000)
-        last = self._shown(shown)
+        subscription = Subscription(
+            request.visitor_id, request.placements, request.page, self._settings.consent_default, round(self._settings.poll_seconds * 1000)
+        )
+        state = StreamState(self._shown(shown), request.preview)
         watch = self._bus.watch(*([request.visitor_id] if request.visitor_id else []))
         self._open.add(watch)
         self._metrics.subscriptions.inc()
         try:
             await self._have_ruleset_of(shown)
             while True:
-                if request.preview is not None and request.preview.preview.expires_at_ms <= self._now_ms():
-                    # An ordinary page from now on: what it is sent counts, and nothing that the preview showed was shown to it.
-                    request, last = replace(request, preview=None), {}
-                wait_seconds = self._settings.poll_seconds
-                now_ms: int | None = None
                 watch.clear()
                 try:
-                    found = await self._found(request.visitor_id)
+                    reading = await self._found(request.visitor_id)
                 except StoreUnavailable:
-                    decisions = [unavailable(self._ruleset(request), p) for p in request.placements if p not in last]
-                    found, fresh, wait_seconds = _NOTHING, False, min(wait_seconds, 1.0)
-                else:
-                    if watch.follow(found.watched):
-                        # Joined a known visitor meanwhile: read again, now that its notices are heard as well.
-                        continue
-                    now_ms = self._now_ms()
-                    decisions = [self._decision(p, found, request, now_ms, _campaigns(last)) for p in request.placements]
-                    fresh = True
-                    ends_ms = _ends_ms(decisions, request.preview)
-                    if ends_ms is not None:
-                        wait_seconds = min(wait_seconds, max(0.0, (ends_ms - now_ms) / 1000) + 0.001)
-                for decision in decisions:
-                    content = decision.content
-                    if last.get(decision.placement) != content:
-                        last[decision.placement] = content
-                        self._metrics.pushes.inc()
-                        yield self._give(decision, found, request, fresh=fresh, now_ms=now_ms)
-                await watch.wait(wait_seconds)
+                    reading = None
+                if reading is not None and watch.follow(reading.watched):
+                    # Joined a known visitor meanwhile: read again, now that its notices are heard as well.
+                    continue
+                now_ms = self._now_ms()
+                rules = Rules(self._rulesets.current, self._trends.current)
+                next_step = step(subscription, state, None if reading is None else StoreReading(reading.context), rules, now_ms)
+                if next_step.state.preview is not state.preview:
+                    request = replace(request, preview=next_step.state.preview)
+                state = next_step.state
+                for campaign_id in next_step.condition_errors:
+                    self._metrics.condition_errors.labels(campaign_id).inc()
+                for decision in next_step.decisions:
+                    self._metrics.pushes.inc()
+                    yield self._give(decision, reading or _NOTHING, request, fresh=next_step.fresh, now_ms=now_ms)
+                await watch.wait(next_step.wait_ms / 1000)
         finally:
             watch.close()
             self._open.discard(watch)
@@ -193,14 +188,13 @@ class BannerService:
     async def _found(self, visitor_id: str | None) -> Found:
         return _NOTHING if visitor_id is None else await self._reader.read(visitor_id)
 
-    def _decision(self, placement: str, found: Found, request: BannerRequest, now_ms: int, shown: frozenset[str] = frozenset()) -> Decision:
+    def _decision(self, placement: str, found: Found, request: BannerRequest, now_ms: int) -> Decision:
         inputs = Inputs(
             context=found.context,
             page=request.page,
             now_ms=now_ms,
             visitor_id=request.visitor_id,
             trends=self._trends.current,
-            shown=shown,
             consent_default=self._settings.consent_default,
         )
         if request.preview is not None:
@@ -247,7 +241,7 @@ class BannerService:
         )
         return IssuedDecision(sign(self._key, token), decision, cursor, fresh, now_ms)
 
-    def _shown(self, shown: Sequence[str]) -> dict[str, tuple[str | None, str | None, str]]:
+    def _shown(self, shown: Sequence[str]) -> dict[str, Content]:
         """What the page shows, by placement. An id we did not make (any more) counts as not shown."""
         return {token.placement: (token.campaign_id, token.variant, token.banner_id) for token in self._tokens(shown)}
 
@@ -267,16 +261,3 @@ class BannerService:
             return decode_cursor(after)
         except InvalidCursor as problem:
             raise BadUserInput(f"after: {problem}", field="after") from problem
-
-
-def _ends_ms(decisions: Sequence[Decision], preview: ActivePreview | None) -> int | None:
-    """When time alone next changes one of these decisions, or ends the preview that they were made for."""
-    ends = [decision.valid_until_ms for decision in decisions if decision.valid_until_ms is not None]
-    if preview is not None:
-        ends.append(preview.preview.expires_at_ms)
-    return min(ends, default=None)
-
-
-def _campaigns(last: Mapping[str, tuple[str | None, str | None, str]]) -> frozenset[str]:
-    """The campaigns that the page looks at: no cap takes them away."""
-    return frozenset(campaign_id for campaign_id, _, _ in last.values() if campaign_id is not None)

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, NotFound
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.decisions.preview_token import InvalidPreview, Preview, draft_hash, open_preview
+from gateway.model.decisions.preview_token import ActivePreview, InvalidPreview, Preview, draft_hash, open_preview
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.rulesets.schedule import parse_moment_ms
 from gateway.model.times import InvalidTime, parse_time_ms
@@ -31,14 +31,6 @@ class PreviewRequest:
     at: object
     minutes: int
     yaml: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ActivePreview:
-    """A preview that a request asks for. `ruleset` None: the one in force."""
-
-    preview: Preview
-    ruleset: Ruleset | None
 
 
 class PreviewService:

@@ -40,6 +40,14 @@ class Preview:
         return PREFIX + _SEAL.pack(key, (_FORM, *astuple(self)))
 
 
+@dataclass(frozen=True, slots=True)
+class ActivePreview:
+    """A preview that a request asks for. `ruleset` None: the one in force."""
+
+    preview: Preview
+    ruleset: Ruleset | None
+
+
 def open_preview(key: bytes, text: str, now_ms: int) -> Preview:
     """What a token asks for, or raise `InvalidPreview`."""
     try:
