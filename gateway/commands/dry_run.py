@@ -23,7 +23,7 @@ from gateway.commands.rules import load_file, load_old, prints_problems
 from gateway.model.conditions.page_input import page_of
 from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.decision_id import visitor_hash
-from gateway.model.decisions.dry_run import Report, compare, placements_of
+from gateway.model.decisions.dry_run import DryRunReport, compare_rulesets, placements_of
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.rulesets.schedule import parse_moment_ms
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
@@ -83,7 +83,7 @@ async def _decide_for_all(settings: Settings, request: _DryRunRequest) -> tuple[
             notes.append(
                 "the store is a node of a cluster, and this report covers only its visitors; run it for each node and add up the counts"
             )
-        report = Report()
+        report = DryRunReport()
         columns = (TextColumn("reading contexts"), BarColumn(), TextColumn("{task.fields[visitors]} visitors"), TimeElapsedColumn())
         with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
             task = bar.add_task("reading", total=max(1, await contexts.keys()), visitors=0)
@@ -102,11 +102,11 @@ async def _decide_for_all(settings: Settings, request: _DryRunRequest) -> tuple[
         await redis.aclose()
 
 
-def _add_context(report: Report, request: _DryRunRequest, settings: Settings, trends: Trends, context: dict[str, Any]) -> None:
+def _add_context(report: DryRunReport, request: _DryRunRequest, settings: Settings, trends: Trends, context: dict[str, Any]) -> None:
     visitor_id = str(context.get("user_id") or "")
     inputs = Inputs(context, request.page, request.now_ms, visitor_id or None, trends, consent_default=settings.consent_default)
     shown = visitor_id if request.show_ids else visitor_hash(settings.signing_key, visitor_id).hex()
-    report.add(shown, [compare(request.old, request.new, placement, inputs) for placement in request.placements])
+    report.add(shown, [compare_rulesets(request.old, request.new, placement, inputs) for placement in request.placements])
 
 
 async def _current_trends(redis: Redis, request: _DryRunRequest) -> Trends | None:

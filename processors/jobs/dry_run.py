@@ -22,7 +22,7 @@ from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.decision_id import visitor_hash
-from gateway.model.decisions.dry_run import Report, compare, placements_of
+from gateway.model.decisions.dry_run import DryRunReport, compare_rulesets, placements_of
 from gateway.model.events.contribution import LoggedEvent
 from gateway.model.events.event import EventType
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
@@ -108,26 +108,26 @@ def _job(spark: SparkSession, arguments: argparse.Namespace, settings: Settings,
     return 0
 
 
-def report_of(spark: SparkSession, bootstrap: str, plan: Plan) -> Report:
+def report_of(spark: SparkSession, bootstrap: str, plan: Plan) -> DryRunReport:
     """The report over the whole log."""
     tasks = TASKS_A_CORE * spark.sparkContext.defaultParallelism
     by_visitor = events_in(read_log(spark, bootstrap)).keyBy(_visitor_of).groupByKey(tasks)
     by_owner = by_visitor.map(lambda pair: owned(pair[0], pair[1], plan.erasures.cutoff_of)).groupByKey(tasks)
     reports = by_owner.mapPartitions(lambda visitors: _reports(visitors, plan))
-    return reports.fold(Report(), lambda one, other: one.merge(other))
+    return reports.fold(DryRunReport(), lambda one, other: one.merge(other))
 
 
 def _visitor_of(logged: LoggedEvent) -> str:
     return logged.event.visitor_id
 
 
-def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: Plan) -> Iterator[Report]:
+def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: Plan) -> Iterator[DryRunReport]:
     """One report of the visitors of a partition."""
     old, new = _compiled(plan.old_yaml), _compiled(plan.new_yaml)
-    report = Report()
+    report = DryRunReport()
     for owner, lists in visitors:
         comparisons = [
-            compare(old, new, placement, _inputs(moment, plan), moment.at_ms)
+            compare_rulesets(old, new, placement, _inputs(moment, plan), moment.at_ms)
             for moment in moments(owner, chain.from_iterable(lists), plan.window, plan.erasures.cutoff_of(owner))
             for placement in plan.placements
             if moment.placement in (None, placement)

@@ -1,9 +1,9 @@
-"""A dry run: what a new ruleset would change, folded into one report.
+"""A dry run: what a new ruleset would change, collected in one report.
 
-    for each context   look(old), look(new) ─▶ Comparison ─▶ Report.add
-    for each split     Report.merge: counts add up, of the examples the same few stay
+    for each context   ruleset_result(old), ruleset_result(new) ─▶ DecisionComparison ─▶ DryRunReport.add
+    for each split     DryRunReport.merge: counts add up, and the same few examples remain
 
-The report is the same for any split and any order of what it is made of, so that Spark may reduce it.
+The report is the same for any split and any order of the contexts, so that Spark can reduce it.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, Out
 from gateway.model.rulesets.ruleset import Ruleset
 
 MAX_EXAMPLES: Final = 5
-"""Examples of each change, each of another visitor."""
+"""Examples of each change, each of a different visitor."""
 FALLBACK: Final = "(fallback)"
 NO_CONSENT: Final = "(no consent)"
 NO_PLACEMENT: Final = "(no such placement)"
-"""What is shown where no campaign is. Ids of campaigns have no parentheses."""
+"""Labels of what is shown without a campaign. Campaign ids have no parentheses."""
 HELD_OUT: Final = " (held out)"
 
 
-class Side(StrEnum):
+class RulesetSide(StrEnum):
     """Which of the two rulesets."""
 
     NOW = "now"
     THEN = "then"
 
 
-class What(StrEnum):
-    """What became of a campaign whose condition holds."""
+class CampaignOutcome(StrEnum):
+    """The outcome for a campaign whose condition is true, or cannot be evaluated."""
 
     SHOWN = "shown"
     HELD_OUT = "held_out"
     CAPPED = "capped"
     NOT_SCHEDULED = "not_scheduled"
     FAILED = "failed"
-    """Its condition failed while running, which counts as false."""
+    """Its condition failed while it was evaluated, which counts as false."""
 
 
 _PASSED_OVER: Final = {
-    Outcome.CAPPED: What.CAPPED,
-    Outcome.NOT_SCHEDULED: What.NOT_SCHEDULED,
-    Outcome.CONDITION_ERROR: What.FAILED,
+    Outcome.CAPPED: CampaignOutcome.CAPPED,
+    Outcome.NOT_SCHEDULED: CampaignOutcome.NOT_SCHEDULED,
+    Outcome.CONDITION_ERROR: CampaignOutcome.FAILED,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one ruleset gives: its decision, and the campaigns that were passed over for another reason than their condition."""
+class RulesetResult:
+    """The decision of one ruleset, and the campaigns that it passed over for a reason other than a false condition."""
 
     decision: Decision
-    passed_over: Mapping[str, What]
+    passed_over: Mapping[str, CampaignOutcome]
 
     @property
     def label(self) -> str:
-        """The campaign, or what is shown without one."""
+        """The id of the campaign, or the label of what is shown without one."""
         match self.decision.reason:
             case DecisionReason.NO_CONSENT:
                 return NO_CONSENT
@@ -75,17 +75,17 @@ class Look:
 
     @property
     def headline(self) -> str | None:
-        """The headline of the banner; None where the page keeps its own content."""
+        """The headline of the banner; None if the page keeps its own content."""
         return self.decision.banner.headline if self.decision.banner else None
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a visitor sees at a placement by the one ruleset and would see by the other. `at_ms`: when, in history."""
+class DecisionComparison:
+    """What a visitor sees at a placement with one ruleset and would see with the other. `at_ms`: when, in a history."""
 
     placement: str
-    now: Look
-    then: Look
+    now: RulesetResult
+    then: RulesetResult
     at_ms: int | None = None
 
     @property
@@ -95,45 +95,46 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One visitor for whom something changes: the headlines before and after, and when, in history."""
+class ChangeExample:
+    """A visitor for whom something changes: the headlines with both rulesets, and when, in a history."""
 
     at_ms: int | None
     now: str | None
     then: str | None
 
 
-Change = tuple[str, str, str]
-"""Placement, label now, label then."""
+DecisionChange = tuple[str, str, str]
+"""Placement, label with the old ruleset, label with the new one."""
 
 
 @dataclass(slots=True)
-class Report:
-    """What a dry run found. `decisions` are one for each visitor and placement, or, in history, for each moment."""
+class DryRunReport:
+    """The counts of a dry run. There is one decision for each visitor and placement or, in a history, for each moment."""
 
     visitors: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
     """By placement."""
-    counts: Counter[tuple[str, str, Side, What]] = field(default_factory=Counter)
-    """By placement, campaign (or label), side and what became of it."""
-    changes: Counter[Change] = field(default_factory=Counter)
-    examples: dict[Change, dict[str, Example]] = field(default_factory=dict)
-    """By visitor, as it is to be printed."""
+    counts: Counter[tuple[str, str, RulesetSide, CampaignOutcome]] = field(default_factory=Counter)
+    """By placement, campaign (or label), side and outcome."""
+    changes: Counter[DecisionChange] = field(default_factory=Counter)
+    examples: dict[DecisionChange, dict[str, ChangeExample]] = field(default_factory=dict)
+    """By visitor, as it is printed."""
 
-    def add(self, visitor: str, comparisons: Iterable[Comparison]) -> None:
-        """Count a visitor, once, with all that was compared for them. `visitor` stands in the examples."""
+    def add(self, visitor: str, comparisons: Iterable[DecisionComparison]) -> None:
+        """Count a visitor, once, with all their comparisons. `visitor` is printed in the examples."""
         self.visitors += 1
-        for one in comparisons:
-            self.decisions[one.placement] += 1
-            for side, look in ((Side.NOW, one.now), (Side.THEN, one.then)):
-                self._count(one.placement, side, look)
-            if one.has_changed:
-                change = (one.placement, one.now.label, one.then.label)
+        for comparison in comparisons:
+            placement, now, then = comparison.placement, comparison.now, comparison.then
+            self.decisions[placement] += 1
+            for side, result in ((RulesetSide.NOW, now), (RulesetSide.THEN, then)):
+                self._count(placement, side, result)
+            if comparison.has_changed:
+                change = (placement, now.label, then.label)
                 self.changes[change] += 1
-                self._keep(change, {visitor: Example(one.at_ms, one.now.headline, one.then.headline)})
+                self._keep(change, {visitor: ChangeExample(comparison.at_ms, now.headline, then.headline)})
 
-    def merge(self, other: Report) -> Report:
-        """Take in a report over other visitors; returns itself."""
+    def merge(self, other: DryRunReport) -> DryRunReport:
+        """Add a report on other visitors; returns itself."""
         self.visitors += other.visitors
         self.decisions.update(other.decisions)
         self.counts.update(other.counts)
@@ -151,27 +152,27 @@ class Report:
             "placements": {placement: self._placement(placement) for placement in sorted(self.decisions)},
         }
 
-    def _count(self, placement: str, side: Side, look: Look) -> None:
-        if look.decision.reason is DecisionReason.HOLDOUT:
-            self.counts[placement, look.decision.campaign_id or "", side, What.HELD_OUT] += 1
+    def _count(self, placement: str, side: RulesetSide, result: RulesetResult) -> None:
+        if result.decision.reason is DecisionReason.HOLDOUT:
+            self.counts[placement, result.decision.campaign_id or "", side, CampaignOutcome.HELD_OUT] += 1
         else:
-            self.counts[placement, look.label, side, What.SHOWN] += 1
-        for campaign_id, what in look.passed_over.items():
-            self.counts[placement, campaign_id, side, what] += 1
+            self.counts[placement, result.label, side, CampaignOutcome.SHOWN] += 1
+        for campaign_id, outcome in result.passed_over.items():
+            self.counts[placement, campaign_id, side, outcome] += 1
 
-    def _keep(self, change: Change, found: Mapping[str, Example]) -> None:
-        """Of all visitors the few whose hashes are smallest, each with their earliest example: any split keeps the same."""
+    def _keep(self, change: DecisionChange, examples: Mapping[str, ChangeExample]) -> None:
+        """Keep the few visitors with the smallest hashes, each with their earliest example: any split keeps the same ones."""
         kept = dict(self.examples.get(change, {}))
-        for visitor, example in found.items():
-            kept[visitor] = min(kept.get(visitor, example), example, key=_order)
+        for visitor, example in examples.items():
+            kept[visitor] = min(kept.get(visitor, example), example, key=_example_order)
         self.examples[change] = {visitor: kept[visitor] for visitor in sorted(kept, key=_rank)[:MAX_EXAMPLES]}
 
     def _placement(self, placement: str) -> dict[str, Any]:
         campaigns: dict[str, dict[str, dict[str, int]]] = {}
-        for (where, name, side, what), count in self.counts.items():
-            if where == placement and count:
-                one = campaigns.setdefault(name, {s.value: {w.value: 0 for w in What} for s in Side})
-                one[side.value][what.value] = count
+        for (counted_placement, name, side, outcome), count in self.counts.items():
+            if counted_placement == placement and count:
+                no_counts = {side.value: dict.fromkeys(map(str, CampaignOutcome), 0) for side in RulesetSide}
+                campaigns.setdefault(name, no_counts)[side.value][outcome.value] = count
         changes = [change for change in self.changes if change[0] == placement]
         return {
             "decisions": self.decisions[placement],
@@ -180,26 +181,26 @@ class Report:
             "changes": [self._change(change) for change in sorted(changes, key=lambda change: (-self.changes[change], change))],
         }
 
-    def _change(self, change: Change) -> dict[str, Any]:
+    def _change(self, change: DecisionChange) -> dict[str, Any]:
         examples = [
-            {"visitor": visitor, "at_ms": one.at_ms, "now": one.now, "then": one.then}
-            for visitor, one in sorted(self.examples[change].items(), key=lambda item: _rank(item[0]))
+            {"visitor": visitor, "at_ms": example.at_ms, "now": example.now, "then": example.then}
+            for visitor, example in sorted(self.examples[change].items(), key=lambda item: _rank(item[0]))
         ]
         return {"now": change[1], "then": change[2], "count": self.changes[change], "examples": examples}
 
 
-def compare(old: Ruleset, new: Ruleset, placement: str, inputs: Inputs, at_ms: int | None = None) -> Comparison:
-    """What two rulesets give for the same visitor, placement and moment."""
-    return Comparison(placement, look(old, placement, inputs), look(new, placement, inputs), at_ms)
+def compare_rulesets(old: Ruleset, new: Ruleset, placement: str, inputs: Inputs, at_ms: int | None = None) -> DecisionComparison:
+    """The decisions of two rulesets for the same visitor, placement and moment."""
+    return DecisionComparison(placement, ruleset_result(old, placement, inputs), ruleset_result(new, placement, inputs), at_ms)
 
 
-def look(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Look:
-    """What a ruleset gives."""
+def ruleset_result(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> RulesetResult:
+    """The decision of a ruleset, and the campaigns that it passed over."""
     decision = decide(ruleset, placement_id, inputs)
     placement = ruleset.placements.get(placement_id)
-    passed_over: dict[str, What] = {}
+    passed_over: dict[str, CampaignOutcome] = {}
     if placement is None or not inputs.has_consent or not placement.campaigns or placement.campaigns[0].campaign_id == decision.campaign_id:
-        return Look(decision, passed_over)
+        return RulesetResult(decision, passed_over)
     for number, answer in placement.conditions.evaluate(values_of(inputs.context, inputs.page, inputs.trends)):
         campaign = placement.campaigns[number]
         if campaign.campaign_id == decision.campaign_id:
@@ -207,7 +208,7 @@ def look(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Look:
         outcome = judge(ruleset, campaign, inputs).outcome if answer is True else Outcome.CONDITION_ERROR
         if outcome in _PASSED_OVER:
             passed_over[campaign.campaign_id] = _PASSED_OVER[outcome]
-    return Look(decision, passed_over)
+    return RulesetResult(decision, passed_over)
 
 
 def placements_of(old: Ruleset, new: Ruleset) -> list[str]:
@@ -219,5 +220,5 @@ def _rank(visitor: str) -> tuple[bytes, str]:
     return hashlib.sha256(visitor.encode(errors="replace")).digest()[:8], visitor
 
 
-def _order(example: Example) -> tuple[int, str, str]:
+def _example_order(example: ChangeExample) -> tuple[int, str, str]:
     return example.at_ms or 0, example.now or "", example.then or ""

@@ -16,7 +16,7 @@ from gateway.cli import main
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
-from gateway.model.decisions.dry_run import MAX_EXAMPLES, Comparison, Report, compare, placements_of
+from gateway.model.decisions.dry_run import MAX_EXAMPLES, DecisionComparison, DryRunReport, compare_rulesets, placements_of
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.reports.dry_run import dry_run_text
 from tests.support.strategies import SETTINGS, START_MS
@@ -40,9 +40,9 @@ def ruleset(campaigns: str) -> Ruleset:
     return load_ruleset(HEAD + campaigns, 1)
 
 
-def compared(context: dict[str, Any], placement: str = "hero") -> Comparison:
+def compared(context: dict[str, Any], placement: str = "hero") -> DecisionComparison:
     inputs = Inputs({"user_id": "v", **context}, {}, START_MS, "v")
-    return compare(ruleset(OLD), ruleset(NEW), placement, inputs)
+    return compare_rulesets(ruleset(OLD), ruleset(NEW), placement, inputs)
 
 
 SEEN_ONCE = {"banners": {"seen": {"views": 1, "views_since_click": 1, "recent_views_ms": [START_MS]}}}
@@ -50,7 +50,7 @@ SEEN_ONCE = {"banners": {"seen": {"views": 1, "views_since_click": 1, "recent_vi
 
 def test_a_report_says_who_would_see_what() -> None:
     """Campaigns before and after, and why others were passed over; a visitor without consent sees no campaign."""
-    report = Report()
+    report = DryRunReport()
     report.add("a", [compared({"interested_category": "tv"})])
     report.add("b", [compared({"interested_category": "tv", **SEEN_ONCE})])
     report.add("c", [compared({"interested_category": "radio", **SEEN_ONCE})])
@@ -87,9 +87,9 @@ def test_an_unknown_placement_and_an_empty_report() -> None:
     """A placement that only one of two rulesets has is compared, too."""
     new = load_ruleset("version: 1\nplacements: {hero: {}, extra: {fallback: {headline: Extra}}}\n", 2)
     assert placements_of(ruleset(OLD), new) == ["aside", "extra", "hero"]
-    one = compare(ruleset(OLD), new, "extra", Inputs(None, {}, START_MS))
+    one = compare_rulesets(ruleset(OLD), new, "extra", Inputs(None, {}, START_MS))
     assert (one.now.label, one.then.label, one.has_changed) == ("(no such placement)", "(fallback)", True)
-    assert dry_run_text(Report().as_json()) == "0 visitors: 0 of 0 decisions change"
+    assert dry_run_text(DryRunReport().as_json()) == "0 visitors: 0 of 0 decisions change"
 
 
 visits = st.lists(
@@ -110,11 +110,11 @@ def test_any_split_in_any_order_gives_the_same_report(found: list[tuple[str, int
     """Counts add up, and of the examples the same few stay."""
     rulesets = ruleset(OLD), ruleset(NEW)
 
-    def report_of(some: list[tuple[str, int, str | None, bool]]) -> Report:
-        report = Report()
+    def report_of(some: list[tuple[str, int, str | None, bool]]) -> DryRunReport:
+        report = DryRunReport()
         for visitor, minute, category, is_seen in some:
             inputs = Inputs({"interested_category": category, **(SEEN_ONCE if is_seen else {})}, {}, START_MS, visitor)
-            report.add(visitor, [compare(*rulesets, "hero", inputs, START_MS + minute)])
+            report.add(visitor, [compare_rulesets(*rulesets, "hero", inputs, START_MS + minute)])
         return report
 
     whole = report_of(found).as_json()
@@ -123,7 +123,7 @@ def test_any_split_in_any_order_gives_the_same_report(found: list[tuple[str, int
     edges = [0, *sorted(cuts), len(shuffled)]
     parts = [report_of(shuffled[low:high]) for low, high in pairwise(edges)]
     chance.shuffle(parts)
-    merged = Report()
+    merged = DryRunReport()
     for part in parts:
         merged.merge(part)
     assert merged.as_json() == whole
