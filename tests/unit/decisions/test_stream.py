@@ -223,3 +223,20 @@ def test_a_placement_asked_for_twice_is_sent_once() -> None:
     """Over one subscription."""
     twice = replace(SUBSCRIPTION, placements=("hero", "hero"))
     assert len(step(twice, StreamState({}), StoreReading(None), Rules(RULESETS[0], NO_TRENDS), START_MS).decisions) == 1
+
+
+@pytest.mark.parametrize(("before_ms", "wait_ms"), [(POLL_MS + 1, POLL_MS), (4_000, 4_001), (1, 2)])
+def test_the_step_after_a_schedule_ends_is_not_missed(before_ms: int, wait_ms: int) -> None:
+    """A millisecond after the moment at which time alone changes the decision; by the poll where that is sooner."""
+    now_ms = START_MS + 30 * MINUTE_MS - before_ms
+    reading = StoreReading(context(search="usb"))
+    assert step(SUBSCRIPTION, StreamState({}), reading, Rules(RULESETS[2], NO_TRENDS), now_ms).wait_ms == wait_ms
+
+
+@pytest.mark.parametrize(("left_ms", "is_preview"), [(1, True), (0, False), (-1, False)])
+def test_a_preview_is_over_at_its_last_millisecond(left_ms: int, is_preview: bool) -> None:
+    """And the next step comes right after it."""
+    preview = ActivePreview(Preview(None, None, None, START_MS + left_ms), None)
+    taken = step(SUBSCRIPTION, StreamState({}, preview), StoreReading(None), Rules(RULESETS[0], NO_TRENDS), START_MS)
+    assert (taken.state.preview is not None) == is_preview
+    assert taken.wait_ms == (left_ms + 1 if is_preview else POLL_MS)
