@@ -9,8 +9,8 @@ import strawberry
 from gateway.api import types
 from gateway.api.mapping import decision_answer
 from gateway.api.scalars import DateTimeScalar, JSONScalar
-from gateway.model.decisions.decide import Outcome
-from gateway.model.visitors.evidence import Item
+from gateway.model.decisions.decide import StepOutcome
+from gateway.model.visitors.evidence import EvidenceItem
 from gateway.services.explain import DecisionExplanation
 
 SEALED_TOPIC = "sealed"
@@ -20,15 +20,15 @@ SEALED_TOPIC = "sealed"
 class StepOutcomeEnum(Enum):
     """What became of a campaign."""
 
-    MATCHED = strawberry.enum_value(Outcome.MATCHED.value, description="It is what is shown.")
+    MATCHED = strawberry.enum_value(StepOutcome.MATCHED.value, description="It is what is shown.")
     CONDITION_FALSE = strawberry.enum_value(
-        Outcome.CONDITION_FALSE.value, description="Its condition is false, or a placeholder has neither data nor a default."
+        StepOutcome.CONDITION_FALSE.value, description="Its condition is false, or a placeholder has neither data nor a default."
     )
-    NOT_SCHEDULED = strawberry.enum_value(Outcome.NOT_SCHEDULED.value, description="Its schedule does not hold at that time.")
-    CAPPED = strawberry.enum_value(Outcome.CAPPED.value, description="A frequency cap is reached.")
-    HELD_OUT = strawberry.enum_value(Outcome.HELD_OUT.value, description="It won, but the visitor is held out: the fallback is shown.")
-    LOWER_PRIORITY = strawberry.enum_value(Outcome.LOWER_PRIORITY.value, description="Another campaign comes before it.")
-    CONDITION_ERROR = strawberry.enum_value(Outcome.CONDITION_ERROR.value, description="Its condition failed while running: false.")
+    NOT_SCHEDULED = strawberry.enum_value(StepOutcome.NOT_SCHEDULED.value, description="Its schedule does not hold at that time.")
+    CAPPED = strawberry.enum_value(StepOutcome.CAPPED.value, description="A frequency cap is reached.")
+    HELD_OUT = strawberry.enum_value(StepOutcome.HELD_OUT.value, description="It won, but the visitor is held out: the fallback is shown.")
+    LOWER_PRIORITY = strawberry.enum_value(StepOutcome.LOWER_PRIORITY.value, description="Another campaign comes before it.")
+    CONDITION_ERROR = strawberry.enum_value(StepOutcome.CONDITION_ERROR.value, description="Its condition failed while running: false.")
 
 
 @strawberry.type(name="ExplanationStep", description="What became of one campaign.")
@@ -85,7 +85,7 @@ def explanation_answer(explained: DecisionExplanation) -> ExplanationType:
     )
 
 
-def _evidence(item: Item) -> EvidenceType:
+def _evidence(item: EvidenceItem) -> EvidenceType:
     c = item.contribution
     if c is None:
         at_ms = item.sealed_until_ms

@@ -15,7 +15,7 @@ from gateway.api.request_context import RequestContext
 from gateway.api.scalars import DateTimeScalar, JSONScalar
 from gateway.errors import BadUserInput
 from gateway.model.decisions.decide import Inputs
-from gateway.model.rulesets.ruleset import Campaign, Problem
+from gateway.model.rulesets.ruleset import Campaign, RulesetProblem
 from gateway.model.visitors.context_input import InvalidContext, complete_context
 from gateway.services.previews import PreviewRequest, optional_moment_ms
 from gateway.services.rulesets import LoadedRuleset
@@ -187,6 +187,6 @@ def _campaign(campaign: Campaign) -> CampaignSummaryType:
     )
 
 
-def _problem(problem: Problem) -> RulesetProblemType:
+def _problem(problem: RulesetProblem) -> RulesetProblemType:
     campaign_id = None if problem.campaign_id is None else ID(problem.campaign_id)
     return RulesetProblemType(message=problem.message, campaign_id=campaign_id, line=problem.line, column=problem.column)

@@ -11,7 +11,7 @@ from gateway.api.request_context import RequestContext
 from gateway.api.scalars import DateTimeScalar, DecimalScalar
 from gateway.api.types import MoneyType
 from gateway.model.statistics import intervals, sequential
-from gateway.model.statistics.results import Result, VariantResult, shown_variant
+from gateway.model.statistics.results import CampaignResult, VariantResult, shown_variant
 from gateway.services.campaign_stats import CampaignReport
 from gateway.services.previews import optional_time_ms
 
@@ -173,7 +173,7 @@ def _interval(found: intervals.Interval | None) -> IntervalType | None:
     return None if found is None else IntervalType(low=found.low, high=found.high)
 
 
-def _comparison(found: sequential.Comparison | None, control: str | None) -> ComparisonType | None:
+def _comparison(found: sequential.VariantComparison | None, control: str | None) -> ComparisonType | None:
     if found is None or control is None:
         return None
     return ComparisonType(
@@ -181,7 +181,7 @@ def _comparison(found: sequential.Comparison | None, control: str | None) -> Com
     )
 
 
-def _sample_ratio(result: Result, report: CampaignReport) -> SampleRatioType:
+def _sample_ratio(result: CampaignResult, report: CampaignReport) -> SampleRatioType:
     found = result.sample_ratio
     listed = [variant.variant for variant in result.variants if variant.variant in found.observed]
     unseen = sorted(set(found.observed) - set(listed))

@@ -22,7 +22,7 @@ from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.page_input import InvalidPage
 from gateway.model.decisions.campaign_examples import examples_of, run_examples
 from gateway.model.rulesets.diff import differences
-from gateway.model.rulesets.ruleset import InvalidRuleset, Problem, Ruleset
+from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset, RulesetProblem
 from gateway.model.times import InvalidTime
 from gateway.reports.columns import counted
 from gateway.store.connection import StoreUnavailable
@@ -157,7 +157,7 @@ def _history_line(version: dict[str, Any], older: dict[str, Any] | None) -> str:
 def _publish(gateway: GatewayConnection, yaml: str, expected: int | None, name: str, *, dry_run: bool) -> int:
     result = gateway.execute(_PUBLISH, yaml=yaml, expected=expected, dryRun=dry_run)["publishRuleset"]
     for problem in result["problems"]:
-        print(Problem(problem["message"], problem["campaignId"], problem["line"], problem["column"]).text(name), file=sys.stderr)
+        print(RulesetProblem(problem["message"], problem["campaignId"], problem["line"], problem["column"]).text(name), file=sys.stderr)
     if result["ruleset"] is None:
         return 1
     version = result["ruleset"]["version"]

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from gateway.errors import BackendUnavailable
 from gateway.kafka.consumers import CONNECT_SECONDS, KAFKA_ERRORS, open_consumer
 from gateway.model.events.topics import Topic
-from gateway.model.rulesets.versions import InvalidRecord, Published, RulesetLog, RulesetRecord, decode_record
+from gateway.model.rulesets.versions import InvalidRecord, PublishedVersion, RulesetLog, RulesetRecord, decode_record
 
 MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
 RETRY_SECONDS: Final = 0.5
@@ -25,7 +25,7 @@ READ_SECONDS: Final = 5.0
 PUBLISH_SECONDS: Final = 5.0
 _PARTITION: Final = TopicPartition(Topic.RULESETS.value, 0)
 
-OnVersions = Callable[[list[Published], bool], Awaitable[None]]
+OnVersions = Callable[[list[PublishedVersion], bool], Awaitable[None]]
 """Called with the new versions of each poll, oldest first, and whether the end of the topic was reached."""
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class RulesetTopic:
             raise TopicUnavailable("the event log did not confirm the ruleset; it may or may not have been published") from error
         return self.log.version_of(record.message_id)
 
-    async def read(self, version: int) -> Published | None:
+    async def read(self, version: int) -> PublishedVersion | None:
         """A version, read from the topic. None if its place in the topic is unknown. Raises `TopicUnavailable`."""
         offset = self.log.offset_of(version)
         if offset is None:
@@ -85,7 +85,7 @@ class RulesetTopic:
             record = decode_record(message.value)
         except (*KAFKA_ERRORS, InvalidRecord) as error:
             raise TopicUnavailable(f"version {version} cannot be read from the event log") from error
-        return Published(version, record.yaml, record.published_at_ms, offset)
+        return PublishedVersion(version, record.yaml, record.published_at_ms, offset)
 
     def _consumer(self) -> contextlib.AbstractAsyncContextManager[Any]:
         return open_consumer(self._bootstrap, max_partition_fetch_bytes=MAX_RECORD_BYTES)
@@ -113,7 +113,7 @@ class RulesetTopic:
             if at_end:
                 self.caught_up.set()
 
-    def _absorb(self, record: Any) -> Published | None:
+    def _absorb(self, record: Any) -> PublishedVersion | None:
         if record.offset < self._next_offset:
             self._start_over()
             raise TopicUnavailable("it was re-created")

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.model.decisions.explain import Story
+from gateway.model.decisions.explain import ExplainedDecision
 from gateway.model.times import format_time_ms
-from gateway.model.visitors.evidence import Item
+from gateway.model.visitors.evidence import EvidenceItem
 from gateway.reports.columns import columns, printable
 
 SEALED_TOPIC: Final = "sealed"
@@ -27,7 +27,7 @@ _SHOWING: Final = ("MATCHED", "HELD_OUT")
 
 
 def explanation_json(
-    story: Story, context: Mapping[str, Any] | None, evidence: Iterable[Item], notes: Sequence[str], decided_at_ms: int
+    story: ExplainedDecision, context: Mapping[str, Any] | None, evidence: Iterable[EvidenceItem], notes: Sequence[str], decided_at_ms: int
 ) -> dict[str, Any]:
     """An `Explanation` without the decision's id and cursor."""
     decision = story.decision
@@ -51,7 +51,7 @@ def explanation_json(
     }
 
 
-def _evidence_json(item: Item) -> dict[str, Any]:
+def _evidence_json(item: EvidenceItem) -> dict[str, Any]:
     contribution = item.contribution
     if contribution is None:
         occurred_at = None if item.sealed_until_ms is None else format_time_ms(item.sealed_until_ms)

@@ -28,7 +28,7 @@ from gateway.services.trends import TrendsService
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
 from gateway.store.notices import NoticeBus, Watch
-from gateway.store.reader import ContextReader, Found
+from gateway.store.reader import ContextReader, ContextReading
 from gateway.telemetry import Metrics
 
 MAX_PLACEMENTS: Final = 20
@@ -44,7 +44,7 @@ RULESET_AGE_MS: Final = 60_000
 """… if it was rendered so recently: within a second they are everywhere."""
 
 PageFields = Mapping[str, Any] | None
-_NOTHING: Final = Found(None, ())
+_NOTHING: Final = ContextReading(None, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +163,9 @@ class BannerService:
         request = BannerRequest(None, (placement,), None)
         inputs = replace(inputs, trends=self._trends.current, consent_default=self._settings.consent_default)
         decision = decide(ruleset, placement, inputs)
-        return self._give(decision, Found(inputs.context, ()), request, fresh=True, preview=True)
+        return self._give(decision, ContextReading(inputs.context, ()), request, fresh=True, preview=True)
 
-    async def _read(self, visitor_id: str | None, after: Cursor | None, max_wait_ms: int) -> tuple[Found, bool]:
+    async def _read(self, visitor_id: str | None, after: Cursor | None, max_wait_ms: int) -> tuple[ContextReading, bool]:
         found = await self._found(visitor_id)
         if after is None or visitor_id is None or after.is_covered_by(found.context, self._now_ms()):
             return found, True
@@ -185,10 +185,10 @@ class BannerService:
         finally:
             watch.close()
 
-    async def _found(self, visitor_id: str | None) -> Found:
+    async def _found(self, visitor_id: str | None) -> ContextReading:
         return _NOTHING if visitor_id is None else await self._reader.read(visitor_id)
 
-    def _decision(self, placement: str, found: Found, request: BannerRequest, now_ms: int) -> Decision:
+    def _decision(self, placement: str, found: ContextReading, request: BannerRequest, now_ms: int) -> Decision:
         inputs = Inputs(
             context=found.context,
             page=request.page,
@@ -226,12 +226,19 @@ class BannerService:
             if self._rulesets.current.uses_trends:
                 await self._trends.at_least(max(token.trends_snapshot for token in recent), RULESET_WAIT_SECONDS)
 
-    def _decide(self, placement: str, found: Found, request: BannerRequest, *, fresh: bool) -> IssuedDecision:
+    def _decide(self, placement: str, found: ContextReading, request: BannerRequest, *, fresh: bool) -> IssuedDecision:
         now_ms = self._now_ms()
         return self._give(self._decision(placement, found, request, now_ms), found, request, fresh=fresh, now_ms=now_ms)
 
     def _give(
-        self, decision: Decision, found: Found, request: BannerRequest, *, fresh: bool, preview: bool = False, now_ms: int | None = None
+        self,
+        decision: Decision,
+        found: ContextReading,
+        request: BannerRequest,
+        *,
+        fresh: bool,
+        preview: bool = False,
+        now_ms: int | None = None,
     ) -> IssuedDecision:
         """`now_ms`: when it was decided, to the millisecond, so that it can be explained by its id."""
         now_ms = self._now_ms() if now_ms is None else now_ms

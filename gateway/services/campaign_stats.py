@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.errors import BadUserInput, NotFound, Unavailable
 from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
-from gateway.model.statistics.results import HOUR_MS, Result, Row, result_of, visitors_by_version
+from gateway.model.statistics.results import HOUR_MS, CampaignResult, StatsRow, campaign_result, visitors_by_version
 from gateway.model.statistics.sample_ratio import NO_VARIANT, shares_of
 from gateway.services.rulesets import RulesetService
 from gateway.store.stats import CampaignStatsStore
@@ -26,7 +26,7 @@ class CampaignReport:
     from_ms: int | None
     to_ms: int | None
     attribution_days: int | None
-    result: Result
+    result: CampaignResult
     left_out: Sequence[int]
 
 
@@ -65,12 +65,12 @@ class CampaignStatsService:
             from_ms=None if first is None else first * HOUR_MS,
             to_ms=None if first is None else end * HOUR_MS,
             attribution_days=None if stored is None else stored.coverage.attribution_days,
-            result=result_of(rows, list(known or {}), control, shares),
+            result=campaign_result(rows, list(known or {}), control, shares),
             left_out=left_out,
         )
 
     async def _shares_of(
-        self, campaign_id: str, current: Ruleset, rows: Sequence[Row]
+        self, campaign_id: str, current: Ruleset, rows: Sequence[StatsRow]
     ) -> tuple[dict[int, Mapping[str, float]], Sequence[int]]:
         """The splits of the versions that visitors saw the campaign by, and the versions of which they are not known."""
         visitors = {version: sum(counts.values()) for version, counts in visitors_by_version(rows).items()}

@@ -15,19 +15,19 @@ from gateway.clock import NowMs
 from gateway.errors import BadUserInput, NotFound
 from gateway.model.decisions.decide import Inputs, unavailable
 from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
-from gateway.model.decisions.explain import Step, Story, explain
+from gateway.model.decisions.explain import ExplainedDecision, ExplanationStep, explain_decision
 from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
 from gateway.model.events.positions import Positions
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 from gateway.model.visitors.as_of import Keep, answering, as_of, covered_by, doubts, received_by, unreachable
 from gateway.model.visitors.context_view import view
-from gateway.model.visitors.evidence import Item, evidence_of
+from gateway.model.visitors.evidence import EvidenceItem, evidence_of
 from gateway.model.visitors.state import State
 from gateway.services.banners import BannerRequest, IssuedDecision
 from gateway.services.rulesets import LoadedRuleset
 from gateway.settings import Settings
-from gateway.store.states import Held, StateReader
+from gateway.store.states import StateReader, StoredStates
 
 
 class RulesetSource(Protocol):
@@ -64,8 +64,8 @@ class DecisionExplanation:
 
     given: IssuedDecision
     context: Mapping[str, Any]
-    steps: Sequence[Step]
-    evidence: Sequence[Item]
+    steps: Sequence[ExplanationStep]
+    evidence: Sequence[EvidenceItem]
     notes: Sequence[str]
 
 
@@ -73,7 +73,7 @@ class DecisionExplanation:
 class CandidateExplanation:
     """One way in which a decision may have come about."""
 
-    story: Story
+    story: ExplainedDecision
     state: State | None
     context: Mapping[str, Any] | None
     note: str | None = None
@@ -170,7 +170,7 @@ class ExplainService:
         return token, cursor
 
     def _ways(
-        self, ruleset: Ruleset, trends: Trends, request: BannerRequest, held: Held, token: DecisionToken, cursor: Cursor
+        self, ruleset: Ruleset, trends: Trends, request: BannerRequest, held: StoredStates, token: DecisionToken, cursor: Cursor
     ) -> list[CandidateExplanation]:
         """The ways in which the decision may have come about, the likeliest first."""
         states: list[tuple[State | None, str | None]]
@@ -210,7 +210,7 @@ class ExplainService:
             shown=shown,
             consent_default=self._consent_default,
         )
-        return CandidateExplanation(explain(ruleset, request.placements[0], inputs), state, context)
+        return CandidateExplanation(explain_decision(ruleset, request.placements[0], inputs), state, context)
 
     def _explained(self, told: CandidateExplanation, request: BannerRequest, decided_at_ms: int, notes: list[str]) -> DecisionExplanation:
         decision = told.story.decision
@@ -233,18 +233,18 @@ class ExplainService:
             notes.append(f"what was bought together at the trends snapshot {number} is no longer kept")
         return found
 
-    async def _held(self, visitor_id: str | None) -> Held:
+    async def _held(self, visitor_id: str | None) -> StoredStates:
         if visitor_id is None:
-            return Held(None)
+            return StoredStates(None)
         return await self._states.read(visitor_id)
 
 
-def _as_of(held: Held, keep: Keep) -> State | None:
+def _as_of(held: StoredStates, keep: Keep) -> State | None:
     """The state that answered for a visitor id, with what `keep` keeps."""
     return as_of(held.own, held.owner, keep)
 
 
-def _seen(held: Held, cursor: Cursor, token: DecisionToken, consent_by_ms: int | None) -> State:
+def _seen(held: StoredStates, cursor: Cursor, token: DecisionToken, consent_by_ms: int | None) -> State:
     """The state that the decision of a token saw."""
     state = _as_of(held, covered_by(cursor.positions.offsets, consent_by_ms))
     if state is None:
@@ -255,7 +255,7 @@ def _seen(held: Held, cursor: Cursor, token: DecisionToken, consent_by_ms: int |
     return replace(state, positions=cursor.positions)
 
 
-def _why_unknown(held: Held, decided_at_ms: int) -> str | None:
+def _why_unknown(held: StoredStates, decided_at_ms: int) -> str | None:
     """What to say of a decision that knew nothing of its visitor."""
     then = _as_of(held, received_by(decided_at_ms))
     if then is None or not then.parts:

@@ -23,8 +23,8 @@ from gateway.clock import NowMs
 from gateway.errors import BackendUnavailable, Conflict, NotFound
 from gateway.kafka.ruleset_topic import RulesetTopic, TopicUnavailable
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.rulesets.ruleset import InvalidRuleset, Problem, Ruleset
-from gateway.model.rulesets.versions import Published, RulesetRecord
+from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset, RulesetProblem
+from gateway.model.rulesets.versions import PublishedVersion, RulesetRecord
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
 from gateway.store.keys import RULESET_CHANNEL
@@ -62,7 +62,7 @@ class PublishOutcome:
     """What became of a wish to publish: the ruleset, or the mistakes that refuse it."""
 
     in_force: LoadedRuleset | None
-    problems: Sequence[Problem]
+    problems: Sequence[RulesetProblem]
 
 
 class RulesetService:
@@ -78,7 +78,7 @@ class RulesetService:
         self._topic = RulesetTopic(settings.kafka_bootstrap, self._learn)
         self._in_force = LoadedRuleset(seed, None)
         self._key = (SEED_EPOCH, seed.version)
-        self._kept: dict[int, Published] = {}
+        self._kept: dict[int, PublishedVersion] = {}
         self._loaded: dict[int, LoadedRuleset] = {}
         self._checked: list[Ruleset] = []
         self._callbacks: list[Callable[[], None]] = []
@@ -188,7 +188,7 @@ class RulesetService:
         checked = next((ruleset for ruleset in (*self._checked, self._in_force.ruleset) if ruleset.yaml == text), None)
         return await asyncio.to_thread(load_ruleset, text, version) if checked is None else replace(checked, version=version)
 
-    async def _read(self, version: int) -> Published:
+    async def _read(self, version: int) -> PublishedVersion:
         if version < 1 or (self._topic.caught_up.is_set() and version > self._topic.log.version):
             raise NotFound(f"there is no version {version} of the ruleset", field="version")
         found = await self._topic.read(version)
@@ -196,7 +196,7 @@ class RulesetService:
             raise BackendUnavailable("old versions cannot be read while the event log is unreachable")
         return found
 
-    async def _learn(self, versions: list[Published], at_end: bool) -> None:
+    async def _learn(self, versions: list[PublishedVersion], at_end: bool) -> None:
         """Kafka told of versions; the newest that can be loaded comes into force."""
         for published in versions:
             _keep(self._kept, published.version, published, KEPT_VERSIONS)
@@ -242,7 +242,7 @@ class RulesetService:
     async def _take_copy(self) -> None:
         copy = await self._store.load()
         if copy is not None and (copy.log_epoch, copy.version) > self._key:
-            _keep(self._kept, copy.version, Published(copy.version, copy.yaml, copy.published_at_ms, -1), KEPT_VERSIONS)
+            _keep(self._kept, copy.version, PublishedVersion(copy.version, copy.yaml, copy.published_at_ms, -1), KEPT_VERSIONS)
             await self._adopt(copy.log_epoch, copy.version, copy.yaml, copy.published_at_ms)
 
     async def _give_copy(self) -> None:

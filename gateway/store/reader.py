@@ -22,7 +22,7 @@ MAX_KEYS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ContextReading:
     """A context, or None where nothing is known, and the visitor ids whose notices concern it."""
 
     context: Mapping[str, Any] | None
@@ -41,14 +41,14 @@ class ContextReader:
         self._waiting: dict[str, list[asyncio.Future[bytes | None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def read(self, visitor_id: str) -> Found:
+    async def read(self, visitor_id: str) -> ContextReading:
         """The context as of a read that is issued after this call, or raise `StoreUnavailable`."""
         context = await self._get(visitor_id)
         if context is not None and (owner := context.get("alias_of")) is not None:
             owned = await self._get(owner)
             # Between the alias and the union the owner may not have been written yet: nothing is known for a moment.
-            return Found(owned, (visitor_id, owner), joined=True)
-        return Found(context, (visitor_id,))
+            return ContextReading(owned, (visitor_id, owner), joined=True)
+        return ContextReading(context, (visitor_id,))
 
     async def _get(self, visitor_id: str) -> dict[str, Any] | None:
         loop = asyncio.get_running_loop()

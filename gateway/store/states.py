@@ -14,7 +14,7 @@ from gateway.store.keys import state_key
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredStates:
     """What is held under a visitor id (None: nothing), and for an anonymous id that joined a known visitor that one's state."""
 
     own: State | None
@@ -27,13 +27,13 @@ class StateReader:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def read(self, visitor_id: str) -> Held:
+    async def read(self, visitor_id: str) -> StoredStates:
         """The state of a visitor, following an anonymous id to the visitor it joined."""
         (own,) = await self.states([visitor_id])
         if own is None or own.alias_of is None:
-            return Held(own)
+            return StoredStates(own)
         (owner,) = await self.states([own.alias_of])
-        return Held(own, owner)
+        return StoredStates(own, owner)
 
     async def states(self, visitor_ids: Iterable[str]) -> list[State | None]:
         """What is held under each of these ids, as it is stored, aliases included."""

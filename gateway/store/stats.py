@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.statistics.results import HOUR_MS, Coverage, Row, decode_rows, encode_rows
+from gateway.model.statistics.results import HOUR_MS, Coverage, StatsRow, decode_rows, encode_rows
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 from gateway.store.keys import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
 
@@ -56,7 +56,7 @@ class StoredStats:
     """The rows of a campaign by hour, and how the latest of them were computed."""
 
     coverage: Coverage
-    hours: Mapping[int, Sequence[Row]]
+    hours: Mapping[int, Sequence[StatsRow]]
 
 
 class CampaignStatsStore:
@@ -65,7 +65,7 @@ class CampaignStatsStore:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def save(self, campaigns: Mapping[str, Mapping[int, Sequence[Row]]], coverage: Coverage, began_hour: int) -> int:
+    async def save(self, campaigns: Mapping[str, Mapping[int, Sequence[StatsRow]]], coverage: Coverage, began_hour: int) -> int:
         """Replace the hours from `coverage.first_hour` on of these campaigns, and of all others by nothing.
 
         `began_hour`: of the first record of the log. Gives how many campaigns were written; one that a later run wrote
@@ -111,7 +111,7 @@ class CampaignStatsStore:
             raise StoreUnavailable(f"campaign statistics cannot be read: {type(error).__name__}") from error
 
 
-def _arguments(hours: Mapping[int, Sequence[Row]], coverage: Coverage, began_hour: int) -> list[bytes | int]:
+def _arguments(hours: Mapping[int, Sequence[StatsRow]], coverage: Coverage, began_hour: int) -> list[bytes | int]:
     oldest_hour = coverage.as_of_ms // HOUR_MS - RETENTION_DAYS * 24
     found: list[bytes | int] = [coverage.as_of_ms, coverage.log_epoch, coverage.first_hour, began_hour, oldest_hour]
     found += [RETENTION_DAYS * 86_400_000, coverage.attribution_days, coverage.return_days]

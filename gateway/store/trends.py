@@ -20,9 +20,9 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from gateway.model.trends.codec import (
-    NoTrends,
+    BoughtTogether,
     Snapshot,
-    Together,
+    UnreadableTrends,
     decode_counts,
     decode_snapshot,
     decode_together,
@@ -73,7 +73,7 @@ class TrendsStore:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._together: dict[int, Together] = {}
+        self._together: dict[int, BoughtTogether] = {}
 
     async def current(self) -> int:
         """The number of the current snapshot; 0: there is none."""
@@ -91,7 +91,7 @@ class TrendsStore:
             return None
         try:
             return await asyncio.to_thread(decode_snapshot, stored)
-        except NoTrends:
+        except UnreadableTrends:
             return None
 
     async def load(self, number: int) -> Trends | None:
@@ -127,7 +127,7 @@ class TrendsStore:
             for product_id, raw in stored.items():
                 try:
                     counts[product_id.decode()] = decode_counts(raw)
-                except (NoTrends, UnicodeDecodeError):
+                except (UnreadableTrends, UnicodeDecodeError):
                     continue
             if counts:
                 found[start] = counts
@@ -151,7 +151,7 @@ class TrendsStore:
         """The current version of what is bought together; 0: there is none."""
         return _number(await self._ask(self._redis.get(TOGETHER_CURRENT_KEY)))
 
-    async def save_together(self, version: int, together: Together) -> bool:
+    async def save_together(self, version: int, together: BoughtTogether) -> bool:
         """Store a version and make it the current one; the next snapshot takes it up. False when one as new is there."""
         if await self.together_version() >= version:
             return False
@@ -164,7 +164,7 @@ class TrendsStore:
             await self._ask(self._redis.zrem(TOGETHER_VERSIONS_KEY, old))
         return True
 
-    async def _companions(self, version: int) -> Together | None:
+    async def _companions(self, version: int) -> BoughtTogether | None:
         if version == 0:
             return {}
         if version in self._together:
@@ -174,7 +174,7 @@ class TrendsStore:
             return None
         try:
             found = await asyncio.to_thread(decode_together, stored)
-        except NoTrends:
+        except UnreadableTrends:
             return None
         self._together[version] = found
         while len(self._together) > _COMPANIONS_LOADED:

@@ -25,7 +25,7 @@ from gateway.clock import NowMs
 from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import context_of, encode_context, totals_of
 from gateway.model.visitors.purge import purge_due_ms
-from gateway.model.visitors.state import Absorbed, State, Update, without_released
+from gateway.model.visitors.state import AbsorbCounts, State, Update, without_released
 from gateway.model.visitors.state_codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
 from gateway.model.visitors.write_plan import (
     PlannedWrite,
@@ -56,10 +56,10 @@ return 1
 
 
 @dataclass(slots=True)
-class Applied:
+class WriteOutcome:
     """What became of a batch."""
 
-    absorbed: Absorbed = field(default_factory=Absorbed)
+    absorbed: AbsorbCounts = field(default_factory=AbsorbCounts)
     refused: list[RefusedUpdate] = field(default_factory=list)
     written: int = 0
     unchanged: int = 0
@@ -67,7 +67,7 @@ class Applied:
     purged: int = 0
     """States of which something was dropped because consent is withdrawn."""
 
-    def count(self, outcome: Absorbed) -> None:
+    def count(self, outcome: AbsorbCounts) -> None:
         """Add the outcome of one absorb that was stored."""
         self.absorbed.fresh += outcome.fresh
         self.absorbed.duplicates += outcome.duplicates
@@ -85,21 +85,21 @@ class ContextWriter:
         self._purges = PurgeQueue(redis)
         self._sha: str | None = None
 
-    async def apply(self, updates: Iterable[Update]) -> Applied:
+    async def apply(self, updates: Iterable[Update]) -> WriteOutcome:
         """Absorb `updates`; when this returns, they are stored. Raises `StoreUnavailable`; then applying again is safe."""
         work: dict[str, VisitorWork] = {}
         for update in updates:
             work.setdefault(update.visitor_id, VisitorWork()).updates.append(update)
-        applied = Applied()
+        applied = WriteOutcome()
         await self._work_off(work, applied)
         return applied
 
-    async def purge(self, visitor_ids: Iterable[str]) -> Applied:
+    async def purge(self, visitor_ids: Iterable[str]) -> WriteOutcome:
         """Drop what may be dropped by now of these visitors, if they withdrew consent, and of the aliases that joined them.
 
         Raises `StoreUnavailable`; purging again is safe.
         """
-        applied = Applied()
+        applied = WriteOutcome()
         await self._work_off({visitor_id: VisitorWork(purge=True) for visitor_id in visitor_ids}, applied)
         # The visitor first: what an alias still holds cannot come back into a part that was purged. The other way round it could.
         states = await self._states(visitor_ids)
@@ -115,7 +115,7 @@ class ContextWriter:
         await self._work_off(aliases, applied)
         return applied
 
-    async def _work_off(self, work: dict[str, VisitorWork], applied: Applied) -> None:
+    async def _work_off(self, work: dict[str, VisitorWork], applied: WriteOutcome) -> None:
         try:
             for _ in range(MAX_ATTEMPTS):
                 if not work:
@@ -131,7 +131,7 @@ class ContextWriter:
         except STORE_ERRORS as error:
             raise _unavailable("answer", error) from error
 
-    async def _round(self, work: dict[str, VisitorWork], applied: Applied) -> dict[str, VisitorWork]:
+    async def _round(self, work: dict[str, VisitorWork], applied: WriteOutcome) -> dict[str, VisitorWork]:
         """One read and one write for each visitor; gives what is left to do."""
         left: dict[str, VisitorWork] = {}
         writes: list[PlannedWrite] = []
@@ -189,7 +189,7 @@ class ContextWriter:
             todo.purged_of,
         )
 
-    async def _release(self, released: Sequence[State], owner: State, applied: Applied) -> None:
+    async def _release(self, released: Sequence[State], owner: State, applied: WriteOutcome) -> None:
         work = {one.visitor_id: VisitorWork(arrivals=[one], erased_ms=owner.cutoff_of(one.visitor_id)) for one in released}
         for _ in range(MAX_ATTEMPTS):
             if not work:

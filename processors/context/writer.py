@@ -34,7 +34,7 @@ from gateway.model.visitors.state import Update
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.purges import PurgeQueue
-from gateway.store.writer import Applied, ContextWriter
+from gateway.store.writer import ContextWriter, WriteOutcome
 from gateway.telemetry import Metrics, configure_logging, settle_memory
 from processors.context.erasure_follower import ErasureFollower
 from processors.context.purging import Purger
@@ -169,7 +169,7 @@ class ContextWriterProcess:
         for outcome in ("written", "unchanged", "conflicts"):
             self._metrics.writes.labels(outcome).inc(getattr(applied, outcome))
 
-    async def _apply(self, updates: list[Update]) -> Applied:
+    async def _apply(self, updates: list[Update]) -> WriteOutcome:
         """Store, however long the store is away. Raises Stopped: then nothing of the poll is committed, it comes again."""
         wait_seconds = RETRY_SECONDS
         while True:

@@ -20,17 +20,17 @@ from pyspark.sql import functions as sf
 
 from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
-from gateway.model.decisions.explain import explain
+from gateway.model.decisions.explain import explain_decision
 from gateway.model.events.contribution import LoggedEvent
 from gateway.model.events.event import EventType
 from gateway.model.events.topics import Topic
-from gateway.model.rulesets.versions import Published
+from gateway.model.rulesets.versions import PublishedVersion
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.as_of import answering, received_by, restricted, unreachable
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.evidence import evidence_of
-from gateway.model.visitors.rebuild import FromLog, from_log
+from gateway.model.visitors.rebuild import RebuiltStates, rebuild_states
 from gateway.reports.explanation import explanation_json, explanation_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
@@ -64,9 +64,9 @@ class Question:
 class _Kept:
     """What the log holds."""
 
-    versions: Sequence[Published]
+    versions: Sequence[PublishedVersion]
     starts: Sequence[Start]
-    states: dict[str, FromLog]
+    states: dict[str, RebuiltStates]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -144,12 +144,12 @@ def explained(question: Question, kept: _Kept, settings: Settings) -> dict[str, 
     notes = [*found, *([NO_TRENDS_NOTE] if ruleset.uses_trends else []), *notes]
     context = None if state is None else view(state)
     inputs = Inputs(context, question.page, question.at_ms, question.visitor_id, consent_default=settings.consent_default)
-    story = explain(ruleset, question.placement, inputs)
+    story = explain_decision(ruleset, question.placement, inputs)
     evidence = [] if state is None else evidence_of(state, story.fields, story.campaign_ids)
     return explanation_json(story, context, evidence, notes, question.at_ms)
 
 
-def _states(spark: SparkSession, bootstrap: str, visitor_ids: set[str], erasures: Erasures, log_epoch: int) -> dict[str, FromLog]:
+def _states(spark: SparkSession, bootstrap: str, visitor_ids: set[str], erasures: Erasures, log_epoch: int) -> dict[str, RebuiltStates]:
     """The states of some visitors, each with what joined it and whom it joined."""
     joins = _joins(spark, bootstrap, visitor_ids)
     related = {visitor_id: _related(visitor_id, joins) for visitor_id in visitor_ids}
@@ -160,7 +160,7 @@ def _states(spark: SparkSession, bootstrap: str, visitor_ids: set[str], erasures
     for logged in events_in(log).collect():
         by_id.setdefault(logged.event.visitor_id, []).append(logged)
     return {
-        visitor_id: from_log(visitor_id, [logged for name in names for logged in by_id.get(name, ())], erasures.cutoff_of, log_epoch)
+        visitor_id: rebuild_states(visitor_id, [logged for name in names for logged in by_id.get(name, ())], erasures.cutoff_of, log_epoch)
         for visitor_id, names in related.items()
     }
 

@@ -13,7 +13,7 @@ from gateway.kafka.consumers import open_consumer
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
-from gateway.model.rulesets.versions import InvalidRecord, Published, RulesetLog
+from gateway.model.rulesets.versions import InvalidRecord, PublishedVersion, RulesetLog
 from gateway.model.times import format_time_ms
 from gateway.model.visitors.erasure import Erasures
 from processors.jobs.batch_job import JobFailed
@@ -30,7 +30,7 @@ class Start(NamedTuple):
     timestamp_ms: int | None
 
 
-def published_rulesets(spark: SparkSession, bootstrap: str) -> list[Published]:
+def published_rulesets(spark: SparkSession, bootstrap: str) -> list[PublishedVersion]:
     """All versions of the ruleset, oldest first. Raises JobFailed when there is none."""
     found = RulesetLog()
     versions = []
@@ -46,7 +46,7 @@ def published_rulesets(spark: SparkSession, bootstrap: str) -> list[Published]:
     return versions
 
 
-def ruleset_at(versions: Sequence[Published], at_ms: int | None = None) -> tuple[Ruleset, list[str]]:
+def ruleset_at(versions: Sequence[PublishedVersion], at_ms: int | None = None) -> tuple[Ruleset, list[str]]:
     """The version that was in force at a moment (None: now), and what is to be noted. Raises JobFailed when none can be loaded."""
     found: Ruleset | None = None
     for one in reversed(versions):

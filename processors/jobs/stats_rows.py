@@ -18,8 +18,8 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
-from gateway.model.statistics.intervals import Sums
-from gateway.model.statistics.results import HOUR_MS, Row
+from gateway.model.statistics.intervals import VisitorSums
+from gateway.model.statistics.results import HOUR_MS, StatsRow
 from gateway.model.visitors.totals import EXACT
 from processors.jobs.stats_facts import CLICK, ORDER, REFUND, VIEW, in_order
 
@@ -29,7 +29,7 @@ _VISIT: Final = ("person", "campaign", "visit")
 _MONEY: Final = "decimal(38,6)"
 _COUNTS: Final = ("views", "clicks", "conversions", "converted", "moved", "visitors", "v", "c", "vv", "cc", "vc")
 
-Hours = dict[str, dict[int, list[Row]]]
+Hours = dict[str, dict[int, list[StatsRow]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +157,9 @@ def _hours(counts: list[Any], sums: list[Any]) -> Hours:
     found: Hours = {}
     for one in counts:
         n = {name: one[name] or 0 for name in _COUNTS}
-        row = Row(
+        row = StatsRow(
             one.variant, one.version, n["views"], n["clicks"], n["conversions"], n["converted"], n["moved"],
-            Sums(n["visitors"], n["v"], n["c"], n["vv"], n["cc"], n["vc"]),
+            VisitorSums(n["visitors"], n["v"], n["c"], n["vv"], n["cc"], n["vc"]),
             money.get((one.campaign, one.hour, one.variant, one.version), {}),
         )  # fmt: skip
         found.setdefault(one.campaign, {}).setdefault(one.hour, []).append(row)

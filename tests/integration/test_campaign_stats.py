@@ -19,7 +19,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.model.events.topics import SOURCE_TOPICS
-from gateway.model.statistics.results import Coverage, Row
+from gateway.model.statistics.results import Coverage, StatsRow
 from gateway.store.keys import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
 from gateway.store.stats import RETENTION_DAYS, CampaignStatsStore
 from local_stack.api import event
@@ -213,7 +213,7 @@ async def test_older_hours_stay_and_an_older_run_changes_nothing(site: Site) -> 
     async def save(as_of: int, epoch: int, first: int, *hours: int, began: int = 0) -> dict[int, int]:
         """Store a row in each of some hours, with `as_of` as its views; gives what is stored then."""
         coverage = Coverage((now + as_of) * HOUR_MS, 7, 14, epoch, now + first)
-        await store.save({campaign: {now + hour: [Row("a", 1, views=as_of)] for hour in hours}}, coverage, now + began)
+        await store.save({campaign: {now + hour: [StatsRow("a", 1, views=as_of)] for hour in hours}}, coverage, now + began)
         stored = await store.load(campaign)
         assert stored is not None
         return {hour - now: rows[0].views for hour, rows in stored.hours.items()}
@@ -250,7 +250,7 @@ async def rows_in(site: Site, campaign: str) -> dict[tuple[int, str, int], Numbe
     return {(hour, row.variant, row.ruleset_version): numbers(row) for hour, rows in stored.hours.items() for row in rows}
 
 
-def numbers(row: Row) -> Numbers:
+def numbers(row: StatsRow) -> Numbers:
     """A row as the naive reading gives it."""
     sums = row.visitors
     names = {"views": row.views, "clicks": row.clicks, "conversions": row.conversions, "converted": row.converted, "moved": row.moved}

@@ -20,7 +20,7 @@ from gateway.model.rulesets.ruleset import (
     NO_CAMPAIGN,
     BannerTemplate,
     Campaign,
-    Example,
+    CampaignExample,
     Placement,
     Variant,
 )
@@ -219,7 +219,7 @@ class CampaignReader:
             return None
         return int(match[1]) * _UNITS_MS[match[2]]
 
-    def _examples(self, node: yaml.Node | None) -> list[Example]:
+    def _examples(self, node: yaml.Node | None) -> list[CampaignExample]:
         found = []
         for item in self._reader.items(node, "examples"):
             fields = self._reader.fields(item, EXAMPLE_KEYS, ("expect",), "an example")
@@ -228,7 +228,7 @@ class CampaignReader:
             expected = self._reader.fields(fields["expect"], EXPECT_KEYS, (), "expect")
             campaign_id = self._reader.scalar(expected.get("campaign"), str, "campaign")
             found.append(
-                Example(
+                CampaignExample(
                     context=self._context(fields.get("context")),
                     page=self._page(fields.get("page")),
                     at_ms=self._time(fields.get("at"), "at"),

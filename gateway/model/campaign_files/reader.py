@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from gateway.model.campaign_files.marks import place_in
-from gateway.model.rulesets.ruleset import Problem
+from gateway.model.rulesets.ruleset import RulesetProblem
 
 MAX_JSON_VALUES: Final = 10_000
 """Values in the `data` of one banner, or in the context of one example."""
@@ -27,7 +27,7 @@ class YamlReader:
     """Collects problems; what it gives back counts only when there are none."""
 
     def __init__(self, text: str) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[RulesetProblem] = []
         self._text = text
         self._sizes: dict[int, float] = {}
         self.campaign_id: str | None = None
@@ -37,7 +37,7 @@ class YamlReader:
         at = (1, 1) if node is None else (node.start_mark.line + 1, node.start_mark.column + 1)
         if offset is not None and isinstance(node, yaml.ScalarNode):
             at = place_in(self._text, node, offset)
-        self.problems.append(Problem(message, self.campaign_id, *at))
+        self.problems.append(RulesetProblem(message, self.campaign_id, *at))
 
     def is_too_large(self, root: yaml.Node) -> bool:
         """Whether a file multiplies what it holds by anchors; then it is not to be read any further, and a problem says where."""

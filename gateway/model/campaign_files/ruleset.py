@@ -12,7 +12,7 @@ from gateway.model.campaign_files.nodes import compose
 from gateway.model.campaign_files.reader import YamlReader, is_null
 from gateway.model.conditions.analysis import variables_of
 from gateway.model.conditions.condition_set import ConditionSet
-from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, InvalidRuleset, Placement, Problem, Ruleset
+from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, InvalidRuleset, Placement, Ruleset, RulesetProblem
 from gateway.model.rulesets.template import Template
 
 FORMAT: Final = 1
@@ -24,7 +24,7 @@ MAX_BYTES: Final = 1_000_000
 def load_ruleset(text: str, version: int) -> Ruleset:
     """The ruleset of a YAML text, or raise `InvalidRuleset` with all its problems."""
     if len(text.encode(errors="replace")) > MAX_BYTES:
-        raise InvalidRuleset([Problem(f"a ruleset has at most {MAX_BYTES} bytes")])
+        raise InvalidRuleset([RulesetProblem(f"a ruleset has at most {MAX_BYTES} bytes")])
     # A mark of the byte order is no character of the file, to libyaml.
     bare = text.removeprefix("\ufeff")
     reader = YamlReader(bare)
@@ -36,13 +36,13 @@ def load_ruleset(text: str, version: int) -> Ruleset:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise InvalidRuleset([Problem(f"not YAML: {problem.problem or problem.context}", None, line, column)]) from problem
+        raise InvalidRuleset([RulesetProblem(f"not YAML: {problem.problem or problem.context}", None, line, column)]) from problem
     except yaml.reader.ReaderError as problem:
         before = bare[: problem.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise InvalidRuleset([Problem(f"not YAML: {problem.reason}", None, line, column)]) from problem
+        raise InvalidRuleset([RulesetProblem(f"not YAML: {problem.reason}", None, line, column)]) from problem
     except RecursionError as problem:
-        raise InvalidRuleset([Problem("not a ruleset: nested too deeply", reader.campaign_id, 1, 1)]) from problem
+        raise InvalidRuleset([RulesetProblem("not a ruleset: nested too deeply", reader.campaign_id, 1, 1)]) from problem
     if reader.problems:
         raise InvalidRuleset(sorted(reader.problems, key=lambda p: (p.line or 0, p.column or 0)))
     return ruleset

@@ -13,7 +13,21 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from gateway.model.conditions.cel_tree import Call, Literal, Loop, Node, Tree, conjuncts, nodes_of, path_of
-from gateway.model.conditions.types import NULL, NUMBER, TEXT, TRUTH, ListOf, MapOf, Misfit, Record, Scalar, Shape, fits, says, shape_of
+from gateway.model.conditions.types import (
+    NULL,
+    NUMBER,
+    TEXT,
+    TRUTH,
+    ListOf,
+    MapOf,
+    Record,
+    Scalar,
+    Shape,
+    TypeMismatch,
+    fits,
+    says,
+    shape_of,
+)
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 
 _TEXT: Final = cel.Type.STRING
@@ -184,8 +198,8 @@ def _check_shapes(text: str, tree: Tree) -> None:
     try:
         given = shape_of(tree.root, SHAPES)
         if given is not None and not fits(given, TRUTH):
-            raise Misfit(f"a condition must give true or false, this one gives {says(given)}", tree.root)
-    except Misfit as problem:
+            raise TypeMismatch(f"a condition must give true or false, this one gives {says(given)}", tree.root)
+    except TypeMismatch as problem:
         offset = tree.offset_of(problem.node)
         if problem.field is not None:
             offset = max(offset, text.find(problem.field, offset))

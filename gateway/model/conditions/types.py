@@ -65,7 +65,7 @@ _GIVES: Final = {
 }
 
 
-class Misfit(Exception):
+class TypeMismatch(Exception):
     """A field that is not there, or a value of the wrong kind. `field`: what of the node is wrong, where it is a field of it."""
 
     def __init__(self, message: str, node: Node, field: str | None = None) -> None:
@@ -75,7 +75,7 @@ class Misfit(Exception):
 
 
 def shape_of(node: Node, shapes: Mapping[str, Shape | None]) -> Shape | None:
-    """The shape of what a node gives, None where it is not known. Raises `Misfit` for the first thing in it that cannot be."""
+    """The shape of what a node gives, None where it is not known. Raises `TypeMismatch` for the first thing in it that cannot be."""
     match node:
         case Literal():
             return _of_literal(node.value)
@@ -122,10 +122,10 @@ def _field(node: Node, operand: Shape | None, field: str) -> Shape | None:
         return operand.value
     if isinstance(operand, Record):
         if field not in operand.fields:
-            raise Misfit(f"{operand.name} has no field '{field}'; known are {', '.join(operand.fields)}", node, field)
+            raise TypeMismatch(f"{operand.name} has no field '{field}'; known are {', '.join(operand.fields)}", node, field)
         return operand.fields[field]
     if operand is not None and _kinds(operand):
-        raise Misfit(f"{says(operand)} has no field '{field}'", node, field)
+        raise TypeMismatch(f"{says(operand)} has no field '{field}'", node, field)
     return None
 
 
@@ -143,7 +143,7 @@ def _of_call(call: Call, arguments: Sequence[Shape | None]) -> Shape | None:
     wanted = _NEEDS.get(function)
     for argument in arguments:
         if wanted is not None and argument is not None and not fits(argument, wanted):
-            raise Misfit(f"this takes {says(wanted)}, not {says(argument)}", call)
+            raise TypeMismatch(f"this takes {says(wanted)}, not {says(argument)}", call)
     match function:
         case "_[_]":
             return _item(call, arguments[0])
@@ -179,7 +179,7 @@ def _check_in(call: Call, item: Shape | None, container: Shape | None) -> None:
 def _check_alike(call: Call, *shapes: Shape | None, cannot: str = "cannot be compared") -> None:
     known = [shape for shape in shapes if shape is not None and _kinds(shape)]
     if len(known) == 2 and not fits(*known):
-        raise Misfit(f"{says(known[0])} and {says(known[1])} {cannot}", call)
+        raise TypeMismatch(f"{says(known[0])} and {says(known[1])} {cannot}", call)
 
 
 def _joined(shapes: Sequence[Shape | None]) -> Shape | None:

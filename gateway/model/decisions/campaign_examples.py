@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.model.decisions.decide import Decision, Inputs, decide
-from gateway.model.rulesets.ruleset import NO_CAMPAIGN, Campaign, Example, Ruleset
+from gateway.model.rulesets.ruleset import NO_CAMPAIGN, Campaign, CampaignExample, Ruleset
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ExampleFailure:
     """An example that does not hold. `line` counts from 1."""
 
     line: int
@@ -22,7 +22,7 @@ class Failure:
         return f"{file}:{self.line}: campaign {self.campaign_id}: {self.message}"
 
 
-def examples_of(ruleset: Ruleset) -> Iterator[tuple[Campaign, Example]]:
+def examples_of(ruleset: Ruleset) -> Iterator[tuple[Campaign, CampaignExample]]:
     """Every example with the campaign that it stands beside."""
     for placement in ruleset.placements.values():
         for campaign in placement.campaigns:
@@ -30,7 +30,7 @@ def examples_of(ruleset: Ruleset) -> Iterator[tuple[Campaign, Example]]:
                 yield campaign, example
 
 
-def run_examples(ruleset: Ruleset, now_ms: int) -> list[Failure]:
+def run_examples(ruleset: Ruleset, now_ms: int) -> list[ExampleFailure]:
     """The examples that do not hold, by line. One that names no time is run as of `now_ms`."""
     failures = []
     for campaign, example in examples_of(ruleset):
@@ -38,11 +38,11 @@ def run_examples(ruleset: Ruleset, now_ms: int) -> list[Failure]:
         inputs = Inputs(example.context, example.page, at_ms, example.context.get("user_id") or None)
         message = _mismatch(example, decide(ruleset, campaign.placement, inputs))
         if message is not None:
-            failures.append(Failure(example.line, campaign.campaign_id, message))
+            failures.append(ExampleFailure(example.line, campaign.campaign_id, message))
     return sorted(failures, key=lambda failure: failure.line)
 
 
-def _mismatch(example: Example, decision: Decision) -> str | None:
+def _mismatch(example: CampaignExample, decision: Decision) -> str | None:
     found = decision.campaign_id or NO_CAMPAIGN
     headline = decision.banner.headline if decision.banner else None
     if example.campaign_id not in (None, found):

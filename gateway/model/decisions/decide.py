@@ -36,7 +36,7 @@ class DecisionReason(StrEnum):
     UNAVAILABLE = "UNAVAILABLE"
 
 
-class Outcome(StrEnum):
+class StepOutcome(StrEnum):
     """What became of one campaign in a decision."""
 
     MATCHED = "MATCHED"
@@ -92,7 +92,7 @@ class Inputs:
 class Judgment:
     """What became of one campaign: shown (MATCHED), held out, or why not, in words; and when time alone could change that."""
 
-    outcome: Outcome
+    outcome: StepOutcome
     detail: str
     next_change_ms: int | None = None
     variant_id: str | None = None
@@ -139,7 +139,7 @@ def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
                 continue
             judgment = judge(ruleset, campaign, inputs)
             next_change_ms = earliest_ms(next_change_ms, judgment.next_change_ms)
-            if judgment.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
+            if judgment.outcome in (StepOutcome.MATCHED, StepOutcome.HELD_OUT):
                 return _noting(_won(ruleset, placement, campaign, judgment, inputs, next_change_ms), failed)
     decision = _plain(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
     return _noting(decision if next_change_ms is None else replace(decision, valid_until_ms=next_change_ms), failed)
@@ -149,25 +149,25 @@ def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
     """What becomes of a campaign whose condition is true."""
     runs, next_change_ms = campaign.schedule.at(inputs.now_ms)
     if not runs:
-        return Judgment(Outcome.NOT_SCHEDULED, "its schedule does not hold now", next_change_ms)
+        return Judgment(StepOutcome.NOT_SCHEDULED, "its schedule does not hold now", next_change_ms)
     drawn = _drawn(ruleset, campaign, inputs.stable_id)
     if drawn != campaign.campaign_id:
-        return Judgment(Outcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", next_change_ms)
+        return Judgment(StepOutcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", next_change_ms)
     if campaign.campaign_id not in inputs.shown:
         counts = (inputs.values.get("banners") or {}).get(campaign.campaign_id)
         capped, free_ms = campaign.caps.at(counts, inputs.now_ms)
         if capped is not None:
-            return Judgment(Outcome.CAPPED, capped, earliest_ms(next_change_ms, free_ms))
+            return Judgment(StepOutcome.CAPPED, capped, earliest_ms(next_change_ms, free_ms))
     held_out = _held_out(ruleset, campaign, inputs.stable_id)
     if held_out is not None:
-        return Judgment(Outcome.HELD_OUT, held_out, next_change_ms, HOLDOUT_VARIANT)
+        return Judgment(StepOutcome.HELD_OUT, held_out, next_change_ms, HOLDOUT_VARIANT)
     variant = _variant(campaign, inputs.stable_id)
     if variant.banner is None:
-        return Judgment(Outcome.MATCHED, "the page keeps its own content", next_change_ms, variant.variant_id)
+        return Judgment(StepOutcome.MATCHED, "the page keeps its own content", next_change_ms, variant.variant_id)
     banner = _render(variant.banner, inputs)
     if banner is None:
-        return Judgment(Outcome.CONDITION_FALSE, "a placeholder of its banner has neither data nor a default", next_change_ms)
-    return Judgment(Outcome.MATCHED, "its condition is true", next_change_ms, variant.variant_id, banner)
+        return Judgment(StepOutcome.CONDITION_FALSE, "a placeholder of its banner has neither data nor a default", next_change_ms)
+    return Judgment(StepOutcome.MATCHED, "its condition is true", next_change_ms, variant.variant_id, banner)
 
 
 def forced(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs) -> Decision | None:
@@ -180,7 +180,7 @@ def forced(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs
     banner = None if variant.banner is None else _render(variant.banner, inputs)
     if variant.banner is not None and banner is None:
         return None
-    return _won(ruleset, placement, campaign, Judgment(Outcome.MATCHED, "", None, variant.variant_id, banner), inputs, None)
+    return _won(ruleset, placement, campaign, Judgment(StepOutcome.MATCHED, "", None, variant.variant_id, banner), inputs, None)
 
 
 def unavailable(ruleset: Ruleset, placement_id: str) -> Decision:
@@ -218,7 +218,7 @@ def _held_out(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> st
 def _won(
     ruleset: Ruleset, placement: Placement, campaign: Campaign, judgment: Judgment, inputs: Inputs, valid_until_ms: int | None
 ) -> Decision:
-    if judgment.outcome is Outcome.HELD_OUT:
+    if judgment.outcome is StepOutcome.HELD_OUT:
         banner, reason = _fallback(placement, inputs), DecisionReason.HOLDOUT
     else:
         banner = judgment.banner

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gateway.model.conditions.condition import values_of
-from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, Outcome, decide, judge
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, StepOutcome, decide, judge
 from gateway.model.rulesets.ruleset import Ruleset
 
 MAX_EXAMPLES: Final = 5
@@ -47,9 +47,9 @@ class CampaignOutcome(StrEnum):
 
 
 _PASSED_OVER: Final = {
-    Outcome.CAPPED: CampaignOutcome.CAPPED,
-    Outcome.NOT_SCHEDULED: CampaignOutcome.NOT_SCHEDULED,
-    Outcome.CONDITION_ERROR: CampaignOutcome.FAILED,
+    StepOutcome.CAPPED: CampaignOutcome.CAPPED,
+    StepOutcome.NOT_SCHEDULED: CampaignOutcome.NOT_SCHEDULED,
+    StepOutcome.CONDITION_ERROR: CampaignOutcome.FAILED,
 }
 
 
@@ -205,7 +205,7 @@ def ruleset_result(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Rules
         campaign = placement.campaigns[number]
         if campaign.campaign_id == decision.campaign_id:
             break
-        outcome = judge(ruleset, campaign, inputs).outcome if answer is True else Outcome.CONDITION_ERROR
+        outcome = judge(ruleset, campaign, inputs).outcome if answer is True else StepOutcome.CONDITION_ERROR
         if outcome in _PASSED_OVER:
             passed_over[campaign.campaign_id] = _PASSED_OVER[outcome]
     return RulesetResult(decision, passed_over)

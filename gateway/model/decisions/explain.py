@@ -1,7 +1,7 @@
 """The story of a decision: what became of every campaign of a placement, in words, and what it looked at.
 
-`explain` asks the same questions as `gateway.model.decisions.decide`, by the same functions, and adds the words. Campaigns after the
-one that won are not asked any more.
+`explain_decision` asks the same questions as `gateway.model.decisions.decide`, by the same functions, and adds the words. Campaigns
+after the one that won are not asked any more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.model.conditions.analysis import parts_of, paths_of, values_text, variables_of
 from gateway.model.conditions.condition import Condition, activation, values_of
-from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, Judgment, Outcome, decide, judge
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, Judgment, StepOutcome, decide, judge
 from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, ProductRule, ProductSource, Ruleset
 from gateway.model.rulesets.template import Template
 
@@ -26,16 +26,16 @@ _FIELD_OF: Final = {"interest_shares": "interests", "interest_ranks": "interests
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ExplanationStep:
     """What became of one campaign, and why."""
 
     campaign_id: str
-    outcome: Outcome
+    outcome: StepOutcome
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class ExplainedDecision:
     """A decision and how it came about.
 
     `fields`: the context fields that were looked at, in the order of `CONTEXT_FIELDS`; `campaign_ids`: whose campaigns'
@@ -43,12 +43,12 @@ class Story:
     """
 
     decision: Decision
-    steps: tuple[Step, ...]
+    steps: tuple[ExplanationStep, ...]
     fields: tuple[str, ...]
     campaign_ids: tuple[str, ...]
 
 
-def explain(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Story:
+def explain_decision(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> ExplainedDecision:
     """The decision with a step for every campaign of the placement, strongest first.
 
     There are no steps where no campaign is considered at all: an unknown placement, or no consent.
@@ -56,7 +56,7 @@ def explain(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Story:
     decision = decide(ruleset, placement_id, inputs)
     placement = ruleset.placements.get(placement_id)
     used = {"consent"}
-    steps: list[Step] = []
+    steps: list[ExplanationStep] = []
     asked: list[str] = []
     if placement is not None and inputs.has_consent:
         values = values_of(inputs.context, inputs.page, inputs.trends)
@@ -64,38 +64,40 @@ def explain(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Story:
         winner: str | None = None
         for campaign in placement.campaigns:
             if winner is not None:
-                steps.append(Step(campaign.campaign_id, Outcome.LOWER_PRIORITY, f"not asked: {winner} comes before it"))
+                steps.append(ExplanationStep(campaign.campaign_id, StepOutcome.LOWER_PRIORITY, f"not asked: {winner} comes before it"))
                 continue
             step, judgment = _step(ruleset, campaign, inputs, prepared, values)
             steps.append(step)
             asked.append(campaign.campaign_id)
             used |= _fields_used(campaign, judgment, inputs)
-            if step.outcome in (Outcome.MATCHED, Outcome.HELD_OUT):
+            if step.outcome in (StepOutcome.MATCHED, StepOutcome.HELD_OUT):
                 winner = campaign.campaign_id
         if placement.fallback is not None and (winner is None or decision.reason is DecisionReason.HOLDOUT):
             used |= _fields_of_form(placement.fallback, inputs)
-    return Story(decision, tuple(steps), tuple(field for field in CONTEXT_FIELDS if field in used), tuple(asked))
+    return ExplainedDecision(decision, tuple(steps), tuple(field for field in CONTEXT_FIELDS if field in used), tuple(asked))
 
 
-def _step(ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, values: Mapping[str, Any]) -> tuple[Step, Judgment | None]:
+def _step(
+    ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, values: Mapping[str, Any]
+) -> tuple[ExplanationStep, Judgment | None]:
     answer = campaign.when.evaluate(prepared)
     if answer is False:
-        return Step(campaign.campaign_id, Outcome.CONDITION_FALSE, _why_false(campaign.when, prepared, values)), None
+        return ExplanationStep(campaign.campaign_id, StepOutcome.CONDITION_FALSE, _why_false(campaign.when, prepared, values)), None
     if answer is not True:
         seen = values_text(paths_of(campaign.when), values)
         detail = f"`{_one_line(campaign.when.text)}` failed while running, which counts as false: {answer}"
-        return Step(campaign.campaign_id, Outcome.CONDITION_ERROR, f"{detail}; {seen}" if seen else detail), None
+        return ExplanationStep(campaign.campaign_id, StepOutcome.CONDITION_ERROR, f"{detail}; {seen}" if seen else detail), None
     judgment = judge(ruleset, campaign, inputs)
     detail = judgment.detail
-    if judgment.outcome is Outcome.CONDITION_FALSE and (lacking := _lacking(campaign, inputs)):
+    if judgment.outcome is StepOutcome.CONDITION_FALSE and (lacking := _lacking(campaign, inputs)):
         detail += f": {', '.join('{' + name + '}' for name in lacking)}"
-    elif judgment.outcome is Outcome.MATCHED and judgment.banner is not None:
+    elif judgment.outcome is StepOutcome.MATCHED and judgment.banner is not None:
         detail = f"`{_one_line(campaign.when.text)}` is true"
         seen = values_text(paths_of(campaign.when), values)
         detail += f"; {seen}" if seen else ""
-    if judgment.variant_id is not None and judgment.outcome is Outcome.MATCHED:
+    if judgment.variant_id is not None and judgment.outcome is StepOutcome.MATCHED:
         detail += f"; drawn for variant {judgment.variant_id}"
-    return Step(campaign.campaign_id, judgment.outcome, detail), judgment
+    return ExplanationStep(campaign.campaign_id, judgment.outcome, detail), judgment
 
 
 def _why_false(condition: Condition, prepared: Any, values: Mapping[str, Any]) -> str:
@@ -118,7 +120,7 @@ def _fields_used(campaign: Campaign, judgment: Judgment | None, inputs: Inputs) 
         return used
     if campaign.caps.views or campaign.caps.views_since_click is not None or campaign.caps.stop_after_dismiss:
         used.add("banners")
-    if judgment.outcome not in (Outcome.MATCHED, Outcome.CONDITION_FALSE):
+    if judgment.outcome not in (StepOutcome.MATCHED, StepOutcome.CONDITION_FALSE):
         return used
     for variant in campaign.variants:
         if variant.banner is None or judgment.variant_id not in (None, variant.variant_id):

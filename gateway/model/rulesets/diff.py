@@ -11,7 +11,7 @@ _PARTS: Final = ("placement", "priority", "schedule", "caps", "salt", "holdout",
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RulesetChange:
     """One difference. `sign` is + (added), - (removed) or ~ (changed, in `parts`)."""
 
     sign: str
@@ -24,12 +24,12 @@ class Change:
         return f"{self.sign} {self.kind} {self.name}".rstrip() + (f": {', '.join(self.parts)}" if self.parts else "")
 
 
-def differences(old: Ruleset, new: Ruleset) -> list[Change]:
+def differences(old: Ruleset, new: Ruleset) -> list[RulesetChange]:
     """What changes from the old ruleset to the new one; by kind, then by name."""
     found = []
     overall = tuple(name for name in ("holdout", "holdout_salt", "public_traits") if getattr(old, name) != getattr(new, name))
     if overall:
-        found.append(Change("~", "ruleset", "", overall))
+        found.append(RulesetChange("~", "ruleset", "", overall))
     places = [{name: {"description": p.description, "fallback": p.fallback} for name, p in one.placements.items()} for one in (old, new)]
     found += _compared("placement", *places)
     return found + _compared("campaign", _campaigns(old), _campaigns(new))
@@ -47,15 +47,15 @@ def _parts(campaign: Campaign) -> dict[str, Any]:
     return parts | {"when": campaign.when.text, "split" if is_split else "banner": campaign.variants}
 
 
-def _compared(kind: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[Change]:
+def _compared(kind: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[RulesetChange]:
     changes = []
     for name in sorted(set(old) | set(new)):
         if name not in new:
-            changes.append(Change("-", kind, name))
+            changes.append(RulesetChange("-", kind, name))
         elif name not in old:
-            changes.append(Change("+", kind, name))
+            changes.append(RulesetChange("+", kind, name))
         else:
             parts = tuple(part for part in sorted({*old[name], *new[name]}) if old[name].get(part) != new[name].get(part))
             if parts:
-                changes.append(Change("~", kind, name, parts))
+                changes.append(RulesetChange("~", kind, name, parts))
     return changes

@@ -75,7 +75,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class CampaignExample:
     """An example written beside a campaign: given this, expect that. `line` says where it stands."""
 
     context: Mapping[str, Any]
@@ -100,7 +100,7 @@ class Campaign:
     caps: Caps = NO_CAPS
     holdout: int = 0
     group: str | None = None
-    examples: tuple[Example, ...] = ()
+    examples: tuple[CampaignExample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Ruleset:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RulesetProblem:
     """A mistake in a ruleset. `line` and `column` count from 1."""
 
     message: str
@@ -152,7 +152,7 @@ class Problem:
 class InvalidRuleset(Exception):
     """A ruleset that is refused as a whole, with every mistake found."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[RulesetProblem]) -> None:
         self.problems = problems
         super().__init__(self.text("ruleset"))
 

@@ -40,7 +40,7 @@ class RulesetRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedVersion:
     """A version of the ruleset: its text, its place in the topic, and when it was published."""
 
     version: int
@@ -53,7 +53,7 @@ class RulesetLog:
     """The fold. Feed it every record once, in order."""
 
     def __init__(self) -> None:
-        self.current: Published | None = None
+        self.current: PublishedVersion | None = None
         self._offsets: list[int] = []
         self._published_ms: list[int] = []
         self._versions: dict[str, int | None] = {}
@@ -63,7 +63,7 @@ class RulesetLog:
         """The current version; 0 before the first."""
         return len(self._offsets)
 
-    def absorb(self, offset: int, value: bytes | None) -> Published | None:
+    def absorb(self, offset: int, value: bytes | None) -> PublishedVersion | None:
         """The version that a record makes, or None when it is void. Raises `InvalidRecord`; such a record is void, too."""
         record = decode_record(value)
         if record.message_id in self._versions:
@@ -74,7 +74,7 @@ class RulesetLog:
         self._offsets.append(offset)
         self._published_ms.append(record.published_at_ms)
         self._versions[record.message_id] = self.version
-        self.current = Published(self.version, record.yaml, record.published_at_ms, offset)
+        self.current = PublishedVersion(self.version, record.yaml, record.published_at_ms, offset)
         return self.current
 
     def published_by(self, at_ms: int) -> list[int]:

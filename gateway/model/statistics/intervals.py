@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class VisitorSums:
     """Sums over visitors: how many, their trials and successes, the squares of both, and their products.
 
     For a click rate the trials of a visitor are views and the successes clicks; for a conversion rate see `once_each`.
@@ -40,8 +40,8 @@ class Sums:
     successes_squared: int = 0
     products: int = 0
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
+    def __add__(self, other: VisitorSums) -> VisitorSums:
+        return VisitorSums(
             self.visitors + other.visitors,
             self.trials + other.trials,
             self.successes + other.successes,
@@ -60,9 +60,9 @@ class Sums:
         return max(0.0, self.successes_squared - 2 * rate * self.products + rate * rate * self.trials_squared)
 
 
-def once_each(visitors: int, successes: int) -> Sums:
+def once_each(visitors: int, successes: int) -> VisitorSums:
     """Sums where each visitor has one trial."""
-    return Sums(visitors, visitors, successes, visitors, successes, successes)
+    return VisitorSums(visitors, visitors, successes, visitors, successes, successes)
 
 
 def wilson(successes: float, trials: float) -> Interval | None:
@@ -79,7 +79,7 @@ def wilson(successes: float, trials: float) -> Interval | None:
     return Interval(low, high)
 
 
-def design_effect(sums: Sums) -> float:
+def design_effect(sums: VisitorSums) -> float:
     """By how much the views of the same visitors inflate the variance of the click rate; at least 1.
 
     Where there is nothing to learn it from (no success, nothing but successes, one visitor) the worst is assumed: each
@@ -94,7 +94,7 @@ def design_effect(sums: Sums) -> float:
     return max(1.0, variance / (rate * (1 - rate) / sums.trials))
 
 
-def ratio_interval(successes: int, trials: int, sums: Sums) -> Interval | None:
+def ratio_interval(successes: int, trials: int, sums: VisitorSums) -> Interval | None:
     """The interval of successes per trial, where `sums` tell how much alike the trials of one visitor are."""
     if trials <= 0:
         return None

@@ -15,16 +15,16 @@ from typing import Any, Final
 import orjson
 
 from gateway.model.rulesets.ruleset import DEFAULT_VARIANT
-from gateway.model.statistics.intervals import Interval, Sums, once_each, ratio_interval, wilson
+from gateway.model.statistics.intervals import Interval, VisitorSums, once_each, ratio_interval, wilson
 from gateway.model.statistics.sample_ratio import NO_VARIANT, SampleRatio, sample_ratio
-from gateway.model.statistics.sequential import Comparison, compare
+from gateway.model.statistics.sequential import VariantComparison, compare_variants
 from gateway.model.visitors.totals import EXACT
 
 HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StatsRow:
     """Sums of one variant and version of the ruleset. `visitors` holds views and clicks of each visitor as trials and successes."""
 
     variant: str
@@ -34,10 +34,10 @@ class Row:
     conversions: int = 0
     converted: int = 0
     moved: int = 0
-    visitors: Sums = field(default_factory=Sums)
+    visitors: VisitorSums = field(default_factory=VisitorSums)
     revenue: Mapping[str, Decimal] = field(default_factory=dict)
 
-    def __add__(self, other: Row) -> Row:
+    def __add__(self, other: StatsRow) -> StatsRow:
         revenue = dict(self.revenue)
         for currency, amount in other.revenue.items():
             revenue[currency] = EXACT.add(revenue.get(currency, Decimal()), amount)
@@ -69,17 +69,17 @@ class VariantResult:
     """What came of one variant; the comparisons are with the control, and None for the control itself."""
 
     variant: str
-    totals: Row
+    totals: StatsRow
     click_rate: float | None
     click_interval: Interval | None
     conversion_rate: float | None
     conversion_interval: Interval | None
-    click_comparison: Comparison | None
-    conversion_comparison: Comparison | None
+    click_comparison: VariantComparison | None
+    conversion_comparison: VariantComparison | None
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CampaignResult:
     """What came of a campaign. `control`: the variant that the others are compared with."""
 
     variants: Sequence[VariantResult]
@@ -88,16 +88,16 @@ class Result:
     sample_ratio: SampleRatio
 
 
-def totals_by(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
+def totals_by(rows: Iterable[StatsRow]) -> dict[tuple[str, int], StatsRow]:
     """Rows added up by variant and version."""
-    found: dict[tuple[str, int], Row] = {}
+    found: dict[tuple[str, int], StatsRow] = {}
     for row in rows:
         key = (row.variant, row.ruleset_version)
         found[key] = found[key] + row if key in found else row
     return found
 
 
-def visitors_by_version(rows: Iterable[Row]) -> dict[int, dict[str, int]]:
+def visitors_by_version(rows: Iterable[StatsRow]) -> dict[int, dict[str, int]]:
     """Visitors by version of the ruleset and variant."""
     found: dict[int, dict[str, int]] = {}
     for (variant, version), row in totals_by(rows).items():
@@ -106,11 +106,13 @@ def visitors_by_version(rows: Iterable[Row]) -> dict[int, dict[str, int]]:
     return found
 
 
-def result_of(rows: Sequence[Row], order: Sequence[str], control: str, shares: Mapping[int, Mapping[str, float]]) -> Result:
+def campaign_result(
+    rows: Sequence[StatsRow], order: Sequence[str], control: str, shares: Mapping[int, Mapping[str, float]]
+) -> CampaignResult:
     """Add rows up and compare. `order`: variants as they are to be listed, the others follow. `control` is the one to compare
     with where it has visitors, else the first that has. `shares`: of the versions of the ruleset that are known.
     """
-    totals: dict[str, Row] = {}
+    totals: dict[str, StatsRow] = {}
     for row in rows:
         totals[row.variant] = totals[row.variant] + row if row.variant in totals else row
     places = {variant: place for place, variant in enumerate(order)}
@@ -118,7 +120,7 @@ def result_of(rows: Sequence[Row], order: Sequence[str], control: str, shares: M
     seen = [variant for variant in listed if totals[variant].visitors.visitors]
     chosen = control if control in seen else next(iter(seen), None)
     against = None if chosen is None else totals[chosen]
-    return Result(
+    return CampaignResult(
         variants=[_variant_result(totals[variant], None if variant == chosen else against) for variant in listed],
         control=chosen,
         moved=sum(row.moved for row in totals.values()),
@@ -126,7 +128,7 @@ def result_of(rows: Sequence[Row], order: Sequence[str], control: str, shares: M
     )
 
 
-def _variant_result(row: Row, control: Row | None) -> VariantResult:
+def _variant_result(row: StatsRow, control: StatsRow | None) -> VariantResult:
     visitors = row.visitors.visitors
     return VariantResult(
         variant=row.variant,
@@ -136,12 +138,12 @@ def _variant_result(row: Row, control: Row | None) -> VariantResult:
         click_interval=ratio_interval(min(row.clicks, row.views), row.views, row.visitors),
         conversion_rate=row.converted / visitors if visitors else None,
         conversion_interval=wilson(row.converted, visitors),
-        click_comparison=None if control is None else compare(row.visitors, control.visitors),
-        conversion_comparison=None if control is None else compare(_converting(row), _converting(control)),
+        click_comparison=None if control is None else compare_variants(row.visitors, control.visitors),
+        conversion_comparison=None if control is None else compare_variants(_converting(row), _converting(control)),
     )
 
 
-def _converting(row: Row) -> Sums:
+def _converting(row: StatsRow) -> VisitorSums:
     return once_each(row.visitors.visitors, row.converted)
 
 
@@ -150,19 +152,19 @@ def shown_variant(variant: str) -> str:
     return DEFAULT_VARIANT if variant == NO_VARIANT else variant
 
 
-def encode_rows(rows: Iterable[Row]) -> bytes:
-    """The rows of one hour, JSON: a list of lists in the order of `Row`'s fields, the six sums in a list of their own."""
+def encode_rows(rows: Iterable[StatsRow]) -> bytes:
+    """The rows of one hour, JSON: a list of lists in the order of `StatsRow`'s fields, the six sums in a list of their own."""
     return orjson.dumps([_plain(row) for row in sorted(rows, key=lambda row: (row.variant, row.ruleset_version))])
 
 
-def _plain(row: Row) -> list[Any]:
+def _plain(row: StatsRow) -> list[Any]:
     sums = row.visitors
     visitors = [sums.visitors, sums.trials, sums.successes, sums.trials_squared, sums.successes_squared, sums.products]
     revenue = {currency: format(amount, "f") for currency, amount in sorted(row.revenue.items())}
     return [row.variant, row.ruleset_version, row.views, row.clicks, row.conversions, row.converted, row.moved, visitors, revenue]
 
 
-def decode_rows(stored: bytes) -> list[Row]:
+def decode_rows(stored: bytes) -> list[StatsRow]:
     """The inverse of `encode_rows`. Raises ValueError."""
     try:
         return [_row(fields) for fields in orjson.loads(stored)]
@@ -170,7 +172,7 @@ def decode_rows(stored: bytes) -> list[Row]:
         raise ValueError("rows of campaign statistics that cannot be read") from problem
 
 
-def _row(fields: list[Any]) -> Row:
+def _row(fields: list[Any]) -> StatsRow:
     *counts, visitors, revenue = fields
-    values = [*counts, Sums(*visitors), {currency: Decimal(amount) for currency, amount in revenue.items()}]
-    return Row(*values)
+    values = [*counts, VisitorSums(*visitors), {currency: Decimal(amount) for currency, amount in revenue.items()}]
+    return StatsRow(*values)

@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.model.statistics.intervals import Interval, Sums
+from gateway.model.statistics.intervals import Interval, VisitorSums
 
 ALPHA: Final = 0.05
 TAU: Final = 0.05
@@ -28,7 +28,7 @@ TAU: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class VariantComparison:
     """A variant's rate minus the control's. `interval`: 95 %, at whatever times it is read; None where nothing tells the spread."""
 
     difference: float
@@ -36,7 +36,7 @@ class Comparison:
     p_value: float
 
 
-def compare(variant: Sums, control: Sums) -> Comparison | None:
+def compare_variants(variant: VisitorSums, control: VisitorSums) -> VariantComparison | None:
     """Compare successes per trial; None where one side has no visitor."""
     rate, control_rate = variant.rate, control.rate
     if rate is None or control_rate is None:
@@ -44,17 +44,17 @@ def compare(variant: Sums, control: Sums) -> Comparison | None:
     difference = rate - control_rate
     variance = _variance(variant, control)
     if variance <= 0:
-        return Comparison(difference, None, 1.0)
+        return VariantComparison(difference, None, 1.0)
     per_visitor = 1 / variant.visitors + 1 / control.visitors
     # tau^2 / (variance + tau^2), with tau in units of sqrt(variance / per_visitor).
     weight = TAU * TAU / (per_visitor + TAU * TAU)
     log_ratio = 0.5 * math.log1p(-weight) + 0.5 * weight * difference * difference / variance
     reach = math.sqrt(variance * 2 / weight * (-math.log(ALPHA) - 0.5 * math.log1p(-weight)))
     interval = Interval(max(-1.0, difference - reach), min(1.0, difference + reach))
-    return Comparison(difference, interval, min(1.0, math.exp(-max(0.0, log_ratio))))
+    return VariantComparison(difference, interval, min(1.0, math.exp(-max(0.0, log_ratio))))
 
 
-def _variance(one: Sums, other: Sums) -> float:
+def _variance(one: VisitorSums, other: VisitorSums) -> float:
     """Of the difference, over visitors: the larger of the separate and the pooled estimate.
 
     A small side without a success would else seem to have no variance at all.

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from gateway.model.trends.snapshot import TrendingProduct, Trends
 from gateway.model.trends.windows import Counts
 
-Together = Mapping[str, tuple[str, ...]]
+BoughtTogether = Mapping[str, tuple[str, ...]]
 
 
-class NoTrends(ValueError):
+class UnreadableTrends(ValueError):
     """Bytes that are none of the forms above."""
 
 
@@ -31,7 +31,7 @@ class Snapshot:
     together_version: int
     products: tuple[TrendingProduct, ...]
 
-    def trends(self, together: Together | None) -> Trends:
+    def trends(self, together: BoughtTogether | None) -> Trends:
         """The snapshot with what is bought together; None: no longer kept."""
         is_complete = together is not None or self.together_version == 0
         return Trends(self.number, self.taken_at_ms, self.products, together or {}, self.together_version, is_complete)
@@ -55,7 +55,7 @@ def decode_counts(raw: bytes) -> Counts:
         if not all(type(number) is int for number in (views, carts, purchases)) or not isinstance(category, str | None):
             raise ValueError
     except (ValueError, TypeError) as problem:
-        raise NoTrends("these are no counts") from problem
+        raise UnreadableTrends("these are no counts") from problem
     return Counts(views, carts, purchases, category)
 
 
@@ -73,20 +73,20 @@ def decode_snapshot(raw: bytes) -> Snapshot:
         products = tuple(TrendingProduct(str(name), category, float(score)) for name, category, score in found["products"])
         return Snapshot(int(found["number"]), int(found["taken_at_ms"]), int(found["together"]), products)
     except (ValueError, KeyError, TypeError, zlib.error) as problem:
-        raise NoTrends("this is no snapshot of the trends") from problem
+        raise UnreadableTrends("this is no snapshot of the trends") from problem
 
 
-def encode_together(together: Together) -> bytes:
+def encode_together(together: BoughtTogether) -> bytes:
     """What is bought together, for the store."""
     return zlib.compress(_json({product_id: list(companions) for product_id, companions in together.items()}))
 
 
-def decode_together(raw: bytes) -> Together:
+def decode_together(raw: bytes) -> BoughtTogether:
     """Read what `encode_together` wrote. Raises NoTrends."""
     try:
         return {product_id: tuple(companions) for product_id, companions in json.loads(zlib.decompress(raw)).items()}
     except (ValueError, AttributeError, TypeError, zlib.error) as problem:
-        raise NoTrends("this is no list of what is bought together") from problem
+        raise UnreadableTrends("this is no list of what is bought together") from problem
 
 
 def _json(value: object) -> bytes:

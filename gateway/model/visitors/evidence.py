@@ -41,7 +41,7 @@ _CART_KINDS: Final = (Kind.ADD, Kind.REMOVE, Kind.CART, Kind.ORDER)
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class EvidenceItem:
     """A contribution that shapes `field`; None: sealed totals that do, with the time of their latest event."""
 
     field: str
@@ -85,10 +85,10 @@ class _Answers:
         )
 
 
-def evidence_of(state: State, fields: Iterable[str], campaign_ids: Collection[str] | None = None) -> list[Item]:
+def evidence_of(state: State, fields: Iterable[str], campaign_ids: Collection[str] | None = None) -> list[EvidenceItem]:
     """The evidence of some fields, field by field, in order of time. `campaign_ids`: of `banners` only these."""
     profile, consents = _profile_of(state)
-    found: list[Item] = []
+    found: list[EvidenceItem] = []
     contributions: Sequence[Contribution]
     for field in fields:
         if field == "consent":
@@ -98,8 +98,8 @@ def evidence_of(state: State, fields: Iterable[str], campaign_ids: Collection[st
         else:
             contributions, sealed = _of_field(profile, field, campaign_ids)
         if sealed:
-            found.append(Item(field, None, sealed_of(state).updated_ms))
-        found += [Item(field, c) for c in sorted(contributions, key=by_history)]
+            found.append(EvidenceItem(field, None, sealed_of(state).updated_ms))
+        found += [EvidenceItem(field, c) for c in sorted(contributions, key=by_history)]
     return found
 
 

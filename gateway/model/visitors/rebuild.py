@@ -18,7 +18,7 @@ CutoffOf = Callable[[str], int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class FromLog:
+class RebuiltStates:
     """What the log holds of a visitor id: its state, whole, and that of the visitor it joined, where it did."""
 
     own: State | None
@@ -39,7 +39,7 @@ def first_link(links: Iterable[Link], own_cutoff_ms: int | None, cutoff_of: Cuto
     return min((link for link in held if not _is_erased(link.received_at_ms, cutoff_of(link.user_id))), default=None)
 
 
-def from_log(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf, log_epoch: int) -> FromLog:
+def rebuild_states(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf, log_epoch: int) -> RebuiltStates:
     """The states of a visitor id.
 
     `logged_events`: all events of this id, of the visitor it joined, and of all ids that joined the same visitor.
@@ -69,8 +69,8 @@ def from_log(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: C
 
     own = state_of(visitor_id)
     if not own.parts and own.cutoff_ms is None:
-        return FromLog(None)
-    return FromLog(own, None if own.alias_of is None else state_of(own.alias_of))
+        return RebuiltStates(None)
+    return RebuiltStates(own, None if own.alias_of is None else state_of(own.alias_of))
 
 
 def _part(logged_events: Iterable[LoggedEvent], cutoff_ms: int | None) -> Part:

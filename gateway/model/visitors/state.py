@@ -83,7 +83,7 @@ class State:
 
 
 @dataclass(slots=True)
-class Absorbed:
+class AbsorbCounts:
     """What became of a batch: `fresh` messages counted, the rest did not change anything."""
 
     fresh: int = 0
@@ -92,9 +92,9 @@ class Absorbed:
     erased: int = 0
 
 
-def absorb(state: State, updates: Iterable[Update]) -> tuple[State, Absorbed]:
+def absorb(state: State, updates: Iterable[Update]) -> tuple[State, AbsorbCounts]:
     """The union of `state` and `updates`; `state` itself is left as it was."""
-    outcome = Absorbed()
+    outcome = AbsorbCounts()
     updates = list(updates)
     positions = state.positions.after((update.log_epoch, None if update.early else update.position) for update in updates)
     cutoff_ms = state.cutoff_ms
@@ -145,7 +145,7 @@ def unite(state: State, other: State) -> State:
             # The longer purged or sealed of two copies of one part holds all that the other has sealed.
             mine, part = part, mine
         cutoff_ms = state.cutoff_of(visitor_id)
-        joined = _join(visitor_id, mine, part.contributions.values(), cutoff_ms, Absorbed())
+        joined = _join(visitor_id, mine, part.contributions.values(), cutoff_ms, AbsorbCounts())
         if cutoff_ms is not None:
             joined = _cut_part(joined, cutoff_ms)
         if joined.contributions or joined.base:
@@ -230,7 +230,7 @@ def _reach(part: Part) -> tuple[int, HistoryKey]:
     return (part.purged_ms or 0, part.seal or (0, 0, ""))
 
 
-def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: Absorbed) -> Part:
+def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: AbsorbCounts) -> Part:
     held = dict(part.contributions)
     for contribution in contributions:
         known = held.get(contribution.message_id)

@@ -18,7 +18,7 @@ from gateway.model.events.contribution import Contribution, Position, stored_dat
 from gateway.model.events.positions import Positions
 from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.model.visitors.state import Link, Part, State
-from gateway.model.visitors.totals import BannerCounts, Bought, CartLine, Totals
+from gateway.model.visitors.totals import BannerCounts, BoughtLine, CartLine, Totals
 
 WRITE_ID_BYTES: Final = 16
 FORMAT: Final = 4
@@ -157,7 +157,7 @@ def _unpack_totals(stored: dict[str, Any] | None) -> Totals | None:
         interests=stored["interests"],
         recent=stored["recent"],
         cart={(line.product_id, line.variant_id): line for line in lines},
-        bought=[Bought(*item) for item in stored["bought"]],
+        bought=[BoughtLine(*item) for item in stored["bought"]],
         orders=stored["orders"],
         refunds={currency: Decimal(amount) for currency, amount in stored["refunds"].items()},
         bought_products=stored["bought_products"],

@@ -74,7 +74,7 @@ class CartLine:
 
 
 @dataclass(slots=True)
-class Bought:
+class BoughtLine:
     """What an order bought: it also takes out what was put into the cart before the order was received."""
 
     received_at_ms: int
@@ -111,7 +111,7 @@ class Totals:
     interests: dict[str, tuple[float, int]] = field(default_factory=dict)
     recent: dict[str, HistoryKey] = field(default_factory=dict)
     cart: dict[LineKey, CartLine] = field(default_factory=dict)
-    bought: list[Bought] = field(default_factory=list)
+    bought: list[BoughtLine] = field(default_factory=list)
     orders: dict[str, tuple[str | None, str | None, int]] = field(default_factory=dict)
     refunds: dict[str, Decimal] = field(default_factory=dict)
     bought_products: dict[str, HistoryKey] = field(default_factory=dict)
@@ -312,7 +312,7 @@ def _order(totals: Totals, c: Contribution, order: Order) -> None:
         totals.bought_products.pop(line.product_id, None)
         totals.bought_products[line.product_id] = c.history_key
         taken = _take_out(totals, line.product_id, line.variant_id, line.quantity)
-        totals.bought.append(Bought(c.received_at_ms, line.product_id, line.variant_id, line.quantity, line.quantity - taken))
+        totals.bought.append(BoughtLine(c.received_at_ms, line.product_id, line.variant_id, line.quantity, line.quantity - taken))
     del totals.bought[:-MAX_BOUGHT]
     while len(totals.bought_products) > MAX_BOUGHT_PRODUCTS:
         del totals.bought_products[next(iter(totals.bought_products))]
@@ -379,7 +379,7 @@ def _consent(totals: Totals, part: str, c: Contribution, answer: ConsentAnswer) 
         totals.withdrawn_since_ms = None
 
 
-def _same(bought: Bought, product_id: str, variant_id: str | None) -> bool:
+def _same(bought: BoughtLine, product_id: str, variant_id: str | None) -> bool:
     return bought.product_id == product_id and (bought.variant_id is None or bought.variant_id == variant_id)
 
 

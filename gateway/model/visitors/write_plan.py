@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from gateway.model.events.event import EventType
 from gateway.model.visitors.context_view import totals_of
 from gateway.model.visitors.purge import purge, purge_withdrawn
-from gateway.model.visitors.state import Absorbed, State, Update, absorb, erase, screen_identifies, unite
+from gateway.model.visitors.state import AbsorbCounts, State, Update, absorb, erase, screen_identifies, unite
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class PlannedWrite:
     visitor_id: str
     expected: bytes
     state: State
-    outcome: Absorbed
+    outcome: AbsorbCounts
     refused: tuple[RefusedUpdate, ...]
     purged: bool = False
 

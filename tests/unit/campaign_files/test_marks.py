@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.model.campaign_files.marks import place_in
 from gateway.model.campaign_files.nodes import compose
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.rulesets.ruleset import InvalidRuleset, Problem
+from gateway.model.rulesets.ruleset import InvalidRuleset, RulesetProblem
 from tests.support.strategies import SETTINGS
 
 HEAD = "version: 1\nplacements: {hero: {fallback: {headline: Hello}}}\ncampaigns:\n"
@@ -39,7 +39,7 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-def problems(text: str) -> list[Problem]:
+def problems(text: str) -> list[RulesetProblem]:
     with pytest.raises(InvalidRuleset) as found:
         load_ruleset(text, 1)
     return found.value.problems

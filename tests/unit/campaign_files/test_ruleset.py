@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.decide import Inputs, decide
-from gateway.model.rulesets.ruleset import InvalidRuleset, Problem
+from gateway.model.rulesets.ruleset import InvalidRuleset, RulesetProblem
 from tests.support.strategies import SETTINGS
 
 GOOD = """\
@@ -32,7 +32,7 @@ campaigns:
 """
 
 
-def problems(text: str) -> list[Problem]:
+def problems(text: str) -> list[RulesetProblem]:
     with pytest.raises(InvalidRuleset) as found:
         load_ruleset(text, 1)
     assert found.value.problems

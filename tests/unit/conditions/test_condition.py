@@ -12,8 +12,8 @@ from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.condition import SHAPES, VARIABLES, Condition, InvalidCondition, activation, values_of
 from gateway.model.conditions.condition_set import ConditionSet
 from gateway.model.conditions.types import ListOf, MapOf, Record, Scalar, Shape
-from gateway.model.decisions.decide import Inputs, Outcome, decide
-from gateway.model.decisions.explain import explain
+from gateway.model.decisions.decide import Inputs, StepOutcome, decide
+from gateway.model.decisions.explain import explain_decision
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.trends.snapshot import TrendingProduct, Trends
 from gateway.model.visitors.context_input import complete_context
@@ -41,8 +41,8 @@ def test_a_condition_that_is_too_much_work_counts_as_false() -> None:
     rules = ruleset('last_search == "x"', MONSTROUS, 'cart.exists(l, l.product_id == "p99")')
     found = decide(rules, "hero", Inputs(FULL_CART, None, 0))
     assert (found.campaign_id, found.condition_errors) == ("c2", ("c1",))
-    steps = explain(rules, "hero", Inputs(FULL_CART, None, 0)).steps
-    assert [step.outcome for step in steps] == [Outcome.CONDITION_FALSE, Outcome.CONDITION_ERROR, Outcome.MATCHED]
+    steps = explain_decision(rules, "hero", Inputs(FULL_CART, None, 0)).steps
+    assert [step.outcome for step in steps] == [StepOutcome.CONDITION_FALSE, StepOutcome.CONDITION_ERROR, StepOutcome.MATCHED]
     assert "Iteration budget exceeded" in steps[1].detail
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide
-from gateway.model.decisions.explain import explain
+from gateway.model.decisions.explain import explain_decision
 from gateway.model.rulesets.ruleset import InvalidRuleset
 from gateway.model.trends.snapshot import TrendingProduct, Trends
 
@@ -89,7 +89,7 @@ def test_a_fallback_shows_no_product_that_the_visitor_has(consent: bool | None, 
         "purchases": {"products": ["radio1"]},
         "consent": {"personalization": consent},
     }
-    story = explain(rules, "hero", Inputs(context, None, NOW_MS, "v", TRENDS))
+    story = explain_decision(rules, "hero", Inputs(context, None, NOW_MS, "v", TRENDS))
     banner = story.decision.banner
     assert banner is not None
     assert (story.decision.reason, banner.headline) == (reason, "our best")

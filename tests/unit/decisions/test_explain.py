@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.analysis import parts_of, paths_of, variables_of
 from gateway.model.conditions.condition import PAGE_FIELDS, Condition, activation
-from gateway.model.decisions.decide import DecisionReason, Inputs, Outcome, decide
-from gateway.model.decisions.explain import Step, explain
+from gateway.model.decisions.decide import DecisionReason, Inputs, StepOutcome, decide
+from gateway.model.decisions.explain import ExplanationStep, explain_decision
 from gateway.model.rulesets.ruleset import Ruleset
 from tests.support.strategies import SETTINGS, START_MS
 
@@ -39,8 +39,8 @@ def when(condition: str) -> str:
     return f"when: '{quoted}', banner: {{headline: Shown}}"
 
 
-def steps(rules: Ruleset, context: dict[str, Any] | None = None, page: dict[str, Any] | None = None) -> tuple[Step, ...]:
-    return explain(rules, "top", Inputs(context, page, START_MS, "v1")).steps
+def steps(rules: Ruleset, context: dict[str, Any] | None = None, page: dict[str, Any] | None = None) -> tuple[ExplanationStep, ...]:
+    return explain_decision(rules, "top", Inputs(context, page, START_MS, "v1")).steps
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_false_part_is_named_with_the_values_seen() -> None:
     rules = ruleset(when("page.type == 'home' && size(cart) >= 3"), when("traits.plan == 'gold' || has(traits.city)"))
     line = {"product_id": "p" * 200, "category": "tv", "quantity": 1, "price": None}
     first, second = steps(rules, {"cart": [line], "traits": {"plan": "iron"}}, {"type": "home"})
-    assert (first.campaign_id, first.outcome) == ("c0", Outcome.CONDITION_FALSE)
+    assert (first.campaign_id, first.outcome) == ("c0", StepOutcome.CONDITION_FALSE)
     assert first.detail.startswith('`size(cart) >= 3` is false; cart = [{"product_id":"ppp')
     assert first.detail.endswith("… (1 item)")
     assert second.detail == "`traits.plan == 'gold' || has(traits.city)` is false; traits.plan = \"iron\", traits.city = (missing)"
@@ -109,7 +109,8 @@ def test_every_outcome_is_told() -> None:
     )
     found = steps(rules, {"interested_category": "tv", "banners": {"c1": {"views": 2}}})
     assert [step.outcome for step in found] == [
-        Outcome.CONDITION_ERROR, Outcome.CAPPED, Outcome.NOT_SCHEDULED, Outcome.CONDITION_FALSE, Outcome.MATCHED, Outcome.LOWER_PRIORITY,
+        StepOutcome.CONDITION_ERROR, StepOutcome.CAPPED, StepOutcome.NOT_SCHEDULED, StepOutcome.CONDITION_FALSE, StepOutcome.MATCHED,
+        StepOutcome.LOWER_PRIORITY,
     ]  # fmt: skip
     assert found[0].detail.startswith("`traits.level > 3` failed while running")
     assert found[0].detail.endswith("traits.level = (missing)")
@@ -118,15 +119,15 @@ def test_every_outcome_is_told() -> None:
     assert found[4].detail == "`interested_category == 'tv'` is true; interested_category = \"tv\""
     assert "c4" in found[5].detail
     held = steps(ruleset("when: 'true', holdout: 1, banner: {headline: Shown}", when("true")))
-    assert [step.outcome for step in held] == [Outcome.HELD_OUT, Outcome.LOWER_PRIORITY]
+    assert [step.outcome for step in held] == [StepOutcome.HELD_OUT, StepOutcome.LOWER_PRIORITY]
 
 
 def test_where_no_campaign_is_considered_there_are_no_steps() -> None:
     """No consent, and an unknown placement."""
     rules = ruleset(when("true"))
-    refused = explain(rules, "top", Inputs({"consent": {"personalization": False}}, None, START_MS))
+    refused = explain_decision(rules, "top", Inputs({"consent": {"personalization": False}}, None, START_MS))
     assert (refused.decision.reason, refused.steps, refused.fields) == (DecisionReason.NO_CONSENT, (), ("consent",))
-    unknown = explain(rules, "bottom", Inputs(None, None, START_MS))
+    unknown = explain_decision(rules, "bottom", Inputs(None, None, START_MS))
     assert (unknown.decision.reason, unknown.steps) == (DecisionReason.UNKNOWN_PLACEMENT, ())
 
 
@@ -138,7 +139,7 @@ def test_the_fields_looked_at() -> None:
         "products: {rule: same_category, count: 2, exclude: [bought]}}",
         when("traits.plan == 'a'"),
     )
-    story = explain(rules, "top", Inputs({}, None, START_MS))
+    story = explain_decision(rules, "top", Inputs({}, None, START_MS))
     assert story.fields == ("interested_category", "interests", "cart", "last_search", "purchases", "banners", "consent")
     assert story.campaign_ids == ("c0", "c1")
 
@@ -164,15 +165,15 @@ def test_the_steps_tell_the_story_of_the_decision(conditions: list[str], context
     """The decision is that of `decide`; one step each; the winner is the only match and nothing before it is lower."""
     rules = ruleset(*map(when, conditions)) if conditions else load_ruleset("version: 1\nplacements: {top: {}}\ncampaigns: []", 1)
     inputs = Inputs(context, page, START_MS, "v1")
-    story = explain(rules, "top", inputs)
+    story = explain_decision(rules, "top", inputs)
     assert story.decision == decide(rules, "top", inputs)
     if not inputs.has_consent:
         return
     assert [step.campaign_id for step in story.steps] == [f"c{index}" for index in range(len(conditions))]
-    won = [index for index, step in enumerate(story.steps) if step.outcome is Outcome.MATCHED]
+    won = [index for index, step in enumerate(story.steps) if step.outcome is StepOutcome.MATCHED]
     assert [story.steps[index].campaign_id for index in won] == ([story.decision.campaign_id] if story.decision.campaign_id else [])
     for index, step in enumerate(story.steps):
-        assert (step.outcome is Outcome.LOWER_PRIORITY) == (bool(won) and index > won[0])
+        assert (step.outcome is StepOutcome.LOWER_PRIORITY) == (bool(won) and index > won[0])
 
 
 @SETTINGS
@@ -180,6 +181,6 @@ def test_the_steps_tell_the_story_of_the_decision(conditions: list[str], context
 def test_a_named_part_is_false(one: str, other: str, context: dict[str, Any], page: dict[str, str]) -> None:
     """What the words name as false is false by itself."""
     (step,) = steps(ruleset(when(f"({one}) && ({other})")), {**context, "consent": {}}, page)
-    if step.outcome is Outcome.CONDITION_FALSE:
+    if step.outcome is StepOutcome.CONDITION_FALSE:
         named = step.detail.split("`")[1]
         assert Condition(named).evaluate(activation(context, page)) is False

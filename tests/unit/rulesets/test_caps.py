@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.decisions.decide import Decision, Inputs, Outcome, decide, judge
+from gateway.model.decisions.decide import Decision, Inputs, StepOutcome, decide, judge
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.state import State, absorb
@@ -106,7 +106,7 @@ def test_a_cap_is_named_in_words() -> None:
     ruleset = rules("{views: [{max: 1}]}")
     (campaign,) = ruleset.placements["hero"].campaigns
     judgment = judge(ruleset, campaign, Inputs(after(*views(1)), None, START_MS))
-    assert (judgment.outcome, judgment.detail) == (Outcome.CAPPED, "1 views, at most 1")
+    assert (judgment.outcome, judgment.detail) == (StepOutcome.CAPPED, "1 views, at most 1")
 
 
 @SETTINGS

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from gateway.commands.stats import campaign_stats_text
-from gateway.model.statistics.intervals import Sums
-from gateway.model.statistics.results import HOUR_MS, Row, decode_rows, encode_rows, result_of
+from gateway.model.statistics.intervals import VisitorSums
+from gateway.model.statistics.results import HOUR_MS, StatsRow, campaign_result, decode_rows, encode_rows
 
 DAY_MS = 24 * HOUR_MS
 ROWS = [
-    Row("a", 1, 30, 6, 3, 2, 1, Sums(20, 30, 6, 60, 6, 9), {"EUR": Decimal("10.50"), "USD": Decimal("-1")}),
-    Row("a", 2, 10, 1, 0, 0, 0, Sums(10, 10, 1, 10, 1, 1), {"EUR": Decimal("0.500001")}),
-    Row("b", 1, 12, 12, 1, 1, 0, Sums(12, 12, 12, 12, 12, 12)),
-    Row("holdout", 1, 9, 0, 1, 1, 0, Sums(9, 9, 0, 9, 0, 0)),
-    Row("gone", 1, 1, 0, 0, 0, 0, Sums()),
+    StatsRow("a", 1, 30, 6, 3, 2, 1, VisitorSums(20, 30, 6, 60, 6, 9), {"EUR": Decimal("10.50"), "USD": Decimal("-1")}),
+    StatsRow("a", 2, 10, 1, 0, 0, 0, VisitorSums(10, 10, 1, 10, 1, 1), {"EUR": Decimal("0.500001")}),
+    StatsRow("b", 1, 12, 12, 1, 1, 0, VisitorSums(12, 12, 12, 12, 12, 12)),
+    StatsRow("holdout", 1, 9, 0, 1, 1, 0, VisitorSums(9, 9, 0, 9, 0, 0)),
+    StatsRow("gone", 1, 1, 0, 0, 0, 0, VisitorSums()),
 ]
 
 
@@ -36,7 +36,7 @@ def test_rows_that_cannot_be_read_are_refused(stored: bytes) -> None:
 
 def test_variants_are_listed_as_the_ruleset_has_them_and_compared_with_the_control() -> None:
     """Those of older rulesets follow; a variant that nobody saw first is compared with nothing."""
-    result = result_of(ROWS, ["b", "a", "holdout"], "holdout", {})
+    result = campaign_result(ROWS, ["b", "a", "holdout"], "holdout", {})
     assert [one.variant for one in result.variants] == ["b", "a", "holdout", "gone"]
     assert (result.control, result.moved) == ("holdout", 1)
     b, a, holdout, gone = result.variants
@@ -49,8 +49,8 @@ def test_variants_are_listed_as_the_ruleset_has_them_and_compared_with_the_contr
 
 def test_without_the_control_the_first_variant_that_was_seen_takes_its_place() -> None:
     """As in a period in which nobody was held out."""
-    assert result_of(ROWS[:3], ["b", "a"], "holdout", {}).control == "b"
-    assert result_of([], ["b"], "b", {}).control is None
+    assert campaign_result(ROWS[:3], ["b", "a"], "holdout", {}).control == "b"
+    assert campaign_result([], ["b"], "b", {}).control is None
 
 
 def test_only_hours_are_counted_anew_that_the_log_tells_all_of() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.statistics.intervals import Sums, design_effect, once_each, ratio_interval, wilson
+from gateway.model.statistics.intervals import VisitorSums, design_effect, once_each, ratio_interval, wilson
 from gateway.model.statistics.sample_ratio import chi_square_tail, sample_ratio, shares_of
-from gateway.model.statistics.sequential import ALPHA, compare
+from gateway.model.statistics.sequential import ALPHA, compare_variants
 
 RUNS = 300
 
@@ -34,7 +34,7 @@ def test_wilson_gives_the_published_values(successes: int, trials: int, low: flo
 def test_an_interval_needs_a_trial() -> None:
     """Nothing is known before."""
     assert wilson(0, 0) is None
-    assert ratio_interval(0, 0, Sums()) is None
+    assert ratio_interval(0, 0, VisitorSums()) is None
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_chi_square_tails_are_those_of_the_tables(value: float, freedom: int, ta
     assert chi_square_tail(value, freedom) == pytest.approx(tail, rel=1e-4)
 
 
-def over(visitors: list[tuple[int, int]]) -> Sums:
+def over(visitors: list[tuple[int, int]]) -> VisitorSums:
     """Sums over visitors with (views, clicks)."""
-    total = Sums()
+    total = VisitorSums()
     for v, c in visitors:
-        total += Sums(1, v, c, v * v, c * c, v * c)
+        total += VisitorSums(1, v, c, v * v, c * c, v * c)
     return total
 
 
@@ -86,11 +86,13 @@ def at_most(share: float) -> float:
     return RUNS * share + 3 * math.sqrt(RUNS * share * (1 - share))
 
 
-def alarms(seed: int, draw: Callable[[random.Random, int], Sums], rejects: Callable[[Sums, Sums], bool], steps: int = 200) -> int:
+def alarms(
+    seed: int, draw: Callable[[random.Random, int], VisitorSums], rejects: Callable[[VisitorSums, VisitorSums], bool], steps: int = 200
+) -> int:
     """In how many runs a test ever rejects that looks after every step. `draw` gives the visitors of a step of side 0 or 1."""
     chance, found = random.Random(seed), 0
     for _ in range(RUNS):
-        one, other = Sums(), Sums()
+        one, other = VisitorSums(), VisitorSums()
         for _ in range(steps):
             one, other = one + draw(chance, 0), other + draw(chance, 1)
             if rejects(one, other):
@@ -99,12 +101,12 @@ def alarms(seed: int, draw: Callable[[random.Random, int], Sums], rejects: Calla
     return found
 
 
-def sequential(one: Sums, other: Sums) -> bool:
-    found = compare(one, other)
+def sequential(one: VisitorSums, other: VisitorSums) -> bool:
+    found = compare_variants(one, other)
     return found is not None and found.p_value <= ALPHA
 
 
-def naive(one: Sums, other: Sums) -> bool:
+def naive(one: VisitorSums, other: VisitorSums) -> bool:
     """The test of textbooks, for one reading: two standard errors."""
     if not one.trials or not other.trials or not (one.successes or other.successes):
         return False
@@ -113,12 +115,12 @@ def naive(one: Sums, other: Sums) -> bool:
     return variance > 0 and abs((one.rate or 0) - (other.rate or 0)) > 1.96 * math.sqrt(variance)
 
 
-def buyers(rate: float, lift: float = 0.0, sizes: tuple[int, int] = (20, 20)) -> Callable[[random.Random, int], Sums]:
+def buyers(rate: float, lift: float = 0.0, sizes: tuple[int, int] = (20, 20)) -> Callable[[random.Random, int], VisitorSums]:
     """Visitors who convert or not."""
     return lambda chance, side: once_each(sizes[side], sum(chance.random() < rate + lift * (side == 0) for _ in range(sizes[side])))
 
 
-def lookers(chance: random.Random, _side: int) -> Sums:
+def lookers(chance: random.Random, _side: int) -> VisitorSums:
     """Visitors with many views who click always or hardly ever."""
     return over([(views, views if chance.random() < 0.1 else 0) for views in chance.choices((1, 4, 9), k=8)])
 
@@ -126,7 +128,7 @@ def lookers(chance: random.Random, _side: int) -> Sums:
 @pytest.mark.parametrize(
     "draw", [buyers(0.3), buyers(0.03), buyers(0.01, sizes=(38, 2)), lookers], ids=["many", "few", "small-holdout", "clicks"]
 )
-def test_looking_after_every_step_raises_no_more_false_alarms_than_promised(draw: Callable[[random.Random, int], Sums]) -> None:
+def test_looking_after_every_step_raises_no_more_false_alarms_than_promised(draw: Callable[[random.Random, int], VisitorSums]) -> None:
     """Both sides are the same: at most 5 %; the naive test, looked at as often, cries wolf several times as often."""
     assert alarms(2, draw, sequential) <= at_most(ALPHA)
     assert alarms(2, draw, naive) > at_most(3 * ALPHA)
@@ -137,7 +139,7 @@ def test_a_true_difference_is_found() -> None:
     assert alarms(3, buyers(0.10, 0.03), sequential) > 0.8 * RUNS
     chance, missed = random.Random(4), 0
     for _ in range(RUNS):
-        found = compare(*sides(chance))
+        found = compare_variants(*sides(chance))
         assert found is not None
         assert found.interval is not None
         missed += not found.interval.low <= 0.03 <= found.interval.high
@@ -145,7 +147,7 @@ def test_a_true_difference_is_found() -> None:
     assert missed <= at_most(ALPHA)
 
 
-def sides(chance: random.Random) -> tuple[Sums, Sums]:
+def sides(chance: random.Random) -> tuple[VisitorSums, VisitorSums]:
     """4,000 visitors at 13 % and at 10 %, by the normal approximation of the binomial."""
     one, other = (round(chance.gauss(4000 * rate, math.sqrt(4000 * rate * (1 - rate)))) for rate in (0.13, 0.10))
     return once_each(4000, one), once_each(4000, other)
@@ -153,11 +155,11 @@ def sides(chance: random.Random) -> tuple[Sums, Sums]:
 
 def test_with_nothing_to_learn_from_nothing_is_claimed() -> None:
     """No visitor, no success at all, and one success on a tiny side."""
-    assert compare(Sums(), once_each(10, 1)) is None
-    empty = compare(once_each(10, 0), once_each(10, 0))
+    assert compare_variants(VisitorSums(), once_each(10, 1)) is None
+    empty = compare_variants(once_each(10, 0), once_each(10, 0))
     assert empty is not None
     assert (empty.interval, empty.p_value) == (None, 1.0)
-    tiny = compare(once_each(1, 1), once_each(1000, 10))
+    tiny = compare_variants(once_each(1, 1), once_each(1000, 10))
     assert tiny is not None
     assert tiny.p_value > 0.5
 

@@ -12,8 +12,8 @@ from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.decide import Inputs, decide
 from gateway.model.decisions.decision_id import DecisionToken, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.trends.codec import (
-    NoTrends,
     Snapshot,
+    UnreadableTrends,
     decode_counts,
     decode_snapshot,
     decode_together,
@@ -128,10 +128,10 @@ def test_what_is_stored_is_read_back(one: Counts, products: list[TrendingProduct
 def test_garbage_is_no_trends(raw: bytes) -> None:
     """Nothing else is raised."""
     for decode in (decode_counts, decode_snapshot):
-        with pytest.raises(NoTrends):
+        with pytest.raises(UnreadableTrends):
             decode(raw)
     if not raw.startswith(b"x\x9c"):
-        with pytest.raises(NoTrends):
+        with pytest.raises(UnreadableTrends):
             decode_together(raw)
 
 

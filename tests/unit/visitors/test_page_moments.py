@@ -11,7 +11,7 @@ from gateway.model.events.event import Event, EventType
 from gateway.model.visitors.as_of import as_of, received_by
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.page_moments import Moment, Window, moments, owned
-from gateway.model.visitors.rebuild import from_log
+from gateway.model.visitors.rebuild import rebuild_states
 from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb
 from processors.jobs.log_metadata import Start, reach
 from tests.support.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged, logs
@@ -39,7 +39,7 @@ def test_a_state_from_the_log_shows_what_the_live_state_shows(log: list[Update])
     """Copies and gaps included; of several epochs of the log only the last is in it."""
     log = [Update(one.visitor_id, one.position, 1, one.event) for one in log]
     live, _ = absorb(State(VISITOR), log)
-    own = from_log(VISITOR, [LoggedEvent(one.position, one.event) for one in log if one.event is not None], nobody_erased, 1).own
+    own = rebuild_states(VISITOR, [LoggedEvent(one.position, one.event) for one in log if one.event is not None], nobody_erased, 1).own
     if not live.parts:
         assert own is None
         return
@@ -50,7 +50,7 @@ def test_a_state_from_the_log_shows_what_the_live_state_shows(log: list[Update])
 def test_nothing_is_sealed_however_long_a_history_is() -> None:
     """The first event is still an event of its own."""
     events = [event_at(n / 100, "PRODUCT_VIEWED", PHONE, message_id=f"m{n}") for n in range(MAX_CONTRIBUTIONS + 50)]
-    own = from_log(VISITOR, found_in(events), nobody_erased, 1).own
+    own = rebuild_states(VISITOR, found_in(events), nobody_erased, 1).own
     assert own is not None
     assert own.parts[VISITOR].base is None
     assert len(own.parts[VISITOR].contributions) == len(events)
@@ -64,7 +64,7 @@ def test_an_anonymous_id_answers_for_itself_until_it_joined() -> None:
         joins(3),
         joins(4, "somebody-else"),
     ]
-    states = from_log(ANONYMOUS, found_in(events), nobody_erased, 1)
+    states = rebuild_states(ANONYMOUS, found_in(events), nobody_erased, 1)
 
     def cart_at(minute: float) -> list[str]:
         state = as_of(states.own, states.owner, received_by(START_MS + int(minute * MINUTE_MS)))
@@ -72,7 +72,7 @@ def test_an_anonymous_id_answers_for_itself_until_it_joined() -> None:
         return sorted(line["product_id"] for line in view(state)["cart"])
 
     assert [cart_at(minute) for minute in (1, 2.5, 3, 5)] == [["p1"], ["p1"], ["p1", "p2"], ["p1", "p2"]]
-    assert from_log("somebody-else", found_in(events), nobody_erased, 1).own is None
+    assert rebuild_states("somebody-else", found_in(events), nobody_erased, 1).own is None
 
 
 def test_what_was_erased_is_in_no_state() -> None:
@@ -86,7 +86,7 @@ def test_what_was_erased_is_in_no_state() -> None:
     cutoff_ms = START_MS + 5 * MINUTE_MS
     deleted = event_at(5, "DELETE", message_id="delete")
     for found, cutoffs in ((found_in(events), {VISITOR: cutoff_ms}), (found_in([*events, deleted]), {})):
-        own = from_log(VISITOR, found, cutoffs.get, 1).own
+        own = rebuild_states(VISITOR, found, cutoffs.get, 1).own
         assert own is not None
         assert own.cutoff_ms == cutoff_ms
         assert {name: list(part.contributions) for name, part in own.parts.items()} == {VISITOR: ["later"]}
