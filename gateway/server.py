@@ -70,6 +70,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
         ws_max_size=64 * 1024,
         ws_ping_interval=None,
         ws_per_message_deflate=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     if workers > 1:

@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(500, ge=10, le=60_000, description="a context that takes longer is answered by the fallback")
     max_subscriptions: int = Field(20_000, ge=1, description="open subscriptions of one process; more are THROTTLED")
     poll_seconds: float = Field(20.0, ge=0.05, le=600, description="each open subscription is looked at again this often, as a backstop")
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="an idle HTTP connection is kept open this long; longer than the proxy in front keeps it, or its next request may fail",
+    )
     documents_file: list[Path] = Field(
         default_factory=list, description="JSON list of manifests of trusted documents (gateway documents build); checked at start"
     )

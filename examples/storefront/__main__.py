@@ -12,6 +12,9 @@ from pydantic import ValidationError
 from examples.storefront.app import create_app
 from examples.storefront.settings import Settings
 
+KEEP_ALIVE_SECONDS = 75
+"""Longer than browsers and proxies keep an idle connection: 60 s is common."""
+
 
 def main() -> int:
     """Serve until told to stop; 2 when a setting cannot be used."""
@@ -30,7 +33,14 @@ def main() -> int:
     if not settings.publishable_key.get_secret_value():
         logging.getLogger(__name__).warning("STOREFRONT_PUBLISHABLE_KEY is not set: every visitor sees the default banner")
     # Access logs would hold what visitors looked at, next to their addresses.
-    uvicorn.run(create_app(settings), host=arguments.host, port=arguments.port, access_log=False, log_config=None)
+    uvicorn.run(
+        create_app(settings),
+        host=arguments.host,
+        port=arguments.port,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        access_log=False,
+        log_config=None,
+    )
     return 0
 
 
