@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup-done"
 TOOLS = ROOT / "requirements-setup.lock"
+TEMPORARY = ROOT / ".local" / "setup"
+"""Temporary files of pip, uv and npm: they leave some behind."""
 
 ELSEWHERE = ("PIP_TARGET", "PIP_USER", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")  # would lead an installation astray
 
@@ -26,7 +29,7 @@ def step(what: str, command: list[str], remedy: str) -> None:
     """Run one command, its output shown, with its name before and its time after. Raises Failed."""
     print(f"{what} ...", flush=True)
     since = time.monotonic()
-    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"TMPDIR": str(TEMPORARY)}
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
         raise Failed(f"{what}: failed (see above)\n  What to do: {remedy}")
     print(f"{what}: {time.monotonic() - since:.1f} s", flush=True)
@@ -58,6 +61,7 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if STAMP.exists() and STAMP.read_text().strip() == sys.argv[1]:
             return 0
+        TEMPORARY.mkdir(parents=True, exist_ok=True)
         try:
             set_up(sys.argv[1])
         except Failed as error:
@@ -66,6 +70,8 @@ def main() -> int:
         except KeyboardInterrupt:
             print("interrupted; running it again goes on", file=sys.stderr)
             return 130
+        finally:
+            shutil.rmtree(TEMPORARY, ignore_errors=True)
     return 0
 
 

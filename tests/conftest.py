@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -13,15 +16,32 @@ from local_stack.demo import warmup
 from local_stack.stack.local_stack import LocalStack
 from tests.support.free_ports import STACK_PORTS, free_port_base
 from tests.support.stack_site import Site
+from tests.support.temporary import use_own_folder
 
 PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
 
 
+_TEMPORARY: Final = pytest.StashKey[Path]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The marker is known here too, so that a test can be run from this folder alone."""
+    config.stash[_TEMPORARY] = use_own_folder()
     # Kafka, Spark and batch jobs start dozens of times: half of their time would go into compiling what soon ends.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.addinivalue_line("markers", "integration: needs the real Kafka, Valkey and Spark, which it starts")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed tests wrote stays for whoever looks for the cause, until the next run."""
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        shutil.rmtree(session.config.stash[_TEMPORARY], ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Where the files of failed tests are."""
+    if config.stash[_TEMPORARY].exists() and exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(f"Files of these tests are kept in {config.stash[_TEMPORARY]} until the next run.")
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from local_stack.errors import DownloadFailed
+from local_stack.project import PROJECT_ROOT
 
 BIN: Final = Path(sys.executable).parent
 NODE: Final = BIN / "node"
+COMPILE_CACHE: Final = PROJECT_ROOT / ".cache" / "node"
+"""Where Node keeps compiled scripts; otherwise it does so in the system's temporary folder, and leaves them there."""
 INSTALL_S: Final = 300
 
 
 def environment() -> dict[str, str]:
-    """Ours, with our node before any other."""
-    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}", "NO_COLOR": "1"}
+    """The environment of this process, with our node before any other."""
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "NO_COLOR": "1", "NODE_COMPILE_CACHE": str(COMPILE_CACHE)}
 
 
 def npm(folder: Path, *arguments: str, within_s: float) -> subprocess.CompletedProcess[str]:

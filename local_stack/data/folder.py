@@ -23,7 +23,7 @@ class DataFolder:
         self.kafka = self.root / KAFKA
         self.valkey = self.root / VALKEY
         self.checkpoints = self.root / CHECKPOINTS
-        self.scratch = self.root / "tmp"
+        self.temporary = self.root / "parts.tmp"
         self.java_home = self.root / "java"
         self.stack_file = self.root / "stack.json"
         self.data_file = self.root / "data.json"
@@ -36,19 +36,31 @@ class DataFolder:
         """The broker's log directory."""
         return self.kafka / "storage"
 
+    def temporary_of(self, part: str) -> Path:
+        """The folder for a part's temporary files. It is deleted when the stack stops, or starts again after it was killed."""
+        return self.temporary / part
+
+    def delete_temporary(self) -> None:
+        """Delete the parts' temporary files, in a folder that bears a mark of ours. No part may run."""
+        if self.is_ours:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a stack has used the folder. Nothing is deleted elsewhere, so that a wrong `--data-dir` costs nobody a file."""
+        return self.data_file.exists() or self.keys_file.exists()
+
     def make(self) -> None:
         """Make the folder and what every part needs in it."""
-        for folder in (self.root, self.log, self.scratch):
+        for folder in (self.root, self.log):
             folder.mkdir(parents=True, exist_ok=True)
 
     def reset(self) -> list[str]:
         """Delete the data of all stores; keys and logs stay. Returns the names of what was deleted.
 
-        The caller sees to it that no stack runs here. A folder is deleted only where it bears a mark of ours, so that a
-        wrong `--data-dir` costs nobody a file.
+        The caller sees to it that no stack runs here.
         """
-        ours = self.data_file.exists() or self.keys_file.exists()
-        gone = [name for name in STORES if ours and (self.root / name).exists()]
+        gone = [name for name in STORES if self.is_ours and (self.root / name).exists()]
         for name in gone:
             shutil.rmtree(self.root / name)
         self.data_file.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from local_stack.errors import JavaMissing
 
 _OLDEST: Final = 17  # Spark 4 and Kafka 4 need Java 17
 _VECTOR_MODULE: Final = "jdk.incubator.vector"
+PERF_DATA_OFF: Final = "-XX:+PerfDisableSharedMem"
+"""The option by which a JVM writes no file of its performance counters into the system's temporary folder."""
 _TIMEOUT_S: Final = 30
 
 
@@ -86,7 +88,7 @@ def _try(home: Path) -> Java | None:
     """Run it once; None when it does not work or is too old."""
     try:
         shown = subprocess.run(
-            [home / "bin" / "java", "-XshowSettings:properties", "--list-modules"],
+            [home / "bin" / "java", PERF_DATA_OFF, "-XshowSettings:properties", "--list-modules"],
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,

@@ -17,10 +17,10 @@ from aiokafka.errors import KafkaError
 
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from local_stack.artifacts.jars import BROKER_GROUP, jar_paths
-from local_stack.data.folder import DataFolder
+from local_stack.data.folder import KAFKA, DataFolder
 from local_stack.data.identity import Identity
 from local_stack.errors import DataMismatch, PartFailed
-from local_stack.machine.java import Java
+from local_stack.machine.java import PERF_DATA_OFF, Java
 from local_stack.machine.ports import HOST, Ports, answers
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ def prepare_storage(folder: DataFolder, identity: Identity, ports: Ports, java: 
 
 
 def _format(settings: Path, identity: Identity, java: Java) -> None:
-    command = [str(java.binary), "-cp", _class_path(), "kafka.tools.StorageTool"]
+    command = [str(java.binary), PERF_DATA_OFF, "-cp", _class_path(), "kafka.tools.StorageTool"]
     command += ["format", "-t", identity.cluster_id, "-c", str(settings)]
     remedy = "read the text above; scripts/demo --reset starts anew"
     try:
@@ -123,6 +123,8 @@ def broker_command(folder: DataFolder, java: Java) -> list[str]:
         "-Xms256m",
         "-Xmx512m",
         "-XX:+ExitOnOutOfMemoryError",
+        PERF_DATA_OFF,
+        f"-Djava.io.tmpdir={folder.temporary_of(KAFKA)}",
         f"-Dlog4j2.configurationFile={_logging_file(folder)}",
         "-cp",
         _class_path(),

@@ -66,7 +66,6 @@ def _spark_environment(wiring: Wiring) -> dict[str, str]:
         "SPARK_CONNECTOR_JARS": ",".join(str(path) for path in jar_paths(CONNECTOR_GROUP)),
         "SPARK_DRIVER_MEMORY": "1g",
         "SPARK_LOCAL_IP": HOST,
-        "SPARK_LOCAL_DIRS": str(wiring.folder.scratch),
         "PYSPARK_PYTHON": sys.executable,
     }
 

@@ -77,6 +77,7 @@ def stop_running(folder: DataFolder) -> int:
         say(f"stopped in {time.monotonic() - since:.1f} s")
     left = end_marked(DATA_MARK, str(folder.root), _LEFTOVERS_S)
     folder.stack_file.unlink(missing_ok=True)
+    folder.delete_temporary()
     if holder is None:
         say(f"no stack runs in {folder.root}" + (f"; ended {len(left)} processes left behind" if left else ""))
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -122,7 +121,7 @@ class LocalStack:
                 self._report(f"{part.name:<15} {how}")
             if self._wiring is not None:
                 end_marked(RUN_MARK, self._run_id)  # what was being started when an interrupt came
-                shutil.rmtree(self.folder.scratch, ignore_errors=True)
+                self.folder.delete_temporary()
             if self._watchdog is not None:
                 self._watchdog.dismiss()
                 self._watchdog = None
@@ -211,8 +210,9 @@ class LocalStack:
     def environment(self, part: str) -> dict[str, str]:
         """The whole environment that a part is run with, for tests that run one of their own beside it."""
         inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-        marks = {DATA_MARK: str(self.folder.root), RUN_MARK: self._run_id, "PYTHONUNBUFFERED": "1"}
-        return inherited | marks | dict(self._part(part).environment(self.wiring))
+        marks = {DATA_MARK: str(self.folder.root), RUN_MARK: self._run_id}
+        own = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self.folder.temporary_of(part))}
+        return inherited | marks | own | dict(self._part(part).environment(self.wiring))
 
     def log_path(self, part: str) -> Path:
         """Where a part's output goes."""
@@ -222,6 +222,7 @@ class LocalStack:
         left = end_marked(DATA_MARK, str(self.folder.root), _LEFTOVERS_S)
         if left:
             self._report(f"ended {len(left)} processes that an earlier run left behind")
+        self.folder.delete_temporary()
         check_memory({part.name: part.memory_mib for part in self._parts})
         check_ports({getattr(self.ports, port): part.name for part in self._parts for port in part.ports})
 
@@ -246,7 +247,7 @@ class LocalStack:
         if part.store is not None and part.store not in self.wiring.identity.stores:
             mark(self.folder, self.wiring.identity, part.store)
         part.prepare(self.wiring)
-        self.folder.scratch.mkdir(exist_ok=True)
+        self.folder.temporary_of(part.name).mkdir(parents=True, exist_ok=True)
         command = [*part.command(self.wiring), *self._extra.get(part.name, ())]
         child = spawn(part.name, command, self.environment(part.name), self.log_path(part.name))
         self._children[part.name] = child

@@ -74,7 +74,7 @@ class Watchdog:
                 self._tell(f"+{group}")
 
 
-def watch(lines: TextIO, run_id: str, stack_file: Path, orderly_s: float = _ORDERLY_S) -> None:
+def watch(lines: TextIO, run_id: str, folder: DataFolder, orderly_s: float = _ORDERLY_S) -> None:
     """Read until the pipe closes, then clean up unless an orderly end was announced; SIGTERM has `orderly_s` seconds to work."""
     running: set[int] = set()
     for line in lines:
@@ -85,7 +85,7 @@ def watch(lines: TextIO, run_id: str, stack_file: Path, orderly_s: float = _ORDE
             running.add(int(text[1:]))
         elif text.startswith("-"):
             running.discard(int(text[1:]))
-    stack_file.unlink(missing_ok=True)
+    folder.stack_file.unlink(missing_ok=True)
     for number, patience_s in ((signal.SIGTERM, orderly_s), (signal.SIGKILL, _KILL_S)):
         for group in running:
             signal_group(group, number)
@@ -93,6 +93,7 @@ def watch(lines: TextIO, run_id: str, stack_file: Path, orderly_s: float = _ORDE
         while time.monotonic() < deadline and any(group_alive(group) for group in running):
             time.sleep(0.05)
     end_marked(RUN_MARK, run_id)
+    folder.delete_temporary()
 
 
 def main() -> None:
@@ -100,7 +101,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    watch(sys.stdin, sys.argv[1], DataFolder(Path(sys.argv[2])).stack_file)
+    watch(sys.stdin, sys.argv[1], DataFolder(Path(sys.argv[2])))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import Final
 
 from pyspark.sql import SparkSession
 
+from processors.spark.temporary import PERF_DATA_OFF, temporary_folder
+
 _Value = bool | float | int | str | None  # what the builder takes
 _LOG_CONFIGURATION: Final = Path(__file__).with_name("log4j2.properties")
 
@@ -37,7 +39,9 @@ def start_spark(
     if master is not None:
         builder = builder.master(master)
     if not under_spark_submit():
-        builder = builder.config(map=_driver_settings(master, driver_memory, connector_jars))
+        # Spark's launcher is a JVM too; it takes its options from this variable only.
+        os.environ.setdefault("SPARK_LAUNCHER_OPTS", PERF_DATA_OFF)
+        builder = builder.config(map=_driver_settings(master, driver_memory, connector_jars, temporary_folder()))
     try:
         spark = builder.getOrCreate()
     except Exception as error:  # the JVM's start has no common error below Exception
@@ -61,14 +65,15 @@ def _settings() -> dict[str, _Value]:
     }
 
 
-def _driver_settings(master: str | None, driver_memory: str, connector_jars: Sequence[Path]) -> dict[str, _Value]:
+def _driver_settings(master: str | None, driver_memory: str, connector_jars: Sequence[Path], temporary: Path) -> dict[str, _Value]:
     """What can only be said before the JVM starts."""
     settings: dict[str, _Value] = {
         "spark.ui.enabled": "false",
         "spark.driver.memory": driver_memory,
         "spark.jars": ",".join(str(jar.absolute()) for jar in connector_jars),
         # A JVM out of memory limps on with dead threads: better to end, be seen, and go on from the checkpoint.
-        "spark.driver.extraJavaOptions": f"-XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile={_LOG_CONFIGURATION.as_uri()}",
+        "spark.driver.extraJavaOptions": f"-XX:+ExitOnOutOfMemoryError {PERF_DATA_OFF} "
+        f'-Dlog4j2.configurationFile={_LOG_CONFIGURATION.as_uri()} "-Djava.io.tmpdir={temporary}"',
     }
     if master is not None and master.startswith("local"):
         # Nobody else connects, and a machine need not know its own name.

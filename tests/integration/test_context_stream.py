@@ -271,12 +271,12 @@ def _numbered(name: str) -> list[Source]:
 
 
 def test_the_same_checkpoint_goes_on_with_micro_batches(stack: LocalStack, tmp_path: Path) -> None:
-    """Records sent while nothing ran come through, a stop by SIGTERM is orderly and quick, and the log is quiet."""
+    """Records sent while nothing ran come through, a stop by SIGTERM is orderly and quick, the log is quiet, no temporary file stays."""
     stack.stop_part(STREAM)
     missed = send(stack, _numbered("missed"))
-    log = tmp_path / "stream.log"
+    log, temporary = tmp_path / "stream.log", _folder(tmp_path / "temporary")
     checkpoint = stack.folder.checkpoints / "context-stream"
-    process = _run_stream(stack, log, checkpoint, stack.wiring.identity.log_epoch, "1 second")
+    process = _run_stream(stack, log, checkpoint, stack.wiring.identity.log_epoch, "1 second", temporary)
     try:
         rows_of(stack, missed)
         until = time.monotonic() + DEADLINE_S
@@ -284,6 +284,8 @@ def test_the_same_checkpoint_goes_on_with_micro_batches(stack: LocalStack, tmp_p
             assert time.monotonic() < until
             assert process.poll() is None
             time.sleep(0.1)
+        for name in ("spark-*", "artifacts-*", "liblz4-java-*.so"):
+            assert list(temporary.glob(f"processors-*/{name}")), name
         process.terminate()
         assert process.wait(10) == 0
     finally:
@@ -291,12 +293,13 @@ def test_the_same_checkpoint_goes_on_with_micro_batches(stack: LocalStack, tmp_p
         process.wait()
     assert "ERROR" not in log.read_text()
     assert "Traceback" not in log.read_text()
+    assert not list(temporary.iterdir())
 
 
 def test_a_replay_gives_the_same_rows_and_ends(stack: LocalStack, tmp_path: Path) -> None:
     """All that this log ever held, read again in another epoch, in micro-batches and to its end: row for row the same."""
-    log = tmp_path / "replay.log"
-    process = _run_stream(stack, log, tmp_path / "checkpoint", 7, "availableNow")
+    log, temporary = tmp_path / "replay.log", _folder(tmp_path / "temporary")
+    process = _run_stream(stack, log, tmp_path / "checkpoint", 7, "availableNow", temporary)
     try:
         assert process.wait(DEADLINE_S) == 0, log.read_text()
     finally:
@@ -313,10 +316,18 @@ def test_a_replay_gives_the_same_rows_and_ends(stack: LocalStack, tmp_path: Path
     letters = [row.value for row in rows if row.topic == Topic.DEAD_LETTERS]
     assert len(set(letters)) == len(POISON)
     assert len(letters) >= 2 * len(POISON)
+    assert not list(temporary.iterdir())
 
 
-def _run_stream(stack: LocalStack, log: Path, checkpoint: Path, epoch: int, trigger: str) -> subprocess.Popen[bytes]:
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _run_stream(stack: LocalStack, log: Path, checkpoint: Path, epoch: int, trigger: str, temporary: Path) -> subprocess.Popen[bytes]:
+    """A stream that a person starts by hand. What is temporary lies in `temporary`."""
     command = [sys.executable, "-m", "processors", "context-stream", "--bootstrap", stack.wiring.bootstrap, "--trigger", trigger]
     command += ["--checkpoint", str(checkpoint), "--log-epoch", str(epoch), "--master", "local[2]"]
+    environment = stack.environment(STREAM) | {"TMPDIR": str(temporary)}
     with log.open("wb") as output:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=stack.environment(STREAM))
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)

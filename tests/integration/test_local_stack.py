@@ -28,6 +28,7 @@ from local_stack.stack.local_stack import LocalStack
 from tests.support.free_ports import free_port_base
 
 PARTS = ["kafka", "valkey"]
+TEMPORARY = "parts.tmp"
 
 
 def until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
@@ -101,7 +102,9 @@ def test_stack_starts_restarts_and_leaves_nothing(folder: Path) -> None:
         assert json.loads((folder / "stack.json").read_text())["kafka"]["pid"] == stack.info().kafka.pid
         assert not stack.dead_parts()
         assert len(processes_of(folder)) == 3  # the parts and the watchdog
+        assert {path.name for path in (folder / TEMPORARY).iterdir()} == set(PARTS)
     assert not processes_of(folder)
+    assert not (folder / TEMPORARY).exists()
     assert not (folder / "stack.json").exists()
 
 
@@ -131,7 +134,7 @@ async def test_topics_are_there_with_their_settings(folder: Path) -> None:
 
 
 async def test_data_survives_an_orderly_stop_and_a_move_of_ports(folder: Path) -> None:
-    """A second start, on other ports, finds the records, the keys and the epoch of the first."""
+    """A second start, on other ports, finds the records, the keys and the epoch of the first, but no temporary files of a crash."""
     first = LocalStack(folder, free_port_base(21100), PARTS)
     with first:
         producer = AIOKafkaProducer(bootstrap_servers=first.info().kafka.bootstrap, acks="all")
@@ -141,6 +144,8 @@ async def test_data_survives_an_orderly_stop_and_a_move_of_ports(folder: Path) -
         with redis.Redis.from_url(first.info().redis.url) as client:
             client.set("visitor", "kept")
         keys, epoch = first.info().keys, first.wiring.identity.log_epoch
+    left = folder / TEMPORARY / "kafka" / "left"
+    left.mkdir(parents=True)
     with LocalStack(folder, free_port_base(21100) + 10, PARTS) as second:
         consumer = AIOKafkaConsumer(bootstrap_servers=second.info().kafka.bootstrap, auto_offset_reset="earliest")
         await consumer.start()
@@ -151,6 +156,7 @@ async def test_data_survives_an_orderly_stop_and_a_move_of_ports(folder: Path) -
         with redis.Redis.from_url(second.info().redis.url) as client:
             assert client.get("visitor") == b"kept"
         assert second.info().keys == keys
+        assert not left.exists()
         assert second.wiring.identity.log_epoch == epoch
 
 
@@ -185,7 +191,7 @@ def test_port_in_use_starts_nothing(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("moment", ["half-way", "ready"])
-def test_no_way_to_end_it_leaves_a_process(folder: Path, number: signal.Signals, moment: str) -> None:
+def test_no_way_to_end_it_leaves_a_process_or_a_temporary_file(folder: Path, number: signal.Signals, moment: str) -> None:
     """Whichever signal ends the command, half-way through its start or later, everything it started ends with it."""
     command = Command(folder, free_port_base(21100))
     try:
@@ -195,6 +201,7 @@ def test_no_way_to_end_it_leaves_a_process(folder: Path, number: signal.Signals,
     finally:
         command.end()
     until(lambda: not processes_of(folder))
+    assert not (folder / TEMPORARY).exists()
     expected = {signal.SIGKILL: -signal.SIGKILL}.get(number, 130 if moment == "half-way" else 0)
     assert code == expected
     assert not (folder / "stack.json").exists()
@@ -256,6 +263,7 @@ def test_detached_stack_is_found_refuses_a_second_and_stops(folder: Path) -> Non
         stop = Command(folder, base, "--stop")
         assert stop.process.wait(60) == 0
     assert stop.said("stopped in")
+    assert not (folder / TEMPORARY).exists()
     assert not processes_of(folder)
     assert not (folder / "stack.json").exists()
 

@@ -260,7 +260,7 @@ def test_watchdog_ends_groups_when_the_pipe_closes(tmp_path: Path) -> None:
     running = _started(tmp_path, PARENT)
     gone = _started(tmp_path, STUBBORN)
     try:
-        watch(io.StringIO(f"+{running.pid}\n+{gone.pid}\n-{gone.pid}\n"), "no such run", tmp_path / "stack.json", orderly_s=0.5)
+        watch(io.StringIO(f"+{running.pid}\n+{gone.pid}\n-{gone.pid}\n"), "no such run", DataFolder(tmp_path), orderly_s=0.5)
         assert running.process.wait(5) != 0
         assert not group_alive(running.pid)
         assert not gone.dead
@@ -269,11 +269,22 @@ def test_watchdog_ends_groups_when_the_pipe_closes(tmp_path: Path) -> None:
         kill_child(gone)
 
 
+def test_watchdog_deletes_temporary_files(folder: DataFolder) -> None:
+    """What a killed stack had in its temporary folder goes with it; in a folder that no stack has used nothing is deleted."""
+    left = folder.temporary_of("kafka")
+    left.mkdir(parents=True)
+    watch(io.StringIO(""), "no such run", folder)
+    assert left.exists()
+    load_keys(folder)
+    watch(io.StringIO(""), "no such run", folder)
+    assert not left.exists()
+
+
 def test_watchdog_leaves_all_alone_after_an_orderly_end(tmp_path: Path) -> None:
     """After `bye` nothing is touched."""
     child = _started(tmp_path, STUBBORN)
     try:
-        watch(io.StringIO(f"+{child.pid}\nbye\n"), "no such run", tmp_path / "stack.json")
+        watch(io.StringIO(f"+{child.pid}\nbye\n"), "no such run", DataFolder(tmp_path))
         assert not child.dead
     finally:
         kill_child(child)
