@@ -1,1 +1,1 @@
-"""What the machine gives the stack: Java, ports, memory and processes. May import errors and project. Never a part by its name."""
+"""What the stack needs of the machine: Java, ports, memory and processes. May import errors and project. Never a part by its name."""
