@@ -21,7 +21,7 @@ from gateway.model.campaign_files.json_schema import json_schema
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.page_input import InvalidPage
 from gateway.model.decisions.campaign_examples import examples_of, run_examples
-from gateway.model.rulesets.diff import differences
+from gateway.model.rulesets.diff import ruleset_changes
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset, RulesetProblem
 from gateway.model.times import InvalidTime
 from gateway.reports.columns import counted
@@ -85,7 +85,7 @@ def print_differences(options: argparse.Namespace) -> int:
     """Print what a file changes, compared with another file or the ruleset in force."""
     new = load_file(options.file)
     old, old_name = load_old(options.other, options)
-    changes = differences(old, new)
+    changes = ruleset_changes(old, new)
     for change in changes:
         print(change.text())
     if not changes:
@@ -148,7 +148,7 @@ def _history_line(version: dict[str, Any], older: dict[str, Any] | None) -> str:
     if older is None:
         return head
     try:
-        changes = differences(load_ruleset(older["yaml"], 1), load_ruleset(version["yaml"], 1))
+        changes = ruleset_changes(load_ruleset(older["yaml"], 1), load_ruleset(version["yaml"], 1))
     except InvalidRuleset:
         return f"{head}  cannot be compared: written for another release"
     return f"{head}  {'; '.join(change.text() for change in changes) or 'no changes'}"

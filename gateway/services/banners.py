@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Throttled
-from gateway.model.decisions.decide import Decision, Inputs, decide, unavailable
+from gateway.model.decisions.decide import Decision, Inputs, decide, unavailable_decision
 from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.decisions.preview_token import ActivePreview, decide_preview
 from gateway.model.decisions.stream import Content, Rules, StoreReading, StreamState, Subscription, step
@@ -107,7 +107,9 @@ class BannerService:
         try:
             found, fresh = await self._read(request.visitor_id, cursor, max_wait_ms)
         except StoreUnavailable:
-            given = [self._give(unavailable(self._ruleset(request), p), _NOTHING, request, fresh=False) for p in request.placements]
+            given = [
+                self._give(unavailable_decision(self._ruleset(request), p), _NOTHING, request, fresh=False) for p in request.placements
+            ]
         else:
             given = [self._decide(placement, found, request, fresh=fresh) for placement in request.placements]
         for one in given:

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, NotFound
-from gateway.model.decisions.decide import Inputs, unavailable
+from gateway.model.decisions.decide import Inputs, unavailable_decision
 from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId, open_decision_id, sign, token_of, visitor_hash
 from gateway.model.decisions.explain import ExplainedDecision, ExplanationStep, explain_decision
 from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
 from gateway.model.events.positions import Positions
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
-from gateway.model.visitors.as_of import Keep, answering, as_of, covered_by, doubts, received_by, unreachable
+from gateway.model.visitors.as_of import ContributionFilter, answering_state, as_of, caveats, covered_by, received_by, why_unreachable
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.evidence import EvidenceItem, evidence_of
 from gateway.model.visitors.state import State
@@ -126,8 +126,8 @@ class ExplainService:
             notes.append("nothing is held of this visitor; had it a context that expired, the log may tell: processors explain")
         if state is not None:
             # Judged by all that is held: what was withdrawn or erased since is not to be seen at an earlier moment either.
-            _check_reach(answering(held.own, held.owner, received_by(at_ms)) or state, at_ms)
-            notes += doubts(state, at_ms)
+            _check_reach(answering_state(held.own, held.owner, received_by(at_ms)) or state, at_ms)
+            notes += caveats(state, at_ms)
             if not state.parts and state.cutoff_ms is None:
                 state = None
         return self._explained(self._told(ruleset, trends, request, state, at_ms), request, at_ms, notes)
@@ -147,7 +147,7 @@ class ExplainService:
             told = ways[0]
             notes.append(_difference(token, request))
         if told.state is not None:
-            notes += doubts(told.state, token.decided_at_ms)
+            notes += caveats(told.state, token.decided_at_ms)
         explained = self._explained(told, request, token.decided_at_ms, notes)
         matches = told.gives(token)
         given = replace(explained.given, decision_id=decision_id if matches else explained.given.decision_id, cursor=token.cursor)
@@ -239,7 +239,7 @@ class ExplainService:
         return await self._states.read(visitor_id)
 
 
-def _as_of(held: StoredStates, keep: Keep) -> State | None:
+def _as_of(held: StoredStates, keep: ContributionFilter) -> State | None:
     """The state that answered for a visitor id, with what `keep` keeps."""
     return as_of(held.own, held.owner, keep)
 
@@ -267,13 +267,13 @@ def _why_unknown(held: StoredStates, decided_at_ms: int) -> str | None:
 
 
 def _check_reach(state: State, at_ms: int) -> None:
-    why = unreachable(state, at_ms)
+    why = why_unreachable(state, at_ms)
     if why is not None:
         raise NotFound(f"this moment cannot be explained: {why}")
 
 
 def _unavailable(told: CandidateExplanation, ruleset: Ruleset, token: DecisionToken) -> CandidateExplanation | None:
-    decision = unavailable(ruleset, token.placement)
+    decision = unavailable_decision(ruleset, token.placement)
     found = replace(told, story=replace(told.story, decision=decision, steps=(), fields=(), campaign_ids=()))
     return found if found.gives(token) else None
 

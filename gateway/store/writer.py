@@ -25,7 +25,7 @@ from gateway.clock import NowMs
 from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import context_of, encode_context, totals_of
 from gateway.model.visitors.purge import purge_due_ms
-from gateway.model.visitors.state import AbsorbCounts, State, Update, without_released
+from gateway.model.visitors.state import AbsorbCounts, State, Update, split_released
 from gateway.model.visitors.state_codec import WRITE_ID_BYTES, UnreadableState, decode_state, encode_state
 from gateway.model.visitors.write_plan import (
     PlannedWrite,
@@ -34,8 +34,8 @@ from gateway.model.visitors.write_plan import (
     erasure_received_ms,
     forward_to_owner,
     is_erasure,
+    keep_for_retry,
     plan_write,
-    retry,
 )
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 from gateway.store.keys import context_key, notice_channel, state_key
@@ -143,7 +143,7 @@ class ContextWriter:
                 continue
             todo = self._send_back(left, state, todo)
             write = plan_write(visitor_id, write_id, state, todo, self._now_ms())
-            kept, released = without_released(write.state, state.parts)
+            kept, released = split_released(write.state, state.parts)
             if released:
                 # First the anonymous ids, then the visitor: after a crash between them the erasure comes again and still finds them.
                 await self._release(released, write.state, applied)
@@ -157,7 +157,7 @@ class ContextWriter:
         for write, stored in zip(writes, await self._store(writes), strict=True):
             if not stored:
                 applied.conflicts += 1
-                retry(left, write.visitor_id, work[write.visitor_id])
+                keep_for_retry(left, write.visitor_id, work[write.visitor_id])
                 continue
             applied.written += 1
             applied.purged += write.purged

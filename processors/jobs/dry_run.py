@@ -28,7 +28,7 @@ from gateway.model.events.event import EventType
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.erasure import Erasures
-from gateway.model.visitors.page_moments import LOOKING, Moment, Window, moments, owned
+from gateway.model.visitors.page_moments import LOOKING, PageMoment, Window, owner_and_events, page_moments
 from gateway.reports.dry_run import dry_run_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
@@ -112,7 +112,7 @@ def report_of(spark: SparkSession, bootstrap: str, plan: Plan) -> DryRunReport:
     """The report over the whole log."""
     tasks = TASKS_A_CORE * spark.sparkContext.defaultParallelism
     by_visitor = events_in(read_log(spark, bootstrap)).keyBy(_visitor_of).groupByKey(tasks)
-    by_owner = by_visitor.map(lambda pair: owned(pair[0], pair[1], plan.erasures.cutoff_of)).groupByKey(tasks)
+    by_owner = by_visitor.map(lambda pair: owner_and_events(pair[0], pair[1], plan.erasures.cutoff_of)).groupByKey(tasks)
     reports = by_owner.mapPartitions(lambda visitors: _reports(visitors, plan))
     return reports.fold(DryRunReport(), lambda one, other: one.merge(other))
 
@@ -128,7 +128,7 @@ def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: 
     for owner, lists in visitors:
         comparisons = [
             compare_rulesets(old, new, placement, _inputs(moment, plan), moment.at_ms)
-            for moment in moments(owner, chain.from_iterable(lists), plan.window, plan.erasures.cutoff_of(owner))
+            for moment in page_moments(owner, chain.from_iterable(lists), plan.window, plan.erasures.cutoff_of(owner))
             for placement in plan.placements
             if moment.placement in (None, placement)
         ]
@@ -137,7 +137,7 @@ def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: 
     yield report
 
 
-def _inputs(moment: Moment, plan: Plan) -> Inputs:
+def _inputs(moment: PageMoment, plan: Plan) -> Inputs:
     return Inputs(moment.context, moment.page, moment.at_ms, moment.visitor_id, consent_default=plan.consent_default)
 
 

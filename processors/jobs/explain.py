@@ -26,7 +26,7 @@ from gateway.model.events.event import EventType
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.versions import PublishedVersion
 from gateway.model.times import InvalidTime, parse_time_ms
-from gateway.model.visitors.as_of import answering, received_by, restricted, unreachable
+from gateway.model.visitors.as_of import answering_state, received_by, restrict, why_unreachable
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.evidence import evidence_of
@@ -134,10 +134,10 @@ def explained(question: Question, kept: _Kept, settings: Settings) -> dict[str, 
         raise CannotExplain(why)
     states = kept.states[question.visitor_id]
     keep = received_by(question.at_ms)
-    whole = answering(states.own, states.owner, keep)
-    if whole is not None and (why := unreachable(whole, question.at_ms)) is not None:
+    whole = answering_state(states.own, states.owner, keep)
+    if whole is not None and (why := why_unreachable(whole, question.at_ms)) is not None:
         raise CannotExplain(why)
-    state = None if whole is None else restricted(whole, keep)
+    state = None if whole is None else restrict(whole, keep)
     if state is not None and not state.parts and state.cutoff_ms is None:
         state = None
     ruleset, found = ruleset_at(kept.versions, question.at_ms)

@@ -10,7 +10,18 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from gateway.model.conditions.cel_tree import Call, Items, Literal, Loop, Name, Node, Select, Tree, conjuncts, joints
+from gateway.model.conditions.cel_tree import (
+    Call,
+    Comprehension,
+    Elements,
+    Identifier,
+    Literal,
+    Node,
+    Select,
+    Tree,
+    and_operators,
+    conjuncts,
+)
 from gateway.model.conditions.condition import VARIABLES, Condition, InvalidCondition
 
 SHOWN_CHARACTERS: Final = 120
@@ -52,7 +63,7 @@ def values_text(paths: Iterable[Path], values: Mapping[str, Any]) -> str:
 def _parts(text: str) -> tuple[Condition, ...]:
     whole = Condition(text)
     tree = Tree(whole.expression.serialize())
-    cuts = sorted(tree.offset_of(node) for node in joints(tree.root))
+    cuts = sorted(tree.offset_of(node) for node in and_operators(tree.root))
     pieces = [text[start:end] for start, end in zip([0, *(cut + len("&&") for cut in cuts)], [*cuts, len(text)], strict=True)]
     parts = [_part(piece, node) for piece, node in zip(pieces, conjuncts(tree.root), strict=True)]
     return tuple(part for part in parts if part is not None) if None not in parts else (whole,)
@@ -91,7 +102,7 @@ def _form(node: Any) -> Any:
     return (type(node), *(_form(getattr(node, field.name)) for field in fields(node) if field.name != "node_id"))
 
 
-def _paths(node: Node, bound: frozenset[str]) -> Iterator[tuple[Name, Path]]:
+def _paths(node: Node, bound: frozenset[str]) -> Iterator[tuple[Identifier, Path]]:
     """Each variable below a node with its fields. `bound`: names that the loops around it give to their items."""
     chain = _chain(node)
     if chain is not None:
@@ -99,22 +110,22 @@ def _paths(node: Node, bound: frozenset[str]) -> Iterator[tuple[Name, Path]]:
             yield chain[0], (chain[0].name, *chain[1])
         return
     match node:
-        case Loop():
+        case Comprehension():
             yield from _paths(node.items, bound)
             inner = bound | {node.item, node.accumulator}
             for child in (node.start, node.condition, node.step, node.result):
                 yield from _paths(child, inner)
         case Select():
             yield from _paths(node.operand, bound)
-        case Call(arguments=children) | Items(elements=children):
+        case Call(arguments=children) | Elements(elements=children):
             for child in children:
                 yield from _paths(child, bound)
 
 
-def _chain(node: Node) -> tuple[Name, Path] | None:
+def _chain(node: Node) -> tuple[Identifier, Path] | None:
     """The variable that a node is a field of, with the fields that lead to it."""
     match node:
-        case Name():
+        case Identifier():
             return node, ()
         case Select(operand=operand, field=field):
             pass

@@ -28,7 +28,7 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class Identifier:
     """A variable, of the condition or of a comprehension."""
 
     node_id: int
@@ -55,7 +55,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class Elements:
     """A list literal, or the keys and values of a map literal."""
 
     node_id: int
@@ -64,7 +64,7 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class Comprehension:
     """A comprehension: `accumulator` starts as `start`, becomes `step` for each item, and is seen by `result` at the end."""
 
     node_id: int
@@ -77,7 +77,7 @@ class Loop:
     result: Node
 
 
-Node = Literal | Name | Select | Call | Items | Loop
+Node = Literal | Identifier | Select | Call | Elements | Comprehension
 
 
 class Tree:
@@ -105,9 +105,9 @@ def nodes_of(root: Node) -> Iterator[Node]:
                 left.append(node.operand)
             case Call():
                 left.extend(node.arguments)
-            case Items():
+            case Elements():
                 left.extend(node.elements)
-            case Loop():
+            case Comprehension():
                 left += (node.items, node.start, node.condition, node.step, node.result)
 
 
@@ -122,7 +122,7 @@ def conjuncts(root: Node) -> Iterator[Node]:
             yield node
 
 
-def joints(root: Node) -> Iterator[Node]:
+def and_operators(root: Node) -> Iterator[Node]:
     """The `&&` that join the parts at the top."""
     left = [root]
     while left:
@@ -138,7 +138,7 @@ def path_of(node: Node) -> tuple[str, ...] | None:
     while isinstance(node, Select) and not node.is_test:
         fields.append(node.field)
         node = node.operand
-    return (node.name, *reversed(fields)) if isinstance(node, Name) else None
+    return (node.name, *reversed(fields)) if isinstance(node, Identifier) else None
 
 
 def _node(message: bytes) -> Node:
@@ -165,7 +165,7 @@ def _literal(node_id: int, message: bytes) -> Node:
 
 
 def _name(node_id: int, message: bytes) -> Node:
-    return Name(node_id, dict(_fields(message))[1].decode())
+    return Identifier(node_id, dict(_fields(message))[1].decode())
 
 
 def _select(node_id: int, message: bytes) -> Node:
@@ -181,19 +181,19 @@ def _call(node_id: int, message: bytes) -> Node:
 
 
 def _list(node_id: int, message: bytes) -> Node:
-    return Items(node_id, tuple(_node(value) for number, value in _fields(message) if number == 1), is_list=True)
+    return Elements(node_id, tuple(_node(value) for number, value in _fields(message) if number == 1), is_list=True)
 
 
 def _map(node_id: int, message: bytes) -> Node:
     entries = (entry for number, entry in _fields(message) if number == 2)
     elements = tuple(_node(value) for entry in entries for number, value in _fields(entry) if number in (3, 4))
-    return Items(node_id, elements, is_list=False)
+    return Elements(node_id, elements, is_list=False)
 
 
 def _loop(node_id: int, message: bytes) -> Node:
     fields = dict(_fields(message))
     nodes = {number: _node(fields[number]) for number in (2, 4, 5, 6, 7)}
-    return Loop(node_id, fields[1].decode(), nodes[2], fields[3].decode(), nodes[4], nodes[5], nodes[6], nodes[7])
+    return Comprehension(node_id, fields[1].decode(), nodes[2], fields[3].decode(), nodes[4], nodes[5], nodes[6], nodes[7])
 
 
 _READERS: Final = {3: _literal, 4: _name, 5: _select, 6: _call, 7: _list, 8: _map, 9: _loop}

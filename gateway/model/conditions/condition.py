@@ -12,21 +12,21 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
-from gateway.model.conditions.cel_tree import Call, Literal, Loop, Node, Tree, conjuncts, nodes_of, path_of
+from gateway.model.conditions.cel_tree import Call, Comprehension, Literal, Node, Tree, conjuncts, nodes_of, path_of
 from gateway.model.conditions.types import (
+    BOOLEAN,
     NULL,
     NUMBER,
-    TEXT,
-    TRUTH,
+    STRING,
     ListOf,
     MapOf,
-    Record,
+    ObjectOf,
     Scalar,
-    Shape,
     TypeMismatch,
-    fits,
-    says,
-    shape_of,
+    ValueType,
+    describe,
+    is_compatible,
+    type_of,
 )
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 
@@ -50,28 +50,28 @@ VARIABLES: Final = {
 }
 PAGE_FIELDS: Final = ("url", "title", "referrer", "locale", "type", "product_id", "category", "currency")
 _OPTIONAL_NUMBER: Final = Scalar(NUMBER.kinds | NULL.kinds)
-_OPTIONAL_TRUTH: Final = Scalar(TRUTH.kinds | NULL.kinds)
-_LINE_FIELDS: Final[Mapping[str, Shape]] = {
-    "product_id": TEXT, "variant_id": TEXT, "category": TEXT, "quantity": NUMBER, "price": _OPTIONAL_NUMBER, "currency": TEXT,
+_OPTIONAL_TRUTH: Final = Scalar(BOOLEAN.kinds | NULL.kinds)
+_LINE_FIELDS: Final[Mapping[str, ValueType]] = {
+    "product_id": STRING, "variant_id": STRING, "category": STRING, "quantity": NUMBER, "price": _OPTIONAL_NUMBER, "currency": STRING,
 }  # fmt: skip
-_COUNT_FIELDS: Final[Mapping[str, Shape]] = {
+_COUNT_FIELDS: Final[Mapping[str, ValueType]] = {
     "views": NUMBER, "clicks": NUMBER, "dismissals": NUMBER, "views_since_click": NUMBER,
-    "last_viewed_at": Scalar(TEXT.kinds | NULL.kinds), "recent_views_ms": ListOf(NUMBER),
+    "last_viewed_at": Scalar(STRING.kinds | NULL.kinds), "recent_views_ms": ListOf(NUMBER),
 }  # fmt: skip
-SHAPES: Final[Mapping[str, Shape | None]] = {
-    "user_id": TEXT,
-    "interested_category": TEXT,
+VARIABLE_TYPES: Final[Mapping[str, ValueType | None]] = {
+    "user_id": STRING,
+    "interested_category": STRING,
     "interest_shares": MapOf(NUMBER),
-    "interest_ranks": ListOf(TEXT),
-    "cart": ListOf(Record("a line of the cart", _LINE_FIELDS)),
-    "recent_products": ListOf(TEXT),
-    "last_search": TEXT,
-    "purchases": Record("purchases", {"count": NUMBER, "totals": MapOf(NUMBER)}),
-    "banners": MapOf(Record("what is counted of a banner", _COUNT_FIELDS)),
+    "interest_ranks": ListOf(STRING),
+    "cart": ListOf(ObjectOf("a line of the cart", _LINE_FIELDS)),
+    "recent_products": ListOf(STRING),
+    "last_search": STRING,
+    "purchases": ObjectOf("purchases", {"count": NUMBER, "totals": MapOf(NUMBER)}),
+    "banners": MapOf(ObjectOf("what is counted of a banner", _COUNT_FIELDS)),
     "traits": MapOf(None),
-    "consent": Record("consent", {"personalization": _OPTIONAL_TRUTH, "measurement": _OPTIONAL_TRUTH}),
-    "page": Record("page", dict.fromkeys(PAGE_FIELDS, TEXT)),
-    "trends": Record("trends", {"products": ListOf(TEXT), "categories": ListOf(TEXT)}),
+    "consent": ObjectOf("consent", {"personalization": _OPTIONAL_TRUTH, "measurement": _OPTIONAL_TRUTH}),
+    "page": ObjectOf("page", dict.fromkeys(PAGE_FIELDS, STRING)),
+    "trends": ObjectOf("trends", {"products": ListOf(STRING), "categories": ListOf(STRING)}),
 }
 """The fields of `VARIABLES`, as `values_of` gives them: nearer than CEL's types, which know no objects."""
 
@@ -98,7 +98,7 @@ class Condition:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.expression = compiled(text)
+        self.expression = compile_expression(text)
         found = str(self.expression.return_type())
         if found not in ("BOOL", "DYN"):
             raise InvalidCondition(f"a condition must give true or false, this one gives {found.lower()}", 1, 1)
@@ -124,10 +124,10 @@ class Condition:
 
 def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> Any:
     """The values of `VARIABLES` for a context (public JSON, or None), a page and the trends of now, as conditions take them."""
-    return activated(values_of(context, page, trends))
+    return activation_of(values_of(context, page, trends))
 
 
-def activated(values: Mapping[str, Any]) -> Any:
+def activation_of(values: Mapping[str, Any]) -> Any:
     """What `values_of` gives, as conditions take it."""
     return _ENV.Activation(values)
 
@@ -175,7 +175,7 @@ def _cart_line(line: Mapping[str, Any]) -> dict[str, Any]:
 def _requirements(root: Node) -> Iterator[Requirement]:
     """What stands as `field == "text"` among the parts that `&&` joins at the top."""
     for part in conjuncts(root):
-        if any(isinstance(node, Loop) for node in nodes_of(part)):
+        if any(isinstance(node, Comprehension) for node in nodes_of(part)):
             # Evaluated before what follows, it may take too many steps: a failure that no `false` takes away.
             return
         if isinstance(part, Call) and part.function == "_==_":
@@ -188,17 +188,17 @@ def _requirements(root: Node) -> Iterator[Requirement]:
 
 def _is_text(path: tuple[str, ...]) -> bool:
     """Whether every visitor has a text there, be it empty."""
-    shape = SHAPES.get(path[0])
+    shape = VARIABLE_TYPES.get(path[0])
     for field in path[1:]:
-        shape = shape.fields.get(field) if isinstance(shape, Record) else None
-    return shape == TEXT
+        shape = shape.fields.get(field) if isinstance(shape, ObjectOf) else None
+    return shape == STRING
 
 
 def _check_shapes(text: str, tree: Tree) -> None:
     try:
-        given = shape_of(tree.root, SHAPES)
-        if given is not None and not fits(given, TRUTH):
-            raise TypeMismatch(f"a condition must give true or false, this one gives {says(given)}", tree.root)
+        given = type_of(tree.root, VARIABLE_TYPES)
+        if given is not None and not is_compatible(given, BOOLEAN):
+            raise TypeMismatch(f"a condition must give true or false, this one gives {describe(given)}", tree.root)
     except TypeMismatch as problem:
         offset = tree.offset_of(problem.node)
         if problem.field is not None:
@@ -207,7 +207,7 @@ def _check_shapes(text: str, tree: Tree) -> None:
         raise InvalidCondition(str(problem), before.count("\n") + 1, offset - before.rfind("\n")) from problem
 
 
-def compiled(text: str) -> Any:
+def compile_expression(text: str) -> Any:
     """The expression of a text, or raise `InvalidCondition`."""
     try:
         return _ENV.compile(text)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.model.conditions.condition import Condition, InvalidCondition, activated, compiled
+from gateway.model.conditions.condition import Condition, InvalidCondition, activation_of, compile_expression
 
 CHUNK: Final = 64
 """Conditions in one list expression: enough to share the cost of an evaluation, few enough to stop early."""
@@ -48,7 +48,7 @@ class ConditionSet:
                 found = found[field]
             if found in texts:
                 asked.append(texts[found])
-        activation = activated(values)
+        activation = activation_of(values)
         return heapq.merge(*(chunks.evaluate(activation) for chunks in asked))
 
 
@@ -74,7 +74,7 @@ def _compiled_together(conditions: Sequence[Condition]) -> Any:
     if len(conditions) == 1:
         return None
     try:
-        return compiled("[" + ",\n".join(f"dyn({condition.text}\n)" for condition in conditions) + "]")
+        return compile_expression("[" + ",\n".join(f"dyn({condition.text}\n)" for condition in conditions) + "]")
     except InvalidCondition:
         return None
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.model.conditions.cel_tree import Call, Items, Literal, Loop, Name, Node, Select
+from gateway.model.conditions.cel_tree import Call, Comprehension, Elements, Identifier, Literal, Node, Select
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,43 +25,50 @@ class Scalar:
 class ListOf:
     """A list; `item` None: of whatever."""
 
-    item: Shape | None
+    item: ValueType | None
 
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
     """A map from texts; any key may be there."""
 
-    value: Shape | None
+    value: ValueType | None
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ObjectOf:
     """An object with known fields; `name` names it for people."""
 
     name: str
-    fields: Mapping[str, Shape | None]
+    fields: Mapping[str, ValueType | None]
 
 
-Shape = Scalar | ListOf | MapOf | Record
+ValueType = Scalar | ListOf | MapOf | ObjectOf
 
-TEXT: Final = Scalar(frozenset({"text"}))
+STRING: Final = Scalar(frozenset({"text"}))
 NUMBER: Final = Scalar(frozenset({"number"}))
-TRUTH: Final = Scalar(frozenset({"truth"}))
+BOOLEAN: Final = Scalar(frozenset({"truth"}))
 NULL: Final = Scalar(frozenset({"null"}))
-_SAID: Final = {"text": "a text", "number": "a number", "truth": "true or false", "null": "null", "list": "a list", "object": "an object"}
+_KIND_NAMES: Final = {
+    "text": "a text",
+    "number": "a number",
+    "truth": "true or false",
+    "null": "null",
+    "list": "a list",
+    "object": "an object",
+}
 _COMPARISONS: Final = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_")
-_NEEDS: Final = {
-    **dict.fromkeys(("_&&_", "_||_", "!_"), TRUTH),
+_ARGUMENT_TYPES: Final = {
+    **dict.fromkeys(("_&&_", "_||_", "!_"), BOOLEAN),
     **dict.fromkeys(("_-_", "_*_", "_/_", "_%_", "-_"), NUMBER),
-    **dict.fromkeys(("contains", "startsWith", "endsWith", "matches"), TEXT),
+    **dict.fromkeys(("contains", "startsWith", "endsWith", "matches"), STRING),
 }
 """What every argument of a function has to be."""
-_GIVES: Final = {
-    **dict.fromkeys((*_COMPARISONS, "_&&_", "_||_", "!_", "@in", "@not_strictly_false", "bool"), TRUTH),
-    **dict.fromkeys(("contains", "startsWith", "endsWith", "matches"), TRUTH),
+_RESULT_TYPES: Final = {
+    **dict.fromkeys((*_COMPARISONS, "_&&_", "_||_", "!_", "@in", "@not_strictly_false", "bool"), BOOLEAN),
+    **dict.fromkeys(("contains", "startsWith", "endsWith", "matches"), BOOLEAN),
     **dict.fromkeys(("size", "int", "uint", "double"), NUMBER),
-    "string": TEXT,
+    "string": STRING,
 }
 
 
@@ -74,76 +81,76 @@ class TypeMismatch(Exception):
         self.field = field
 
 
-def shape_of(node: Node, shapes: Mapping[str, Shape | None]) -> Shape | None:
+def type_of(node: Node, shapes: Mapping[str, ValueType | None]) -> ValueType | None:
     """The shape of what a node gives, None where it is not known. Raises `TypeMismatch` for the first thing in it that cannot be."""
     match node:
         case Literal():
             return _of_literal(node.value)
-        case Name():
+        case Identifier():
             return shapes.get(node.name)
         case Select():
-            found = _field(node, shape_of(node.operand, shapes), node.field)
-            return TRUTH if node.is_test else found
-        case Items():
-            elements = [shape_of(element, shapes) for element in node.elements]
+            found = _field(node, type_of(node.operand, shapes), node.field)
+            return BOOLEAN if node.is_test else found
+        case Elements():
+            elements = [type_of(element, shapes) for element in node.elements]
             return ListOf(_joined(elements)) if node.is_list else MapOf(_joined(elements[1::2]))
-        case Loop():
+        case Comprehension():
             return _of_loop(node, shapes)
         case Call():
-            return _of_call(node, [shape_of(argument, shapes) for argument in node.arguments])
+            return _of_call(node, [type_of(argument, shapes) for argument in node.arguments])
 
 
-def says(shape: Shape) -> str:
+def describe(shape: ValueType) -> str:
     """A shape in words."""
-    return " or ".join(_SAID[kind] for kind in sorted(_kinds(shape)))
+    return " or ".join(_KIND_NAMES[kind] for kind in sorted(_kinds(shape)))
 
 
-def fits(shape: Shape, wanted: Shape) -> bool:
+def is_compatible(shape: ValueType, wanted: ValueType) -> bool:
     """Whether what has one shape can be, or equal, what has the other."""
     return not _kinds(shape) or bool(_kinds(shape) & _kinds(wanted))
 
 
-def _kinds(shape: Shape) -> frozenset[str]:
+def _kinds(shape: ValueType) -> frozenset[str]:
     if isinstance(shape, Scalar):
         return shape.kinds
     return frozenset({"list"} if isinstance(shape, ListOf) else {"object"})
 
 
-def _of_literal(value: object) -> Shape | None:
+def _of_literal(value: object) -> ValueType | None:
     if value is None:
         return NULL
     if isinstance(value, bool):
-        return TRUTH
-    return {str: TEXT, int: NUMBER, float: NUMBER}.get(type(value))
+        return BOOLEAN
+    return {str: STRING, int: NUMBER, float: NUMBER}.get(type(value))
 
 
-def _field(node: Node, operand: Shape | None, field: str) -> Shape | None:
+def _field(node: Node, operand: ValueType | None, field: str) -> ValueType | None:
     if isinstance(operand, MapOf):
         return operand.value
-    if isinstance(operand, Record):
+    if isinstance(operand, ObjectOf):
         if field not in operand.fields:
             raise TypeMismatch(f"{operand.name} has no field '{field}'; known are {', '.join(operand.fields)}", node, field)
         return operand.fields[field]
     if operand is not None and _kinds(operand):
-        raise TypeMismatch(f"{says(operand)} has no field '{field}'", node, field)
+        raise TypeMismatch(f"{describe(operand)} has no field '{field}'", node, field)
     return None
 
 
-def _of_loop(loop: Loop, shapes: Mapping[str, Shape | None]) -> Shape | None:
-    items = shape_of(loop.items, shapes)
-    item = items.item if isinstance(items, ListOf) else TEXT if isinstance(items, MapOf | Record) else None
-    start = shape_of(loop.start, shapes)
+def _of_loop(loop: Comprehension, shapes: Mapping[str, ValueType | None]) -> ValueType | None:
+    items = type_of(loop.items, shapes)
+    item = items.item if isinstance(items, ListOf) else STRING if isinstance(items, MapOf | ObjectOf) else None
+    start = type_of(loop.start, shapes)
     within = {**shapes, loop.item: item, loop.accumulator: start}
-    shape_of(loop.condition, within)
-    return shape_of(loop.result, {**shapes, loop.accumulator: _joined([start, shape_of(loop.step, within)])})
+    type_of(loop.condition, within)
+    return type_of(loop.result, {**shapes, loop.accumulator: _joined([start, type_of(loop.step, within)])})
 
 
-def _of_call(call: Call, arguments: Sequence[Shape | None]) -> Shape | None:
+def _of_call(call: Call, arguments: Sequence[ValueType | None]) -> ValueType | None:
     function = call.function
-    wanted = _NEEDS.get(function)
+    wanted = _ARGUMENT_TYPES.get(function)
     for argument in arguments:
-        if wanted is not None and argument is not None and not fits(argument, wanted):
-            raise TypeMismatch(f"this takes {says(wanted)}, not {says(argument)}", call)
+        if wanted is not None and argument is not None and not is_compatible(argument, wanted):
+            raise TypeMismatch(f"this takes {describe(wanted)}, not {describe(argument)}", call)
     match function:
         case "_[_]":
             return _item(call, arguments[0])
@@ -156,41 +163,41 @@ def _of_call(call: Call, arguments: Sequence[Shape | None]) -> Shape | None:
             return _joined(arguments)
     if function in _COMPARISONS:
         _check_alike(call, *arguments)
-    return _GIVES.get(function)
+    return _RESULT_TYPES.get(function)
 
 
-def _item(call: Call, operand: Shape | None) -> Shape | None:
+def _item(call: Call, operand: ValueType | None) -> ValueType | None:
     if isinstance(operand, ListOf):
         return operand.item
     key = call.arguments[1]
-    if isinstance(operand, Record) and isinstance(key, Literal) and isinstance(key.value, str):
+    if isinstance(operand, ObjectOf) and isinstance(key, Literal) and isinstance(key.value, str):
         return _field(call, operand, key.value)
     return operand.value if isinstance(operand, MapOf) else None
 
 
-def _check_in(call: Call, item: Shape | None, container: Shape | None) -> None:
+def _check_in(call: Call, item: ValueType | None, container: ValueType | None) -> None:
     key = call.arguments[0]
-    if isinstance(container, Record) and isinstance(key, Literal) and isinstance(key.value, str):
+    if isinstance(container, ObjectOf) and isinstance(key, Literal) and isinstance(key.value, str):
         _field(call, container, key.value)
-    inside = container.item if isinstance(container, ListOf) else TEXT if isinstance(container, MapOf | Record) else None
+    inside = container.item if isinstance(container, ListOf) else STRING if isinstance(container, MapOf | ObjectOf) else None
     _check_alike(call, item, inside)
 
 
-def _check_alike(call: Call, *shapes: Shape | None, cannot: str = "cannot be compared") -> None:
+def _check_alike(call: Call, *shapes: ValueType | None, cannot: str = "cannot be compared") -> None:
     known = [shape for shape in shapes if shape is not None and _kinds(shape)]
-    if len(known) == 2 and not fits(*known):
-        raise TypeMismatch(f"{says(known[0])} and {says(known[1])} {cannot}", call)
+    if len(known) == 2 and not is_compatible(*known):
+        raise TypeMismatch(f"{describe(known[0])} and {describe(known[1])} {cannot}", call)
 
 
-def _joined(shapes: Sequence[Shape | None]) -> Shape | None:
+def _joined(shapes: Sequence[ValueType | None]) -> ValueType | None:
     """What is of one of these shapes."""
-    found: Shape | None = Scalar()
+    found: ValueType | None = Scalar()
     for shape in shapes:
         found = _either(found, shape)
     return found
 
 
-def _either(one: Shape | None, other: Shape | None) -> Shape | None:
+def _either(one: ValueType | None, other: ValueType | None) -> ValueType | None:
     if one == other or other == Scalar():
         return one
     if one == Scalar():

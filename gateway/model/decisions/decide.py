@@ -126,9 +126,9 @@ def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
     """The decision for a placement. Never raises, whatever the context holds."""
     placement = ruleset.placements.get(placement_id)
     if placement is None:
-        return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
+        return _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
     if not inputs.has_consent:
-        return _plain(ruleset, placement_id, inputs, DecisionReason.NO_CONSENT, _fallback(placement, inputs))
+        return _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.NO_CONSENT, _fallback(placement, inputs))
     next_change_ms: int | None = None
     failed: tuple[str, ...] = ()
     if placement.campaigns:
@@ -140,9 +140,9 @@ def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
             judgment = judge(ruleset, campaign, inputs)
             next_change_ms = earliest_ms(next_change_ms, judgment.next_change_ms)
             if judgment.outcome in (StepOutcome.MATCHED, StepOutcome.HELD_OUT):
-                return _noting(_won(ruleset, placement, campaign, judgment, inputs, next_change_ms), failed)
-    decision = _plain(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
-    return _noting(decision if next_change_ms is None else replace(decision, valid_until_ms=next_change_ms), failed)
+                return _with_condition_errors(_campaign_decision(ruleset, placement, campaign, judgment, inputs, next_change_ms), failed)
+    decision = _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
+    return _with_condition_errors(decision if next_change_ms is None else replace(decision, valid_until_ms=next_change_ms), failed)
 
 
 def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
@@ -150,7 +150,7 @@ def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
     runs, next_change_ms = campaign.schedule.at(inputs.now_ms)
     if not runs:
         return Judgment(StepOutcome.NOT_SCHEDULED, "its schedule does not hold now", next_change_ms)
-    drawn = _drawn(ruleset, campaign, inputs.stable_id)
+    drawn = _drawn_campaign_id(ruleset, campaign, inputs.stable_id)
     if drawn != campaign.campaign_id:
         return Judgment(StepOutcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", next_change_ms)
     if campaign.campaign_id not in inputs.shown:
@@ -158,10 +158,10 @@ def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
         capped, free_ms = campaign.caps.at(counts, inputs.now_ms)
         if capped is not None:
             return Judgment(StepOutcome.CAPPED, capped, earliest_ms(next_change_ms, free_ms))
-    held_out = _held_out(ruleset, campaign, inputs.stable_id)
+    held_out = _holdout_detail(ruleset, campaign, inputs.stable_id)
     if held_out is not None:
         return Judgment(StepOutcome.HELD_OUT, held_out, next_change_ms, HOLDOUT_VARIANT)
-    variant = _variant(campaign, inputs.stable_id)
+    variant = _drawn_variant(campaign, inputs.stable_id)
     if variant.banner is None:
         return Judgment(StepOutcome.MATCHED, "the page keeps its own content", next_change_ms, variant.variant_id)
     banner = _render(variant.banner, inputs)
@@ -170,34 +170,36 @@ def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
     return Judgment(StepOutcome.MATCHED, "its condition is true", next_change_ms, variant.variant_id, banner)
 
 
-def forced(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs) -> Decision | None:
+def forced_decision(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs) -> Decision | None:
     """A campaign of the placement, whatever its condition, schedule, caps and holdout say; None where it cannot be shown."""
     placement = ruleset.placements.get(placement_id)
     campaign = next((one for one in placement.campaigns if one.campaign_id == campaign_id), None) if placement else None
     if placement is None or campaign is None:
         return None
-    variant = _variant(campaign, inputs.stable_id)
+    variant = _drawn_variant(campaign, inputs.stable_id)
     banner = None if variant.banner is None else _render(variant.banner, inputs)
     if variant.banner is not None and banner is None:
         return None
-    return _won(ruleset, placement, campaign, Judgment(StepOutcome.MATCHED, "", None, variant.variant_id, banner), inputs, None)
+    return _campaign_decision(
+        ruleset, placement, campaign, Judgment(StepOutcome.MATCHED, "", None, variant.variant_id, banner), inputs, None
+    )
 
 
-def unavailable(ruleset: Ruleset, placement_id: str) -> Decision:
+def unavailable_decision(ruleset: Ruleset, placement_id: str) -> Decision:
     """The answer while the context store cannot be reached: the fallback."""
     inputs = Inputs(None, None, 0)
     placement = ruleset.placements.get(placement_id)
     if placement is None:
-        return _plain(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
-    return _plain(ruleset, placement_id, inputs, DecisionReason.UNAVAILABLE, _fallback(placement, inputs))
+        return _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
+    return _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.UNAVAILABLE, _fallback(placement, inputs))
 
 
-def _variant(campaign: Campaign, stable_id: str | None) -> Variant:
+def _drawn_variant(campaign: Campaign, stable_id: str | None) -> Variant:
     """The variant that the visitor is drawn for; the first for nobody in particular."""
     return campaign.variants[0 if stable_id is None else choose([v.weight for v in campaign.variants], campaign.salt, stable_id)]
 
 
-def _drawn(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str:
+def _drawn_campaign_id(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str:
     """The campaign of its group that the visitor is drawn for; itself when it has no group."""
     if campaign.group is None:
         return campaign.campaign_id
@@ -205,7 +207,7 @@ def _drawn(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str:
     return members[0 if stable_id is None else choose([1] * len(members), f"group:{campaign.group}", stable_id)]
 
 
-def _held_out(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str | None:
+def _holdout_detail(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str | None:
     if stable_id is None:
         return None
     if is_within(ruleset.holdout, f"holdout:{ruleset.holdout_salt}", stable_id):
@@ -215,7 +217,7 @@ def _held_out(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> st
     return None
 
 
-def _won(
+def _campaign_decision(
     ruleset: Ruleset, placement: Placement, campaign: Campaign, judgment: Judgment, inputs: Inputs, valid_until_ms: int | None
 ) -> Decision:
     if judgment.outcome is StepOutcome.HELD_OUT:
@@ -236,11 +238,13 @@ def _won(
     )
 
 
-def _noting(decision: Decision, failed: tuple[str, ...]) -> Decision:
+def _with_condition_errors(decision: Decision, failed: tuple[str, ...]) -> Decision:
     return replace(decision, condition_errors=failed) if failed else decision
 
 
-def _plain(ruleset: Ruleset, placement_id: str, inputs: Inputs, reason: DecisionReason, banner: Banner | None) -> Decision:
+def _decision_without_campaign(
+    ruleset: Ruleset, placement_id: str, inputs: Inputs, reason: DecisionReason, banner: Banner | None
+) -> Decision:
     version = inputs.values.get("version", 0)
     return Decision(placement_id, banner, reason, None, None, ruleset.version, version, None, inputs.trends.snapshot)
 

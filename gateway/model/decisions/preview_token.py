@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import astuple, dataclass, replace
 from typing import Final
 
-from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, forced
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, forced_decision
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.tokens import Seal
 
@@ -75,7 +75,7 @@ def decide_preview(ruleset: Ruleset, preview: Preview, placement_id: str, inputs
         inputs = replace(inputs, now_ms=preview.at_ms)
     decision = None
     if preview.campaign_id is not None:
-        decision = forced(ruleset, placement_id, preview.campaign_id, inputs)
+        decision = forced_decision(ruleset, placement_id, preview.campaign_id, inputs)
     if decision is None:
         decision = decide(ruleset, placement_id, inputs)
     if decision.reason is DecisionReason.UNKNOWN_PLACEMENT:

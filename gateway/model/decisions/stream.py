@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gateway.model.decisions.decide import Decision, Inputs, decide, unavailable
+from gateway.model.decisions.decide import Decision, Inputs, decide, unavailable_decision
 from gateway.model.decisions.preview_token import ActivePreview, decide_preview
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.times import earliest_ms
@@ -84,7 +84,7 @@ def step(subscription: Subscription, state: StreamState, reading: StoreReading |
     preview = state.preview
     ruleset = preview.ruleset or rules.ruleset if preview is not None else rules.ruleset
     if reading is None:
-        decisions = [unavailable(ruleset, placement) for placement in subscription.placements if placement not in state.shown]
+        decisions = [unavailable_decision(ruleset, placement) for placement in subscription.placements if placement not in state.shown]
         return _sending(state, decisions, fresh=False, wait_ms=min(subscription.poll_ms, STORE_RETRY_MS))
     inputs = Inputs(
         context=reading.context,

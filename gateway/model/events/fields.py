@@ -33,7 +33,7 @@ class InvalidEvent(Exception):
         self.field = field
 
 
-def text(source: Mapping[str, Any], key: str, limit: int, path: str = "") -> str | None:
+def string(source: Mapping[str, Any], key: str, limit: int, path: str = "") -> str | None:
     """A text of 1 to `limit` characters, or None when absent."""
     value = source.get(key)
     if value is None:

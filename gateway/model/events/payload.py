@@ -12,25 +12,25 @@ from gateway.model.events.fields import (
     integer,
     json_value,
     money,
-    text,
+    string,
 )
 
 MAX_PRODUCTS: Final = 100
 MAX_TRAITS: Final = 64
 
 
-Check = Callable[[Mapping[str, Any], str, str], Any]
+FieldCheck = Callable[[Mapping[str, Any], str, str], Any]
 
 
-def _text(limit: int) -> Check:
-    return lambda source, key, path: text(source, key, limit, path)
+def _text(limit: int) -> FieldCheck:
+    return lambda source, key, path: string(source, key, limit, path)
 
 
-def _integer(low: int, high: int) -> Check:
+def _integer(low: int, high: int) -> FieldCheck:
     return lambda source, key, path: integer(source, key, low, high, path)
 
 
-def _object(fields: Mapping[str, Check], *required: str) -> Check:
+def _object(fields: Mapping[str, FieldCheck], *required: str) -> FieldCheck:
     def check(source: Mapping[str, Any], key: str, path: str) -> dict[str, Any] | None:
         value = source.get(key)
         if value is None:
@@ -60,7 +60,7 @@ def _traits(source: Mapping[str, Any], key: str, path: str) -> dict[str, Any] | 
     return dict(value)
 
 
-def check_fields(fields: Mapping[str, Check], required: tuple[str, ...], source: Mapping[str, Any], path: str) -> dict[str, Any]:
+def check_fields(fields: Mapping[str, FieldCheck], required: tuple[str, ...], source: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Check every known field of `source`; refuse an unknown one, name a required one that is missing."""
     unknown = source.keys() - fields.keys()
     if unknown:
@@ -75,11 +75,11 @@ def check_fields(fields: Mapping[str, Check], required: tuple[str, ...], source:
     return found
 
 
-_PAGE: Final[dict[str, Check]] = {
+_PAGE: Final[dict[str, FieldCheck]] = {
     "url": _text(2048), "title": _text(512), "referrer": _text(2048), "locale": _text(35), "type": _text(64),
     "product_id": _text(128), "category": _text(128), "currency": currency,
 }  # fmt: skip
-_PRODUCT: Final[dict[str, Check]] = {
+_PRODUCT: Final[dict[str, FieldCheck]] = {
     "product_id": _text(128), "variant_id": _text(128), "sku": _text(128), "category": _text(128), "brand": _text(128),
     "name": _text(256), "price": money, "currency": currency, "quantity": _integer(1, 1_000_000), "url": _text(2048),
     "image_url": _text(2048), "position": _integer(0, 1_000_000), "list_id": _text(128),
@@ -105,17 +105,17 @@ def _products(source: Mapping[str, Any], key: str, path: str) -> list[dict[str, 
     return found
 
 
-_ORDER: Final[dict[str, Check]] = {"order_id": _text(128), "value": money, "currency": currency, "products": _products}
-_DECISION: Final[dict[str, Check]] = {
+_ORDER: Final[dict[str, FieldCheck]] = {"order_id": _text(128), "value": money, "currency": currency, "products": _products}
+_DECISION: Final[dict[str, FieldCheck]] = {
     "id": _text(2048), "placement": _text(128), "campaign_id": _text(128), "variant": _text(128),
     "ruleset_version": _integer(0, MAX_SAFE_INTEGER),
 }  # fmt: skip
-_COMMON: Final[dict[str, Check]] = {
+_COMMON: Final[dict[str, FieldCheck]] = {
     "page": _object(_PAGE), "product": _product, "products": _products, "category": _text(128), "name": _text(128),
     "order": _object(_ORDER, "order_id"), "search": _text(256), "properties": json_value,
     "decision": _object(_DECISION, "placement"),
 }  # fmt: skip
-_OWN: Final[dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
+_OWN: Final[dict[str, tuple[dict[str, FieldCheck], tuple[str, ...]]]] = {
     "IDENTIFY": ({"user_id": _text(128), "traits": _traits}, ("user_id",)),
     "CONSENT": ({"personalization": _flag, "measurement": _flag}, ("personalization",)),
     "DELETE": ({}, ()),

@@ -24,15 +24,15 @@ class RulesetChange:
         return f"{self.sign} {self.kind} {self.name}".rstrip() + (f": {', '.join(self.parts)}" if self.parts else "")
 
 
-def differences(old: Ruleset, new: Ruleset) -> list[RulesetChange]:
+def ruleset_changes(old: Ruleset, new: Ruleset) -> list[RulesetChange]:
     """What changes from the old ruleset to the new one; by kind, then by name."""
     found = []
     overall = tuple(name for name in ("holdout", "holdout_salt", "public_traits") if getattr(old, name) != getattr(new, name))
     if overall:
         found.append(RulesetChange("~", "ruleset", "", overall))
     places = [{name: {"description": p.description, "fallback": p.fallback} for name, p in one.placements.items()} for one in (old, new)]
-    found += _compared("placement", *places)
-    return found + _compared("campaign", _campaigns(old), _campaigns(new))
+    found += _compare("placement", *places)
+    return found + _compare("campaign", _campaigns(old), _campaigns(new))
 
 
 def _campaigns(ruleset: Ruleset) -> dict[str, dict[str, Any]]:
@@ -47,7 +47,7 @@ def _parts(campaign: Campaign) -> dict[str, Any]:
     return parts | {"when": campaign.when.text, "split" if is_split else "banner": campaign.variants}
 
 
-def _compared(kind: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[RulesetChange]:
+def _compare(kind: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[RulesetChange]:
     changes = []
     for name in sorted(set(old) | set(new)):
         if name not in new:

@@ -112,7 +112,7 @@ class Windows:
                 # The newest window that names a category says which.
                 categories[product_id] = counts.category or categories.get(product_id)
         found = [TrendingProduct(product_id, categories[product_id], round(score, _DIGITS)) for product_id, score in scores.items()]
-        return chosen(product for product in found if product.score > 0)
+        return select_products(product for product in found if product.score > 0)
 
 
 def is_counted(window_ms: int, now_ms: int) -> bool:
@@ -120,7 +120,7 @@ def is_counted(window_ms: int, now_ms: int) -> bool:
     return window_of(now_ms) - window_ms < HORIZON_MS
 
 
-def chosen(products: Iterable[TrendingProduct]) -> tuple[TrendingProduct, ...]:
+def select_products(products: Iterable[TrendingProduct]) -> tuple[TrendingProduct, ...]:
     """The strongest of all, and the strongest of each of the strongest categories; strongest first."""
     ordered = sorted(products, key=lambda product: (-product.score, product.product_id))
     kept = dict.fromkeys(ordered[:TOP_PRODUCTS])

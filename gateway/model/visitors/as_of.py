@@ -5,7 +5,7 @@ How exact this is:
 - A contribution knows when it was received and where it stands in the log, so leaving out what came later gives the state
   as it stood. Of several copies of one message only the one that counts is held. Where a changed copy, or a copy of an event
   dated ahead of its receipt, displaced one received earlier, the message counts from the later receipt on.
-- What is sealed cannot be taken apart: `unreachable` says so for moments before the newest sealed event. An event that
+- What is sealed cannot be taken apart: `why_unreachable` says so for moments before the newest sealed event. An event that
   arrived late and is sealed already counts as known after that.
 - An erasure, and consent withdrawn for longer than the grace time, take away what was held before.
 - Positions and cut-offs have no history: positions are given as far as the contributions show them.
@@ -22,17 +22,17 @@ from gateway.model.events.positions import Partition
 from gateway.model.times import format_time_ms, latest_ms
 from gateway.model.visitors.context_view import history_of, sealed_of
 from gateway.model.visitors.state import Part, State, positions_of
-from gateway.model.visitors.totals import fold
+from gateway.model.visitors.totals import apply_contributions
 
-Keep = Callable[[Contribution], bool]
+ContributionFilter = Callable[[Contribution], bool]
 
 
-def received_by(at_ms: int) -> Keep:
+def received_by(at_ms: int) -> ContributionFilter:
     """Keeps what had been received by a moment, inclusive."""
     return lambda c: c.received_at_ms <= at_ms
 
 
-def covered_by(offsets: Mapping[Partition, int], consent_by_ms: int | None = None) -> Keep:
+def covered_by(offsets: Mapping[Partition, int], consent_by_ms: int | None = None) -> ContributionFilter:
     """Keeps what stands at or below these offsets (inclusive), and consent received by `consent_by_ms`.
 
     Consent takes effect before the stream brings it, and then moves no position.
@@ -46,7 +46,7 @@ def covered_by(offsets: Mapping[Partition, int], consent_by_ms: int | None = Non
     return keep
 
 
-def restricted(state: State, keep: Keep) -> State:
+def restrict(state: State, keep: ContributionFilter) -> State:
     """The state without the contributions that `keep` refuses; of other visitor ids only those that had joined by then."""
     parts: dict[str, Part] = {}
     for visitor_id, part in state.parts.items():
@@ -58,36 +58,36 @@ def restricted(state: State, keep: Keep) -> State:
     return replace(state, parts=parts, positions=positions_of(parts, state.positions.log_epoch))
 
 
-def answering(own: State | None, owner: State | None, keep: Keep) -> State | None:
+def answering_state(own: State | None, owner: State | None, keep: ContributionFilter) -> State | None:
     """The state of whoever answered for a visitor id by then, as it stands now: what the id holds itself, or whom it had joined.
 
     `own` is held under the id; `owner` is the state of the visitor it joined, where it is an alias.
     """
     if own is None or own.alias_of is None:
         return own
-    return owner if had_joined(own, owner, keep) else before_joining(own, owner)
+    return owner if had_joined(own, owner, keep) else state_before_joining(own, owner)
 
 
-def as_of(own: State | None, owner: State | None, keep: Keep) -> State | None:
+def as_of(own: State | None, owner: State | None, keep: ContributionFilter) -> State | None:
     """The state that answered for a visitor id, with what `keep` keeps."""
-    found = answering(own, owner, keep)
-    return None if found is None else restricted(found, keep)
+    found = answering_state(own, owner, keep)
+    return None if found is None else restrict(found, keep)
 
 
-def had_joined(alias: State, owner: State | None, keep: Keep) -> bool:
+def had_joined(alias: State, owner: State | None, keep: ContributionFilter) -> bool:
     """Whether an anonymous visitor, now an alias of `owner`, had joined by then."""
     part = owner.parts.get(alias.visitor_id) if owner is not None else None
     return _has_joined(alias.alias_of or "", part or alias.parts.get(alias.visitor_id, Part()), keep)
 
 
-def before_joining(alias: State, owner: State | None) -> State:
+def state_before_joining(alias: State, owner: State | None) -> State:
     """The anonymous visitor's own state, as it was before it joined: its part as the known visitor's state holds it now."""
     part = owner.parts.get(alias.visitor_id) if owner is not None else None
     parts = alias.parts if part is None else {alias.visitor_id: part}
     return replace(alias, parts=parts, alias_of=None, link=None)
 
 
-def unreachable(state: State, at_ms: int) -> str | None:
+def why_unreachable(state: State, at_ms: int) -> str | None:
     """Why the state does not reach back to a moment, in words; None when it does."""
     erased_ms = latest_ms(state.cutoff_ms, *state.part_cutoffs.values())
     if erased_ms is not None and at_ms <= erased_ms:
@@ -99,7 +99,7 @@ def unreachable(state: State, at_ms: int) -> str | None:
     totals = sealed_of(state)
     for pair in history_of(state):
         since_ms, forgotten_ms = totals.withdrawn_since_ms, totals.forgotten_ms
-        fold(totals, [pair])
+        apply_contributions(totals, [pair])
         if since_ms is not None and at_ms < since_ms and totals.forgotten_ms > forgotten_ms:
             return _forgotten(since_ms)
     if totals.withdrawn_since_ms is not None and at_ms < totals.withdrawn_since_ms:
@@ -107,7 +107,7 @@ def unreachable(state: State, at_ms: int) -> str | None:
     return None
 
 
-def doubts(state: State, at_ms: int) -> list[str]:
+def caveats(state: State, at_ms: int) -> list[str]:
     """Where the answer for a reachable moment may be inexact, in words."""
     found = []
     for visitor_id, part in state.parts.items():
@@ -117,7 +117,7 @@ def doubts(state: State, at_ms: int) -> list[str]:
     return found
 
 
-def _has_joined(user_id: str, part: Part, keep: Keep) -> bool:
+def _has_joined(user_id: str, part: Part, keep: ContributionFilter) -> bool:
     identifies = [c for c in part.contributions.values() if isinstance(c.data, Identification) and c.data.user_id == user_id]
     # Without an identify at hand it is sealed, and so lies before every moment that can be reached.
     return any(map(keep, identifies)) if identifies else True

@@ -11,8 +11,8 @@ class InvalidContext(ValueError):
     """A context that no visitor could have; the text names the field."""
 
 
-Check = Callable[[Any, str], Any]
-Fields = Mapping[str, tuple[Check, Any]]
+FieldCheck = Callable[[Any, str], Any]
+Fields = Mapping[str, tuple[FieldCheck, Any]]
 
 
 def complete_context(given: object) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def complete_context(given: object) -> dict[str, Any]:
     return found
 
 
-def _object(fields: Fields) -> Check:
+def _object(fields: Fields) -> FieldCheck:
     """An object of known fields, each with its check and what holds without it (`...`: it is required)."""
 
     def check(value: Any, name: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _object(fields: Fields) -> Check:
     return check
 
 
-def _list(item: Check) -> Check:
+def _list(item: FieldCheck) -> FieldCheck:
     def check(value: Any, name: str) -> list[Any]:
         if not isinstance(value, list):
             raise InvalidContext(f"{name} must be a list")
@@ -49,7 +49,7 @@ def _list(item: Check) -> Check:
     return check
 
 
-def _map(item: Check) -> Check:
+def _map(item: FieldCheck) -> FieldCheck:
     def check(value: Any, name: str) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise InvalidContext(f"{name} must be an object")
@@ -58,7 +58,7 @@ def _map(item: Check) -> Check:
     return check
 
 
-def _optional(item: Check) -> Check:
+def _optional(item: FieldCheck) -> FieldCheck:
     return lambda value, name: None if value is None else item(value, name)
 
 

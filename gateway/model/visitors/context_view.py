@@ -16,7 +16,7 @@ from gateway.model.events.contribution import Contribution, Identification, by_h
 from gateway.model.times import earliest_ms, format_time_ms
 from gateway.model.visitors.merge_totals import merge
 from gateway.model.visitors.state import Part, State
-from gateway.model.visitors.totals import EXACT, Totals, fold, interest_at
+from gateway.model.visitors.totals import EXACT, Totals, apply_contributions, interest_at
 
 MAX_INTERESTS: Final = 50
 MAX_RECENT: Final = 50
@@ -29,7 +29,7 @@ Context = dict[str, Any]
 
 def totals_of(state: State) -> Totals:
     """Fold the whole state: every message once across parts, in order of (event time, sequence, message id)."""
-    return fold(sealed_of(state), history_of(state))
+    return apply_contributions(sealed_of(state), history_of(state))
 
 
 def sealed_of(state: State) -> Totals:

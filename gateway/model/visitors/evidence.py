@@ -29,7 +29,7 @@ from gateway.model.events.contribution import (
 )
 from gateway.model.visitors.context_view import MAX_RECENT, context_of, history_of, sealed_of
 from gateway.model.visitors.state import State
-from gateway.model.visitors.totals import Totals, fold
+from gateway.model.visitors.totals import Totals, apply_contributions
 
 MAX_ITEMS: Final = 50
 TRIMMED: Final = 64
@@ -111,7 +111,7 @@ def _profile_of(state: State) -> tuple[_Profile | None, _Answers]:
     consents = _Answers()
     for index, pair in enumerate(history):
         forgotten_ms = totals.forgotten_ms
-        fold(totals, [pair])
+        apply_contributions(totals, [pair])
         if pair[1].kind != Kind.CONSENT:
             continue
         consents.take(*pair)
@@ -238,5 +238,5 @@ def _cart(profile: _Profile) -> tuple[list[Contribution], bool]:
 
 
 def _cart_of(profile: _Profile, contributions: Sequence[Contribution], sealed: Totals | None = None) -> object:
-    totals = fold((profile.sealed if sealed is None else sealed).copy(), (("", c) for c in contributions))
+    totals = apply_contributions((profile.sealed if sealed is None else sealed).copy(), (("", c) for c in contributions))
     return context_of(profile.state, totals)["cart"]

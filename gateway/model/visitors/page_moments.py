@@ -39,7 +39,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PageMoment:
     """A visitor looks. `context` is what was known by then, before the event itself; `placement` None: at the whole page."""
 
     visitor_id: str
@@ -49,7 +49,7 @@ class Moment:
     context: Context | None
 
 
-def owned(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf) -> tuple[str, list[LoggedEvent]]:
+def owner_and_events(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf) -> tuple[str, list[LoggedEvent]]:
     """The visitor whose history the events of one visitor id belong to, and the events that are not erased.
 
     That visitor is the id itself, or the known visitor that it joined.
@@ -61,7 +61,7 @@ def owned(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: Cuto
     return owner, [one for one in events if one.event.type is not EventType.DELETE and not _is_erased(one.event, cutoff_ms)]
 
 
-def moments(owner: str, logged_events: Iterable[LoggedEvent], window: Window, cutoff_ms: int | None = None) -> Iterator[Moment]:
+def page_moments(owner: str, logged_events: Iterable[LoggedEvent], window: Window, cutoff_ms: int | None = None) -> Iterator[PageMoment]:
     """The moments of a merged visitor, in the order in which they were received. `cutoff_ms`: of the visitor itself."""
     history = _History(owner)
     for logged in sorted(logged_events, key=lambda logged: (logged.event.received_at_ms, logged.position)):
@@ -100,12 +100,12 @@ class _History:
         part = self._state(self._answering(event.visitor_id)).parts.get(event.visitor_id)
         return part is not None and event.message_id in part.contributions
 
-    def moment(self, event: Event, page: Mapping[str, Any]) -> Moment:
+    def moment(self, event: Event, page: Mapping[str, Any]) -> PageMoment:
         """The visitor looks."""
         state = self._state(self._answering(event.visitor_id))
         context = view(state) if state.parts else None
         placement = event.payload["decision"]["placement"] if event.type is EventType.BANNER_VIEWED else None
-        return Moment(event.visitor_id, event.received_at_ms, event.payload.get("page") or page, placement, context)
+        return PageMoment(event.visitor_id, event.received_at_ms, event.payload.get("page") or page, placement, context)
 
     def _answering(self, visitor_id: str) -> str:
         return self._owner if visitor_id in self._joined else visitor_id

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.model.events.contribution import Contribution, Identification
 from gateway.model.times import earliest_ms
-from gateway.model.visitors.state import Part, State, is_kept
+from gateway.model.visitors.state import Part, State, outlives_purge
 from gateway.model.visitors.totals import CONSENT_GRACE_MS, Totals
 
 PURGE_DELAY_MS: Final = 60_000
@@ -51,7 +51,7 @@ def purge_due_ms(state: State, withdrawn_since_ms: int | None) -> int | None:
 def is_purgeable(contribution: Contribution) -> bool:
     """Whether a purge drops something of it."""
     data = contribution.data
-    return bool(data.traits) if isinstance(data, Identification) else not is_kept(contribution)
+    return bool(data.traits) if isinstance(data, Identification) else not outlives_purge(contribution)
 
 
 def _purged(part: Part, until_ms: int) -> Part:
@@ -59,7 +59,7 @@ def _purged(part: Part, until_ms: int) -> Part:
     base = Totals() if part.base is None else _forgotten(part.base)
     if not due and (part.base is None or base == part.base):
         return part
-    dropped = [c for c in due if not is_kept(c)]
+    dropped = [c for c in due if not outlives_purge(c)]
     if dropped:
         firsts = [c.history_key for c in part.contributions.values()]
         base.messages += len(dropped)

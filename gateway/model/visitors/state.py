@@ -19,7 +19,7 @@ from gateway.model.events.contribution import Contribution, HistoryKey, Identifi
 from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
 from gateway.model.events.positions import Positions
 from gateway.model.times import latest_ms
-from gateway.model.visitors.totals import Totals, fold
+from gateway.model.visitors.totals import Totals, apply_contributions
 
 MAX_CONTRIBUTIONS: Final = 512
 KEPT_MS: Final = LATE_WINDOW_MS + 24 * 3600 * 1000
@@ -171,7 +171,7 @@ def _first_link(state: State) -> Link | None:
     return min(links, default=None)
 
 
-def without_released(state: State, joined: Iterable[str]) -> tuple[State, list[State]]:
+def split_released(state: State, joined: Iterable[str]) -> tuple[State, list[State]]:
     """Split off the anonymous ids whose identify was erased: they are nobody's again, and keep what came later.
 
     `joined` are the ids whose parts were here before the erasure; one of which nothing is left is released, too.
@@ -221,7 +221,7 @@ def positions_of(parts: Mapping[str, Part], log_epoch: int) -> Positions:
     return Positions.of((c.position for part in parts.values() for c in part.contributions.values()), log_epoch)
 
 
-def is_kept(contribution: Contribution) -> bool:
+def outlives_purge(contribution: Contribution) -> bool:
     """Whether a contribution outlives a purge: consent itself, and that an anonymous id joined (without what traits it gave)."""
     return contribution.kind in (Kind.CONSENT, Kind.IDENTIFY)
 
@@ -236,7 +236,12 @@ def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cu
         known = held.get(contribution.message_id)
         if cutoff_ms is not None and contribution.lasts_until_ms <= cutoff_ms:
             outcome.erased += 1
-        elif known is None and part.purged_ms is not None and contribution.received_at_ms <= part.purged_ms and not is_kept(contribution):
+        elif (
+            known is None
+            and part.purged_ms is not None
+            and contribution.received_at_ms <= part.purged_ms
+            and not outlives_purge(contribution)
+        ):
             # It was here and was purged: what is purged had been received, and stored, long before.
             outcome.duplicates += 1
         elif part.seal is not None and contribution.history_key <= part.seal:
@@ -264,7 +269,7 @@ def _sealed(visitor_id: str, part: Part) -> Part:
     count = sum(1 for index, c in enumerate(history) if index < surplus or c.event_time_ms < horizon_ms)
     old = history[:count]
     base = part.base.copy() if part.base else Totals()
-    base = fold(base, ((visitor_id, c) for c in old))
+    base = apply_contributions(base, ((visitor_id, c) for c in old))
     return Part({c.message_id: c for c in history[count:]}, base, old[-1].history_key, part.purged_ms)
 
 

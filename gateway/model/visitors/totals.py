@@ -166,7 +166,7 @@ class Totals:
             setattr(self, name, getattr(kept, name))
 
 
-def fold(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
+def apply_contributions(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
     """Apply (part, contribution) pairs in order to `totals`, which is changed and returned."""
     for part, contribution in history:
         totals.messages += 1
@@ -398,4 +398,4 @@ _BY_KIND: Final[dict[Kind, Callable[[Totals, Contribution, Any], None]]] = {
     Kind.BANNER_DISMISS: _banner,
 }
 _APPLY: Final = [_BY_KIND.get(kind) for kind in sorted(Kind)]
-"""By number of the kind. Consent and identify are of a part and have their place in `fold`."""
+"""By number of the kind. Consent and identify are of a part and have their place in `apply_contributions`."""

@@ -82,7 +82,7 @@ def forward_to_owner(left: dict[str, VisitorWork], alias: State, todo: VisitorWo
     target.purge |= todo.purge
 
 
-def retry(left: dict[str, VisitorWork], visitor_id: str, todo: VisitorWork) -> None:
+def keep_for_retry(left: dict[str, VisitorWork], visitor_id: str, todo: VisitorWork) -> None:
     """Keep what could not be stored for the next round."""
     target = left.setdefault(visitor_id, VisitorWork())
     target.updates.extend(todo.updates)

@@ -17,7 +17,7 @@ from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.campaign_examples import run_examples
 from gateway.model.decisions.decide import DecisionReason, Inputs, decide
 from gateway.model.decisions.preview_token import InvalidPreview, Preview, decide_preview, draft_hash, open_preview
-from gateway.model.rulesets.diff import differences
+from gateway.model.rulesets.diff import ruleset_changes
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.visitors.context_input import InvalidContext, complete_context
 from gateway.model.visitors.context_view import view
@@ -75,13 +75,13 @@ def test_what_changed_is_named(old: str, new: str, expected: list[str]) -> None:
     def loaded(campaigns: str) -> Ruleset:
         return ruleset(campaigns) if campaigns else ruleset(head=HEAD.replace("campaigns:\n", ""))
 
-    assert [change.text() for change in differences(loaded(old), loaded(new))] == expected
+    assert [change.text() for change in ruleset_changes(loaded(old), loaded(new))] == expected
 
 
 def test_changes_beside_campaigns_are_named_too() -> None:
     """Placements, and what holds for the whole ruleset."""
     other = HEAD.replace("Hello", "Welcome").replace(", aside: {}", ", footer: {}").replace("version: 1", "version: 1\nholdout: 0.1")
-    assert [change.text() for change in differences(ruleset(SALE), ruleset(SALE, head=other))] == [
+    assert [change.text() for change in ruleset_changes(ruleset(SALE), ruleset(SALE, head=other))] == [
         "~ ruleset: holdout",
         "- placement aside",
         "+ placement footer",

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.conditions.condition import SHAPES, VARIABLES, Condition, InvalidCondition, activation, values_of
+from gateway.model.conditions.condition import VARIABLE_TYPES, VARIABLES, Condition, InvalidCondition, activation, values_of
 from gateway.model.conditions.condition_set import ConditionSet
-from gateway.model.conditions.types import ListOf, MapOf, Record, Scalar, Shape
+from gateway.model.conditions.types import ListOf, MapOf, ObjectOf, Scalar, ValueType
 from gateway.model.decisions.decide import Inputs, StepOutcome, decide
 from gateway.model.decisions.explain import explain_decision
 from gateway.model.rulesets.ruleset import Ruleset
@@ -116,7 +116,7 @@ def test_what_a_variable_can_be_is_taken(text: str) -> None:
     assert isinstance(Condition(text).evaluate(activation(None, None)), bool | str)
 
 
-def is_of(value: Any, shape: Shape | None) -> bool:
+def is_of(value: Any, shape: ValueType | None) -> bool:
     match shape:
         case None:
             return True
@@ -127,7 +127,7 @@ def is_of(value: Any, shape: Shape | None) -> bool:
             return all(is_of(item, shape.item) for item in value)
         case MapOf():
             return all(isinstance(key, str) and is_of(item, shape.value) for key, item in value.items())
-        case Record():
+        case ObjectOf():
             return value.keys() == shape.fields.keys() and all(is_of(item, shape.fields[name]) for name, item in value.items())
 
 
@@ -150,10 +150,10 @@ def is_of(value: Any, shape: Shape | None) -> bool:
 )
 def test_the_shapes_are_those_of_the_values(context: Any) -> None:
     """Every variable, every field, whatever is known of a visitor."""
-    assert SHAPES.keys() == VARIABLES.keys()
+    assert VARIABLE_TYPES.keys() == VARIABLES.keys()
     values = values_of(context, {"type": "home"}, Trends(products=(TrendingProduct("p", "tv", 1.0),)))
     for name, value in values.items():
-        assert is_of(value, SHAPES[name]), name
+        assert is_of(value, VARIABLE_TYPES[name]), name
 
 
 PARTS = [

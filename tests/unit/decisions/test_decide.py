@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.condition import Condition, InvalidCondition, activation, values_of
 from gateway.model.conditions.condition_set import ConditionSet
-from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, unavailable
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, unavailable_decision
 from gateway.model.events.event import check_record
 from gateway.model.events.fields import InvalidEvent
 from gateway.model.rulesets.ruleset import Ruleset
@@ -70,12 +70,12 @@ def test_a_placement_without_fallback_leaves_the_page_alone() -> None:
 def test_an_unknown_placement_is_said_to_be_one() -> None:
     """Whatever is known of the visitor."""
     assert decide(ruleset(), "nowhere", Inputs(KNOWN, None, START_MS)).reason is DecisionReason.UNKNOWN_PLACEMENT
-    assert unavailable(ruleset(), "nowhere").reason is DecisionReason.UNKNOWN_PLACEMENT
+    assert unavailable_decision(ruleset(), "nowhere").reason is DecisionReason.UNKNOWN_PLACEMENT
 
 
 def test_without_the_context_store_the_fallback_is_shown() -> None:
     """And said to be one for that reason."""
-    found = unavailable(ruleset(INTEREST), "hero")
+    found = unavailable_decision(ruleset(INTEREST), "hero")
     assert (headline(found), found.reason) == ("Welcome", DecisionReason.UNAVAILABLE)
 
 

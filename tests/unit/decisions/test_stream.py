@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.campaign_files.ruleset import load_ruleset
-from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, unavailable
+from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, decide, unavailable_decision
 from gateway.model.decisions.preview_token import ActivePreview, Preview
 from gateway.model.decisions.stream import STORE_RETRY_MS, Content, Rules, Step, StoreReading, StreamState, Subscription, step
 from gateway.model.rulesets.ruleset import Ruleset
@@ -167,7 +167,7 @@ def test_while_the_store_is_away_a_page_keeps_what_it_has(turns: list[Look], sho
     """Only a placement that shows nothing yet gets its fallback, and it is not said to be fresh."""
     for _, look, before, taken in run(StreamState(shown), turns):
         if look.reading is None:
-            expected = {p: unavailable(look.rules.ruleset, p) for p in PLACEMENTS if p not in before.shown}
+            expected = {p: unavailable_decision(look.rules.ruleset, p) for p in PLACEMENTS if p not in before.shown}
             assert {decision.placement: decision for decision in taken.decisions} == expected
             assert not taken.fresh
 

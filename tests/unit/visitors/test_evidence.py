@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from gateway.model.events.contribution import Kind
 from gateway.model.events.event import Event, EventType
 from gateway.model.events.positions import Positions
-from gateway.model.visitors.as_of import before_joining, covered_by, had_joined, received_by, restricted, unreachable
+from gateway.model.visitors.as_of import covered_by, had_joined, received_by, restrict, state_before_joining, why_unreachable
 from gateway.model.visitors.context_view import Context, view
 from gateway.model.visitors.evidence import evidence_of
 from gateway.model.visitors.export import export_of
 from gateway.model.visitors.state import Part, State, Update, absorb, unite
-from gateway.model.visitors.totals import Totals, fold
+from gateway.model.visitors.totals import Totals, apply_contributions
 from tests.support.strategies import (
     CONTRIBUTING,
     HOUR_MS,
@@ -88,7 +88,7 @@ def test_sealed_totals_are_told(early: list[Update], late: list[Update]) -> None
 
 
 def _sealed(part: Part) -> Totals:
-    return fold(Totals(), ((VISITOR, c) for c in sorted(part.contributions.values(), key=lambda c: c.history_key)))
+    return apply_contributions(Totals(), ((VISITOR, c) for c in sorted(part.contributions.values(), key=lambda c: c.history_key)))
 
 
 def test_what_is_named() -> None:
@@ -124,8 +124,8 @@ def test_without_consent_nothing_but_it_is_evidence() -> None:
     assert names(state, "consent") == ["no"]
     state = held(*found, event_at(20, "CONSENT", {"personalization": True}, message_id="yes"))
     assert names(state, "last_search") == []
-    assert unreachable(state, START_MS + 30_000) is not None
-    assert unreachable(state, START_MS + 21 * MINUTE_MS) is None
+    assert why_unreachable(state, START_MS + 30_000) is not None
+    assert why_unreachable(state, START_MS + 21 * MINUTE_MS) is None
 
 
 def test_many_contributions_are_bounded() -> None:
@@ -164,7 +164,7 @@ def test_the_past_is_what_had_been_received(log: list[Update], at_ms: int) -> No
     """Leaving out what came later equals absorbing only what had been received by then."""
     state, _ = absorb(State(VISITOR), log)
     early, _ = absorb(State(VISITOR), [u for u in log if u.event is not None and u.event.received_at_ms <= at_ms])
-    past = restricted(state, received_by(at_ms))
+    past = restrict(state, received_by(at_ms))
     assert _shown(replace(past, positions=replace(past.positions, log_epoch=early.positions.log_epoch))) == _shown(early)
 
 
@@ -175,7 +175,7 @@ def test_the_past_of_a_decision_is_what_its_cursor_covers(log: list[Update], off
     log = sorted({u.event.message_id: u for u in log if u.event is not None}.values(), key=lambda u: u.position.offset)
     state, _ = absorb(State(VISITOR), log)
     early, _ = absorb(State(VISITOR), [u for u in log if u.position.offset <= offset])
-    past = restricted(state, covered_by({(u.position.topic, u.position.partition): offset for u in log}))
+    past = restrict(state, covered_by({(u.position.topic, u.position.partition): offset for u in log}))
     assert _shown(replace(past, positions=replace(past.positions, log_epoch=early.positions.log_epoch))) == _shown(early)
 
 
@@ -189,9 +189,9 @@ def test_an_anonymous_visitor_is_its_own_until_it_joined(log: list[Update], othe
     owner = unite(absorb(State(VISITOR), log)[0], alias)
     joined = joining.received_at_ms <= at_ms
     assert had_joined(alias, owner, received_by(at_ms)) == joined
-    assert (ANONYMOUS in restricted(owner, received_by(at_ms)).parts) == joined
+    assert (ANONYMOUS in restrict(owner, received_by(at_ms)).parts) == joined
     if not joined:
-        alone = restricted(before_joining(alias, owner), received_by(at_ms))
+        alone = restrict(state_before_joining(alias, owner), received_by(at_ms))
         expected, _ = absorb(State(ANONYMOUS), [u for u in other if u.event is not None and u.event.received_at_ms <= at_ms])
         assert _shown(replace(alone, positions=Positions())) == _shown(replace(expected, positions=Positions()))
 
@@ -200,11 +200,11 @@ def test_what_the_state_no_longer_reaches() -> None:
     """Sealed and erased moments are refused, later ones are not."""
     many = held(*(event_at(n, "PAGE_VIEWED") for n in range(600)))
     sealed_ms = START_MS + 87 * MINUTE_MS
-    assert "sealed" in (unreachable(many, sealed_ms - 1) or "")
-    assert unreachable(many, sealed_ms) is None
+    assert "sealed" in (why_unreachable(many, sealed_ms - 1) or "")
+    assert why_unreachable(many, sealed_ms) is None
     erased = held(event_at(0, "PAGE_VIEWED"), event_at(5, "DELETE"), event_at(6, "PAGE_VIEWED"))
-    assert "erased" in (unreachable(erased, START_MS + 5 * MINUTE_MS) or "")
-    assert unreachable(erased, START_MS + 6 * MINUTE_MS) is None
+    assert "erased" in (why_unreachable(erased, START_MS + 5 * MINUTE_MS) or "")
+    assert why_unreachable(erased, START_MS + 6 * MINUTE_MS) is None
 
 
 @SETTINGS

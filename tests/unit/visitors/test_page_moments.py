@@ -10,7 +10,7 @@ from gateway.model.events.contribution import LoggedEvent
 from gateway.model.events.event import Event, EventType
 from gateway.model.visitors.as_of import as_of, received_by
 from gateway.model.visitors.context_view import view
-from gateway.model.visitors.page_moments import Moment, Window, moments, owned
+from gateway.model.visitors.page_moments import PageMoment, Window, owner_and_events, page_moments
 from gateway.model.visitors.rebuild import rebuild_states
 from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb
 from processors.jobs.log_metadata import Start, reach
@@ -92,7 +92,7 @@ def test_what_was_erased_is_in_no_state() -> None:
         assert {name: list(part.contributions) for name, part in own.parts.items()} == {VISITOR: ["later"]}
 
 
-def history(events: list[Event], cutoffs: dict[str, int] | None = None, window: Window | None = None) -> list[Moment]:
+def history(events: list[Event], cutoffs: dict[str, int] | None = None, window: Window | None = None) -> list[PageMoment]:
     """The moments of all in a log, as the batch job finds them."""
     cutoff_of = (cutoffs or {}).get
     by_id: dict[str, list[LoggedEvent]] = {}
@@ -100,9 +100,9 @@ def history(events: list[Event], cutoffs: dict[str, int] | None = None, window: 
         by_id.setdefault(one.event.visitor_id, []).append(one)
     by_owner: dict[str, list[LoggedEvent]] = {}
     for visitor_id, found in by_id.items():
-        owner, kept = owned(visitor_id, found, cutoff_of)
+        owner, kept = owner_and_events(visitor_id, found, cutoff_of)
         by_owner.setdefault(owner, []).extend(kept)
-    found_moments = [m for owner, found in by_owner.items() for m in moments(owner, found, window or Window(), cutoff_of(owner))]
+    found_moments = [m for owner, found in by_owner.items() for m in page_moments(owner, found, window or Window(), cutoff_of(owner))]
     return sorted(found_moments, key=lambda moment: moment.at_ms)
 
 
@@ -118,7 +118,7 @@ VISIT = [
 ]
 
 
-def told(found: list[Moment]) -> list[tuple[int, list[str] | None, int]]:
+def told(found: list[PageMoment]) -> list[tuple[int, list[str] | None, int]]:
     """Minute, cart and views of the campaign, moment by moment."""
     return [
         (
