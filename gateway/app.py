@@ -23,6 +23,7 @@ from gateway.background import BackgroundTasks
 from gateway.clock import NowMs, system_now_ms
 from gateway.kafka.publisher import EventPublisher
 from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.times import DAY_MS
 from gateway.services.banners import BannerService
 from gateway.services.campaign_stats import CampaignStatsService
 from gateway.services.explain import ExplainService
@@ -73,7 +74,7 @@ class Gateway:
         self._publisher = EventPublisher(settings.kafka_bootstrap, self.metrics)
         authenticator = Authenticator(settings, now_ms)
         reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
-        writer = ContextWriter(self._redis, now_ms, settings.context_retention_days * 86_400_000)
+        writer = ContextWriter(self._redis, now_ms, settings.context_retention_days * DAY_MS)
         self._rulesets = RulesetService(settings, ruleset, RulesetStore(self._redis), self._bus, self.metrics, now_ms)
         self._trends = TrendsService(TrendsStore(self._redis), self._bus, self.metrics, now_ms)
         states = StateReader(self._redis)

@@ -18,6 +18,7 @@ import jwt
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated
 from gateway.model.events.visitor_ids import is_anonymous, is_genuine_anonymous_id, new_anonymous_id
+from gateway.model.times import DAY_MS
 from gateway.settings import Settings
 
 _ALGORITHM: Final = "HS256"
@@ -60,7 +61,7 @@ class Authenticator:
         self._publishable_keys = [key.get_secret_value().encode() for key in settings.publishable_keys]
         self._key = settings.signing_key
         self._token_ms = settings.visitor_token_minutes * 60_000
-        self._renewal_ms = settings.visitor_renewal_days * 86_400_000
+        self._renewal_ms = settings.visitor_renewal_days * DAY_MS
         self._now_ms = now_ms
 
     def authenticate(self, authorization: str | None) -> Credential:

@@ -11,6 +11,8 @@ class InvalidTime(ValueError):
     """A value that is not a time, or not one that can be used: the message names the field and the remedy."""
 
 
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 MAX_TIME_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999: what comes later has no RFC 3339 text."""
 

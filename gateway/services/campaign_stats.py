@@ -8,8 +8,9 @@ from typing import Final
 
 from gateway.errors import BadUserInput, NotFound, Unavailable
 from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
-from gateway.model.statistics.results import HOUR_MS, CampaignResult, StatsRow, campaign_result, visitors_by_version
+from gateway.model.statistics.results import CampaignResult, StatsRow, campaign_result, visitors_by_version
 from gateway.model.statistics.sample_ratio import NO_VARIANT, shares_of
+from gateway.model.times import HOUR_MS
 from gateway.services.rulesets import RulesetService
 from gateway.store.stats import CampaignStatsStore
 

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.model.statistics.results import HOUR_MS, Coverage, StatsRow, decode_rows, encode_rows
+from gateway.model.statistics.results import Coverage, StatsRow, decode_rows, encode_rows
+from gateway.model.times import DAY_MS, HOUR_MS
 from gateway.store.connection import STORE_ERRORS, StoreUnavailable
 from gateway.store.keys import STATS_AS_OF_KEY, STATS_CAMPAIGNS_KEY, campaign_stats_key
 
@@ -81,7 +82,7 @@ class CampaignStatsStore:
                 written += await call.eval(
                     _SAVE, 1, campaign_stats_key(campaign_id), *_arguments(campaigns.get(campaign_id, {}), coverage, began_hour)
                 )
-            await call.set(STATS_AS_OF_KEY, coverage.as_of_ms, px=RETENTION_DAYS * 86_400_000)
+            await call.set(STATS_AS_OF_KEY, coverage.as_of_ms, px=RETENTION_DAYS * DAY_MS)
         except STORE_ERRORS as error:
             raise StoreUnavailable(f"campaign statistics cannot be written: {type(error).__name__}") from error
         return written
@@ -114,7 +115,7 @@ class CampaignStatsStore:
 def _arguments(hours: Mapping[int, Sequence[StatsRow]], coverage: Coverage, began_hour: int) -> list[bytes | int]:
     oldest_hour = coverage.as_of_ms // HOUR_MS - RETENTION_DAYS * 24
     found: list[bytes | int] = [coverage.as_of_ms, coverage.log_epoch, coverage.first_hour, began_hour, oldest_hour]
-    found += [RETENTION_DAYS * 86_400_000, coverage.attribution_days, coverage.return_days]
+    found += [RETENTION_DAYS * DAY_MS, coverage.attribution_days, coverage.return_days]
     for hour, rows in sorted(hours.items()):
         found += [hour, encode_rows(rows)]
     return found

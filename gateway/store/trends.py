@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from gateway.model.times import DAY_MS
 from gateway.model.trends.codec import (
     BoughtTogether,
     Snapshot,
@@ -44,7 +45,7 @@ from gateway.store.keys import (
     trends_window_key,
 )
 
-RETENTION_MS: Final = 24 * 3600 * 1000
+RETENTION_MS: Final = DAY_MS
 """So long a snapshot can be read after another took its place: so far back `explain` is exact about trends."""
 TOGETHER_KEPT: Final = 8
 _WINDOW_KEPT_MS: Final = WINDOW_MS + HORIZON_MS + 3600 * 1000

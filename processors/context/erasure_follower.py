@@ -1,14 +1,14 @@
-"""Follows the topic `erasures`: all of it before the first update is stored, then what is added."""
+"""Follows the topic `erasures`: reads all of it before the first update is stored, then every new record."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
 from aiokafka.errors import KafkaError
 
+from gateway.background import BackgroundTasks
 from gateway.kafka.consumers import make_consumer
 from gateway.model.events.topics import Topic
 from gateway.model.visitors.erasure import Erasures
@@ -20,15 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class ErasureFollower:
-    """Keeps `erasures` up to date. A consumer without a group: every process knows all of them."""
+    """Keeps `erasures` up to date. Its consumer has no group: every process knows all erasures."""
 
     def __init__(self, bootstrap: str, erasures: Erasures) -> None:
         self._erasures = erasures
         self._consumer = make_consumer(bootstrap, Topic.ERASURES.value)
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
+        self._is_following = False
 
     async def start(self) -> None:
-        """Read the topic to its present end, then go on in the background. Raises KafkaError or TimeoutError."""
+        """Read the topic up to its current end, then continue in the background. Raises KafkaError or TimeoutError."""
         await self._consumer.start()
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -39,14 +40,13 @@ class ErasureFollower:
             await self._consumer.stop()
             raise
         log.info("%d erasures known", len(self._erasures))
-        self._task = asyncio.create_task(self._follow())
+        self._is_following = True
+        self._tasks.start(self._follow())
 
     async def stop(self) -> None:
-        """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        """Stop following. Does nothing if `start` did not succeed."""
+        if self._is_following:
+            await self._tasks.stop()
             await self._consumer.stop()
 
     async def _follow(self) -> None:
@@ -54,7 +54,7 @@ class ErasureFollower:
             try:
                 await self._poll(1000)
             except KafkaError as problem:
-                log.warning("erasures cannot be followed (%s); trying again", type(problem).__name__)
+                log.warning("cannot follow the topic of erasures (%s); trying again", type(problem).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _poll(self, timeout_ms: int) -> None:
@@ -63,4 +63,4 @@ class ErasureFollower:
                 try:
                     self._erasures.learn(record.key, record.value)
                 except (ValueError, UnicodeDecodeError) as problem:
-                    log.warning("a record of erasures at offset %d is none: %s", record.offset, problem)
+                    log.warning("the record of erasures at offset %d is invalid: %s", record.offset, problem)

@@ -1,16 +1,16 @@
-"""Purging by the clock: what is held of visitors who withdrew consent goes when it is due, also if they never come back.
+"""Purging by the clock: data of visitors who withdrew consent is deleted when it is due, even if they never come back.
 
-Any number of context writers may do this beside each other: each takes entries of the queue for itself, and an entry that is
-worked off twice is harmless.
+Any number of context writers can do this at the same time: each one leases its own entries of the queue, and purging an entry
+a second time does no harm.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
+from gateway.background import BackgroundTasks
 from gateway.clock import NowMs
 from gateway.store.connection import StoreUnavailable
 from gateway.store.purges import PurgeQueue
@@ -18,47 +18,45 @@ from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
 
 PURGE_SECONDS: Final = 1.0
-AT_ONCE: Final = 100
+BATCH_SIZE: Final = 100
+"""Visitors that are purged in one step."""
 
 log = logging.getLogger(__name__)
 
 
 class Purger:
-    """Works off the queue of purges until it is stopped."""
+    """Purges the visitors in the queue when they are due, until it is stopped."""
 
     def __init__(self, queue: PurgeQueue, writer: ContextWriter, metrics: Metrics, now_ms: NowMs) -> None:
         self._queue = queue
         self._writer = writer
         self._metrics = metrics
         self._now_ms = now_ms
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
 
     def start(self) -> None:
-        """Begin, in the background."""
-        self._task = asyncio.create_task(self._run())
+        """Start, in the background."""
+        self._tasks.start(self._purge_regularly())
 
     async def stop(self) -> None:
-        """Stop; what was taken and is not done comes again when its lease ends."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        """Stop. Entries that were taken but not purged can be taken again when their lease ends."""
+        await self._tasks.stop()
 
     async def purge_due(self) -> int:
-        """Purge what is due now, up to `AT_ONCE` visitors; gives how many were taken. Raises `StoreUnavailable`."""
+        """Purge up to `BATCH_SIZE` visitors who are due now; returns how many were taken. Raises `StoreUnavailable`."""
         now_ms = self._now_ms()
-        taken = await self._queue.take(now_ms, AT_ONCE)
+        taken = await self._queue.take(now_ms, BATCH_SIZE)
         if taken:
             applied = await self._writer.purge(taken)
             self._metrics.purges.inc(applied.purged)
             await self._queue.finish(taken, now_ms)
         return len(taken)
 
-    async def _run(self) -> None:
+    async def _purge_regularly(self) -> None:
         while True:
             try:
-                if await self.purge_due() == AT_ONCE:
+                if await self.purge_due() == BATCH_SIZE:
                     continue
             except StoreUnavailable as problem:
-                log.warning("what is due to be purged waits: %s", problem)
+                log.warning("visitors that are due cannot be purged yet: %s", problem)
             await asyncio.sleep(PURGE_SECONDS)

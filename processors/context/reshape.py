@@ -4,8 +4,8 @@
                                └no─▶ dead_letters:    the raw bytes, with code and message
                                      context_updates: the position with `event: null`, when the key names a visitor
 
-Only the shape is checked here: what the gateway's own checks accept passes, and the context writer does the full checks.
-Equal input gives equal output, so a replay writes the same rows again.
+Only the structure is checked here: whatever the gateway's own checks accept passes, and the context writer does the full
+checks. The same input has the same output, so a replay writes the same rows again.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pyspark.sql import functions as sf
 from gateway.model.events.topics import Topic
 
 MAX_VALUE_BYTES: Final = 960 * 1024
-"""A longer value becomes a dead letter: with envelope and headers it would pass the 1 MiB that Kafka accepts by default."""
+"""A longer value becomes a dead letter: with envelope and headers it would exceed the 1 MiB that Kafka accepts by default."""
 MAX_KEY_BYTES: Final = 1024
-"""A longer key names no visitor (an id has at most 128 characters)."""
+"""A longer key cannot be a visitor id (which has at most 128 characters)."""
 MAX_HEADERS_BYTES: Final = 16 * 1024
-"""Headers that take more are not passed on."""
+"""Larger headers are not passed on."""
 DEAD_LETTER_VALUE_BYTES: Final = 640 * 1024
-"""A dead letter carries this much of the raw value (base64 makes it a third longer); the whole is at the position it names."""
+"""A dead letter has this much of the raw value (base64 makes it a third longer); the whole value is at the letter's position."""
 MAX_JSON_LEVELS: Final = 100
-"""Python's parser gives up a little below 1,000 levels; the gateway accepts far fewer."""
+"""Python's parser fails a little below 1,000 levels; the gateway accepts far fewer."""
 
 STAGE: Final = "context-stream"
 
@@ -42,16 +42,16 @@ def reshape(source: DataFrame, log_epoch: int) -> DataFrame:
     """Rows for the Kafka sink (topic, key, value, headers) from rows of the Kafka source.
 
     `source` has the columns of Spark's Kafka source read with `includeHeaders`; it may be static or streaming.
-    `log_epoch` becomes part of every update. No input makes an expression fail.
+    `log_epoch` is part of every update. No expression fails, whatever the input is.
     """
     parsed = _parse(source)
     checked = parsed.withColumn("problem", _problem())
-    rows = checked.select(sf.explode(_rows(log_epoch)).alias("row"))
+    rows = checked.select(sf.explode(_output_rows(log_epoch)).alias("row"))
     return rows.select("row.topic", "row.key", "row.value", "row.headers")
 
 
 def _parse(source: DataFrame) -> DataFrame:
-    """Add `key_text` and `text` (null when they cannot be read), `event` (a variant, null when malformed) and bounded headers."""
+    """Add `key_text` and `text` (null if they cannot be decoded), `event` (a variant, null if malformed) and limited headers."""
     key_text, text = sf.col("key").cast("string"), sf.col("value").cast("string")
     key_fits = sf.octet_length("key").between(1, MAX_KEY_BYTES)
     value_fits = sf.octet_length("value") <= MAX_VALUE_BYTES
@@ -66,8 +66,8 @@ def _parse(source: DataFrame) -> DataFrame:
         sf.when(key_fits & sf.is_valid_utf8(key_text), key_text).alias("key_text"),
         sf.when(value_fits & sf.is_valid_utf8(text), text).alias("text"),
     )
-    # Spark's parser stops at the end of the first value and ignores what follows. So the value is followed by one that
-    # no text can foresee, its own hash, and is whole exactly if the parser meets that hash as the second of two elements.
+    # Spark's parser stops at the end of the first value and ignores what follows. So the value is followed by one that it
+    # cannot contain: its own hash. The value is complete exactly if the parser reads that hash as the second of two elements.
     seal = sf.sha2(sf.col("text").cast("binary"), 256)
     wrapped = sf.from_json(sf.concat(sf.lit("["), sf.col("text"), sf.lit(',"'), seal, sf.lit('"]')), "array<variant>", _JSON_OPTIONS)
     whole = (sf.size("wrapped") == 2) & sf.try_variant_get(sf.get("wrapped", sf.lit(1)), "$", "string").eqNullSafe(seal)
@@ -82,22 +82,22 @@ def _headers_bytes() -> Column:
         return sf.octet_length(header["key"]) + sf.coalesce(sf.octet_length(header["value"]), sf.lit(0))
 
     sizes = sf.transform("headers", size)
-    return sf.coalesce(sf.aggregate(sizes, sf.lit(0), lambda total, one: total + one), sf.lit(0))
+    return sf.coalesce(sf.aggregate(sizes, sf.lit(0), lambda total, header_size: total + header_size), sf.lit(0))
 
 
 def _problem() -> Column:
-    """The first thing wrong with the record, as struct(code, message), or null."""
+    """The first problem of the record as struct(code, message); null if there is none."""
     return _when_first(
         (sf.col("key").isNull() | (sf.octet_length("key") == 0), "REQUIRED", "key is required: the visitor's id"),
         (sf.octet_length("key") > MAX_KEY_BYTES, "TOO_LARGE", f"key must have at most {MAX_KEY_BYTES} bytes"),
         (sf.col("key_text").isNull(), "MALFORMED", "key must be UTF-8"),
-        (sf.col("value").isNull(), "REQUIRED", "value is required: a record without a value (tombstone) is no event"),
+        (sf.col("value").isNull(), "REQUIRED", "value is required: a record without a value (tombstone) is not a valid event"),
         (sf.octet_length("value") > MAX_VALUE_BYTES, "TOO_LARGE", f"value must have at most {MAX_VALUE_BYTES} bytes"),
         (sf.col("text").isNull(), "MALFORMED", "value must be UTF-8"),
         (
             sf.col("event").isNull(),
             "MALFORMED",
-            f"value must be one JSON object of at most {MAX_JSON_LEVELS} levels and nothing after it (no NaN, no field twice)",
+            f"value must be a single JSON object of at most {MAX_JSON_LEVELS} levels, without NaN and without duplicate fields",
         ),
         *_text_checks("message_id"),
         (_string("message_id") == "", "INVALID_VALUE", "message_id must not be empty"),
@@ -116,7 +116,7 @@ def _problem() -> Column:
 
 
 def _when_first(*checks: tuple[Column, str, str]) -> Column:
-    """struct(code, message) of the first condition that holds, null when none does."""
+    """struct(code, message) of the first condition that is true; null if none is."""
     (condition, code, message), *others = checks
     chain = sf.when(condition, sf.struct(sf.lit(code).alias("code"), sf.lit(message).alias("message")))
     for condition, code, message in others:
@@ -127,22 +127,22 @@ def _when_first(*checks: tuple[Column, str, str]) -> Column:
 def _text_checks(field: str) -> tuple[tuple[Column, str, str], ...]:
     return (
         (_is_absent(field), "REQUIRED", f"{field} is required"),
-        (_kind(field) != "STRING", "INVALID_VALUE", f"{field} must be a text"),
+        (_json_type(field) != "STRING", "INVALID_VALUE", f"{field} must be a string"),
     )
 
 
 def _integer_checks(field: str) -> tuple[tuple[Column, str, str], ...]:
     return (
         (_is_absent(field), "REQUIRED", f"{field} is required"),
-        (_kind(field) != "BIGINT", "INVALID_VALUE", f"{field} must be a whole number of milliseconds since the epoch"),
+        (_json_type(field) != "BIGINT", "INVALID_VALUE", f"{field} must be an integer: milliseconds since the epoch"),
     )
 
 
 def _is_absent(field: str) -> Column:
-    return sf.coalesce(_kind(field), sf.lit("VOID")) == "VOID"
+    return sf.coalesce(_json_type(field), sf.lit("VOID")) == "VOID"
 
 
-def _kind(field: str) -> Column:
+def _json_type(field: str) -> Column:
     """The JSON type of a field in Spark's words (STRING, BIGINT, VOID for null, …), null when the field is missing."""
     return sf.schema_of_variant(sf.try_variant_get("event", f"$.{field}", "variant"))
 
@@ -151,8 +151,8 @@ def _string(field: str) -> Column:
     return sf.try_variant_get("event", f"$.{field}", "string")
 
 
-def _rows(log_epoch: int) -> Column:
-    """What becomes of the record: an array of one or two rows for the sink."""
+def _output_rows(log_epoch: int) -> Column:
+    """What the record is turned into: an array of one or two rows for the sink."""
     update = _row(Topic.CONTEXT_UPDATES, sf.col("key"), _update_json(log_epoch, sf.col("text")))
     empty_update = _row(Topic.CONTEXT_UPDATES, sf.col("key"), _update_json(log_epoch, sf.lit("null")))
     letter_key = sf.when(sf.octet_length("key") <= MAX_KEY_BYTES, sf.col("key"))
@@ -169,7 +169,7 @@ def _row(topic: Topic, key: Column, value: Column) -> Column:
 
 
 def _update_json(log_epoch: int, event: Column) -> Column:
-    # Joined as text: to_json would write the event anew. A topic's name needs no escaping (Kafka allows [a-zA-Z0-9._-]).
+    # Joined as text: to_json would serialize the event again. A topic's name needs no escaping (Kafka allows [a-zA-Z0-9._-]).
     return sf.concat(
         sf.lit('{"topic":"'),
         sf.col("topic"),
@@ -184,12 +184,12 @@ def _update_json(log_epoch: int, event: Column) -> Column:
 
 
 def _base64(raw: Column) -> Column:
-    # Spark breaks the text into lines as MIME wants them, unless a setting of the session says otherwise.
+    # Spark wraps base64 into the lines of MIME, unless a setting of the session turns that off.
     return sf.translate(sf.base64(raw), "\r\n", "")
 
 
 def _dead_letter_json() -> Column:
-    """`at_ms` is the source record's time in Kafka, so that a replay gives the same letter."""
+    """`at_ms` is the source record's time in Kafka, so that a replay writes the same letter."""
     return sf.to_json(
         sf.struct(
             sf.col("topic"),

@@ -2,8 +2,8 @@
 
     Kafka: page_views, user_clicks, user_actions, purchase_events ─▶ reshape ─▶ Kafka: context_updates, dead_letters
 
-The sink is at-least-once: after a crash, records since the last checkpoint come again (in real-time mode up to a whole
-checkpoint interval), with the same content, and not always in their order; the context writer ignores the copies.
+The sink writes at least once: after a crash the records since the last checkpoint (in real-time mode, up to a whole checkpoint
+interval) are written again, with the same content but not always in the same order. The context writer ignores the copies.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _INTERVAL: Final = re.compile(r"(\d{1,6}) (second|minute|hour)s?")
 
 @dataclass(frozen=True, slots=True)
 class KafkaSource:
-    """Topics to read, from their beginning where there is no checkpoint. `bootstrap` is `host:port`, comma-separated."""
+    """Topics to read, from their start if there is no checkpoint. `bootstrap` is `host:port`, comma-separated."""
 
     bootstrap: str
     topics: tuple[str, ...] = tuple(topic.value for topic in SOURCE_TOPICS)
@@ -35,7 +35,7 @@ class KafkaSource:
 
 @dataclass(frozen=True, slots=True)
 class KafkaSink:
-    """Where rows go; each names its topic."""
+    """Where rows are written; each row names its topic."""
 
     bootstrap: str
 
@@ -44,8 +44,8 @@ class KafkaSink:
 class Trigger:
     """When records are processed.
 
-    `realtime`: each at once; `interval` is how often progress is written to the checkpoint.
-    `interval`: in micro-batches every `interval`.  `available-now`: what is there now, then the query ends.
+    `realtime`: each one immediately; `interval` is how often progress is written to the checkpoint.
+    `interval`: in micro-batches, one every `interval`.  `available-now`: all records that exist now; then the query ends.
     """
 
     kind: str
@@ -53,11 +53,11 @@ class Trigger:
 
     @classmethod
     def parse(cls, text: str, checkpoint_interval: str = "5 minutes") -> Trigger:
-        """From `realtime`, `availableNow` or an interval such as `1 second`. Raises ValueError saying what is allowed."""
+        """A trigger from `realtime`, `availableNow` or an interval such as `1 second`. Raises ValueError, which names what is allowed."""
         if text == "realtime":
             if interval_s(checkpoint_interval) < MIN_CHECKPOINT_INTERVAL_S:
                 raise ValueError(
-                    f"the checkpoint interval must be {MIN_CHECKPOINT_INTERVAL_S} seconds or more, not {checkpoint_interval!r}"
+                    f"the checkpoint interval must be at least {MIN_CHECKPOINT_INTERVAL_S} seconds, not {checkpoint_interval!r}"
                 )
             return cls("realtime", checkpoint_interval)
         if text == "availableNow":
@@ -65,25 +65,25 @@ class Trigger:
         try:
             interval_s(text)
         except ValueError:
-            raise ValueError(f"the trigger is realtime, availableNow or an interval such as '1 second', not {text!r}") from None
+            raise ValueError(f"the trigger must be realtime, availableNow or an interval such as '1 second', not {text!r}") from None
         return cls("interval", text)
 
 
 def interval_s(text: str) -> int:
-    """Seconds of an interval such as `5 minutes`. Raises ValueError."""
+    """The seconds in an interval such as `5 minutes`. Raises ValueError."""
     match = _INTERVAL.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"an interval is a number and a unit, such as '5 minutes' or '10 seconds', not {text!r}")
+        raise ValueError(f"an interval must be a number and a unit, such as '5 minutes' or '10 seconds', not {text!r}")
     return int(match[1]) * _UNITS_S[match[2]]
 
 
-def run_context_stream(
+def start_context_query(
     spark: SparkSession, *, source: KafkaSource, sink: KafkaSink, checkpoint: str, trigger: Trigger, log_epoch: int
 ) -> StreamingQuery:
-    """Start the query and return at once; see `processors.spark.query_watch` for when it is ready and how it ends.
+    """Start the query and return immediately; `processors.spark.query_watch` knows when it is ready and how it ended.
 
-    `checkpoint` is a folder or an address that Spark's file systems know. Each log epoch has a folder of its own in it,
-    since offsets of topics that were made anew mean other records.
+    `checkpoint` is a folder, or an address that Spark's file systems understand. Each log epoch has its own folder in it,
+    because the offsets of re-created topics mean other records.
     """
     writer = (
         reshape(read_records(spark, source), log_epoch)
@@ -105,8 +105,8 @@ def run_context_stream(
 def read_records(spark: SparkSession, source: KafkaSource) -> DataFrame:
     """The source topics as a stream, headers included.
 
-    Offsets that Kafka no longer has (retention was shorter than the time the stream was down) end the query rather
-    than pass unseen: with a new checkpoint it reads what is left, and what was already absorbed does no harm.
+    If Kafka no longer has the next offsets (the stream was down for longer than the retention), the query fails instead of
+    skipping them silently. With a new checkpoint it reads what is left; updates that were already absorbed do no harm.
     """
     return (
         spark.readStream.format("kafka")
@@ -115,7 +115,7 @@ def read_records(spark: SparkSession, source: KafkaSource) -> DataFrame:
         .option("startingOffsets", "earliest")
         .option("includeHeaders", "true")
         .option("failOnDataLoss", "true")
-        # Short calls, many tries: a broker may be away for two minutes, yet a stop need not wait for the end of a long call.
+        # Short calls and many tries: a broker may be away for two minutes, and a stop still does not wait for a long call.
         .option("kafka.request.timeout.ms", "5000")
         .option("kafka.default.api.timeout.ms", "6000")
         .option("fetchOffset.numRetries", "20")
@@ -124,8 +124,8 @@ def read_records(spark: SparkSession, source: KafkaSource) -> DataFrame:
 
 
 def _sink_options(sink: KafkaSink) -> dict[str, str]:
-    """No waiting to fill a batch, and no copies from the producer's own retries. Small records that leave one by one
-    gain nothing from compression, and it would cost time on the way.
+    """Do not wait to fill a batch, and allow no copies from the producer's own retries. Compression is off: records are small
+    and are sent one by one, so it would save nothing and cost time.
     """
     return {
         "kafka.bootstrap.servers": sink.bootstrap,

@@ -1,9 +1,9 @@
 """The context writer: from `context_updates` in Kafka to contexts in Redis.
 
-One poll at a time: the updates of a visitor in it are absorbed together, by one read and one write. Only offsets whose
-updates are stored are committed, once a second and when partitions are revoked: a commit costs a round trip that no visitor
-should wait for. After a crash, or where a poll under way is not finished when its partition moves on, updates come again,
-which absorb ignores. Beside that it purges what is due of visitors who withdrew consent.
+It handles one poll at a time: a visitor's updates in a poll are absorbed together, with one read and one write. Offsets are
+committed only after their updates are stored, once a second and when partitions are revoked: a commit costs a round trip that
+no visitor should wait for. After a crash, or if a partition moves on before its poll is finished, updates are delivered again;
+absorb ignores them. The process also purges the data of visitors who withdrew consent (`processors.context.purging`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
+from gateway.background import BackgroundTasks
 from gateway.clock import NowMs, system_now_ms
 from gateway.kafka.consumers import make_consumer
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import check_record
 from gateway.model.events.fields import InvalidEvent
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
+from gateway.model.times import DAY_MS
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.state import Update
 from gateway.settings import InvalidSettings, Settings, load_settings
@@ -51,12 +53,12 @@ log = logging.getLogger(__name__)
 _TOPICS: Final = frozenset(topic.value for topic in SOURCE_TOPICS)
 
 
-class Stopped(Exception):
-    """The process was told to stop while the store was away."""
+class StoppedWhileWaiting(Exception):
+    """The process was told to stop while it waited for the store."""
 
 
-class BadUpdate(Exception):
-    """A record that cannot become an update: why, and the empty update that still moves its visitor's positions on."""
+class InvalidUpdate(Exception):
+    """A record that cannot become an update: the reason, and the empty update that still advances the visitor's positions."""
 
     def __init__(self, code: str, message: str, empty: Update | None) -> None:
         super().__init__(message)
@@ -66,40 +68,41 @@ class BadUpdate(Exception):
 
 
 def parse_update(key: bytes | None, value: bytes | None) -> Update:
-    """The update of a record of `context_updates`, or raise `BadUpdate`."""
+    """The update in a record of `context_updates`. Raises `InvalidUpdate`."""
     try:
-        found = orjson.loads(value or b"")
-        position = Position(found["topic"], found["partition"], found["offset"])
-        log_epoch = found["log_epoch"]
+        fields = orjson.loads(value or b"")
+        position = Position(fields["topic"], fields["partition"], fields["offset"])
+        log_epoch = fields["log_epoch"]
         if position.topic not in _TOPICS or not all(isinstance(n, int) for n in (position.partition, position.offset, log_epoch)):
-            raise ValueError("no position in the event log")
+            raise ValueError("it has no position in the event log")
         visitor_id = (key or b"").decode()
         if not visitor_id:
-            raise ValueError("no key")
+            raise ValueError("it has no key")
     except (ValueError, KeyError, TypeError) as problem:
-        raise BadUpdate("MALFORMED", f"not a context update: {problem}", None) from problem
+        raise InvalidUpdate("MALFORMED", f"not a context update: {problem}", None) from problem
     empty = Update(visitor_id, position, log_epoch, None)
-    if found.get("event") is None:
+    if fields.get("event") is None:
         return empty
     try:
-        event = check_record(found["event"])
+        event = check_record(fields["event"])
     except InvalidEvent as problem:
-        raise BadUpdate(problem.code, f"{problem.field}: {problem.message}" if problem.field else problem.message, empty) from problem
+        raise InvalidUpdate(problem.code, f"{problem.field}: {problem.message}" if problem.field else problem.message, empty) from problem
     if event.visitor_id != visitor_id:
-        raise BadUpdate("KEY_MISMATCH", "the key is not the visitor id", empty)
+        raise InvalidUpdate("KEY_MISMATCH", "the key is not the visitor id", empty)
     return Update(visitor_id, position, log_epoch, event)
 
 
 class ContextWriterProcess:
-    """Consumes until stopped."""
+    """Writes contexts until it is stopped."""
 
     def __init__(self, settings: Settings, metrics: Metrics, now_ms: NowMs = system_now_ms) -> None:
         redis = connect(settings.redis_url, STORE_TIMEOUT_MS)
         self._redis = redis
-        self._writer = ContextWriter(redis, now_ms, settings.context_retention_days * 86_400_000)
+        self._writer = ContextWriter(redis, now_ms, settings.context_retention_days * DAY_MS)
         self._purger = Purger(PurgeQueue(redis), self._writer, metrics, now_ms)
         self._metrics = metrics
         self._stop = asyncio.Event()
+        self._tasks = BackgroundTasks()
         self._finished: dict[TopicPartition, int] = {}
         self._consumer = make_consumer(
             settings.kafka_bootstrap,
@@ -114,12 +117,12 @@ class ContextWriterProcess:
         self._producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True)
 
     def stop(self) -> None:
-        """Finish the poll under way and end `run`."""
+        """Finish the current poll and end `run`."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Consume until `stop`. Raises KafkaError when the broker cannot be reached at the start."""
-        committing = asyncio.create_task(self._commit_regularly())
+        """Consume until `stop`. Raises KafkaError if no broker can be reached at the start."""
+        self._tasks.start(self._commit_regularly())
         try:
             await self._producer.start()
             await self._follower.start()
@@ -141,9 +144,7 @@ class ContextWriterProcess:
                     self._finished.update({partition: batch[-1].offset + 1 for partition, batch in batches.items()})
         finally:
             await self._purger.stop()
-            committing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await committing
+            await self._tasks.stop()
             await self.commit()
             await self._consumer.stop()
             await self._follower.stop()
@@ -155,14 +156,14 @@ class ContextWriterProcess:
         for record in records:
             try:
                 updates.append(parse_update(record.key, record.value))
-            except BadUpdate as problem:
+            except InvalidUpdate as problem:
                 await self._dead_letter(record, problem.code, problem.message)
                 if problem.empty is not None:
                     updates.append(problem.empty)
         applied = await self._apply(self._erasures.apply(updates))
         for refused in applied.refused:
             update = refused.update
-            record = next(r for r in records if _is_of(r, update))
+            record = next(record for record in records if _has_position_of(record, update))
             await self._dead_letter(record, refused.code, refused.message)
         for outcome in ("fresh", "duplicates", "below_seal", "erased"):
             self._metrics.absorbed.labels(outcome).inc(getattr(applied.absorbed, outcome))
@@ -170,7 +171,10 @@ class ContextWriterProcess:
             self._metrics.writes.labels(outcome).inc(getattr(applied, outcome))
 
     async def _apply(self, updates: list[Update]) -> WriteOutcome:
-        """Store, however long the store is away. Raises Stopped: then nothing of the poll is committed, it comes again."""
+        """Store the updates, however long the store is away.
+
+        Raises StoppedWhileWaiting: then nothing of the poll is committed, and it is delivered again.
+        """
         wait_seconds = RETRY_SECONDS
         while True:
             try:
@@ -180,7 +184,7 @@ class ContextWriterProcess:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
                     await self._stop.wait()
-                raise Stopped
+                raise StoppedWhileWaiting
             wait_seconds = min(2 * wait_seconds, MAX_RETRY_SECONDS)
 
     async def _commit_regularly(self) -> None:
@@ -189,26 +193,26 @@ class ContextWriterProcess:
             await self.commit()
 
     async def commit(self) -> None:
-        """Commit what is stored of the partitions that are still ours."""
+        """Commit the offsets of stored updates in partitions that are still assigned to this process."""
         finished, self._finished = self._finished, {}
-        mine = {partition: offset for partition, offset in finished.items() if partition in self._consumer.assignment()}
+        assigned = {partition: offset for partition, offset in finished.items() if partition in self._consumer.assignment()}
         try:
-            if mine:
-                await self._consumer.commit(mine)
+            if assigned:
+                await self._consumer.commit(assigned)
         except (KafkaError, ValueError) as problem:
-            # The partitions moved on, or the broker is away: the updates come again, to whoever owns them then.
-            log.warning("offsets could not be committed (%s); the updates will come again", type(problem).__name__)
+            # The partitions were reassigned, or the broker is away: their next owner receives the updates again.
+            log.warning("offsets could not be committed (%s); the updates will be delivered again", type(problem).__name__)
 
     async def _dead_letter(self, record: ConsumerRecord, code: str, message: str) -> None:
-        """Keep what could not be processed, with its place in the event log where it is known."""
+        """Write a record that could not be processed to the dead letters, with its position in the event log if that is known."""
         self._metrics.dead_letters.labels(code).inc()
         try:
-            source = orjson.loads(record.value or b"")
-            place = {name: source[name] for name in ("topic", "partition", "offset")}
+            fields = orjson.loads(record.value or b"")
+            position = {name: fields[name] for name in ("topic", "partition", "offset")}
         except (ValueError, KeyError, TypeError):
-            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            position = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         letter = {
-            **place,
+            **position,
             "stage": "context-writer",
             "code": code,
             "message": message,
@@ -217,11 +221,11 @@ class ContextWriterProcess:
             "at_ms": record.timestamp,
         }
         await self._producer.send_and_wait(Topic.DEAD_LETTERS.value, orjson.dumps(letter), key=record.key)
-        log.warning("dead letter from %s/%s at %s: %s", place["topic"], place["partition"], place["offset"], code)
+        log.warning("dead letter from %s/%s at %s: %s", position["topic"], position["partition"], position["offset"], code)
 
 
 class _CommitOnRevoke(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Commits what is stored before a partition goes to another writer."""
+    """Commits the offsets of stored updates before a partition goes to another writer."""
 
     def __init__(self, process: ContextWriterProcess) -> None:
         self._process = process
@@ -233,32 +237,32 @@ class _CommitOnRevoke(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         log.info("context writer ready: %d partitions", len(assigned))
 
 
-def _is_of(record: ConsumerRecord, update: Update) -> bool:
+def _has_position_of(record: ConsumerRecord, update: Update) -> bool:
     try:
         return parse_update(record.key, record.value).position == update.position
-    except BadUpdate:
+    except InvalidUpdate:
         return False
 
 
-async def _run(settings: Settings, metrics: Metrics) -> int:
+async def _run_until_signalled(settings: Settings, metrics: Metrics) -> int:
     process = ContextWriterProcess(settings, metrics)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, process.stop)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, process.stop)
     started = time.monotonic()
     try:
         await process.run()
-    except Stopped:
+    except StoppedWhileWaiting:
         return 0
     except (KafkaError, TimeoutError) as problem:
-        log.error("context writer: Kafka at %s failed: %s; start it again when the broker is up", settings.kafka_bootstrap, problem)
+        log.error("context writer: Kafka at %s failed: %s; start it again when the broker answers", settings.kafka_bootstrap, problem)
         return 1
     log.info("context writer stopped after %.0f s", time.monotonic() - started)
     return 0
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Run the context writer until SIGTERM; gives the exit code."""
+def run_context_writer(arguments: argparse.Namespace) -> int:
+    """Run the context writer until SIGTERM or SIGINT; returns the exit code."""
     try:
         settings = load_settings()
     except InvalidSettings as problem:
@@ -270,6 +274,6 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             start_http_server(arguments.metrics_port, addr="127.0.0.1", registry=metrics.registry)
         except OSError as problem:
-            print(f"processors: --metrics-port {arguments.metrics_port}: {problem.strerror}; choose another", file=sys.stderr)
+            print(f"processors: --metrics-port {arguments.metrics_port}: {problem.strerror}; choose another port", file=sys.stderr)
             return 2
-    return asyncio.run(_run(settings, metrics))
+    return asyncio.run(_run_until_signalled(settings, metrics))

@@ -1,4 +1,4 @@
-"""A batch job: Spark is started, the job runs to its end, Spark is stopped, the exit code tells how it went."""
+"""A batch job: start Spark, run the job to its end, stop Spark, return an exit code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pyspark.sql import SparkSession
 
 from processors.spark.masters import BATCH_MASTER
-from processors.spark.query_watch import JVM_ERRORS, StopRequested, StopSignal, end_spark, explain
+from processors.spark.query_watch import JVM_ERRORS, StopRequested, StopSignal, end_spark, failure_text
 from processors.spark.session import SparkCannotStart, start_spark, under_spark_submit
 
 _LOG = logging.getLogger("processors")
@@ -18,14 +18,14 @@ Job = Callable[[SparkSession], int]
 
 
 class JobFailed(Exception):
-    """A job cannot go on; the text has the part, the cause and the remedy."""
+    """A job cannot continue; the text has the cause and the remedy."""
 
 
 def run_batch(name: str, arguments: argparse.Namespace, job: Job) -> int:
-    """Run `job` in a Spark session of its own; returns its exit code, 1 after a failure, 130 when a signal ended it.
+    """Run `job` in its own Spark session; returns its exit code, 1 after a failure, or 130 if a signal ended it.
 
-    `arguments` are those of `processors.cli.add_spark_arguments`. Call in the main thread. What a job has written when it is
-    interrupted must do no harm: every job writes whole values, as its last step.
+    `arguments` are those of `processors.cli.add_spark_arguments`. Call it in the main thread. A job that is interrupted must
+    leave nothing half-written: every job writes whole values, as its last step.
     """
     with StopSignal().listening():
         spark = None
@@ -39,13 +39,13 @@ def run_batch(name: str, arguments: argparse.Namespace, job: Job) -> int:
             )
             return job(spark)
         except StopRequested:
-            _LOG.info("%s stopped before its end; nothing was written", name)
+            _LOG.info("%s was stopped before its end; nothing was written", name)
             return 130
         except (SparkCannotStart, JobFailed) as error:
             _LOG.error("%s: %s", name, error)
             return 1
         except JVM_ERRORS as error:
-            _LOG.error("%s failed: %s", name, explain(error))
+            _LOG.error("%s failed: %s", name, failure_text(error))
             return 1
         finally:
             if spark is not None:

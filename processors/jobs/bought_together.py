@@ -1,10 +1,10 @@
-"""The batch job `processors bought-together`: for each product those that are bought with it.
+"""The batch job `processors bought-together`: for each product, the products that are bought with it.
 
     Kafka: purchase_events, user_actions, erasures ─▶ orders, each once ─▶ baskets ─▶ pairs of products ─▶ a numbered version in Redis
 
-A basket is what one visitor bought on one day (UTC): those who order twice a day mean one purchase. Anonymous visitors count
-with the person they joined; orders of erased visitors are left out. The similarity of two products is the cosine of the sets
-of baskets they are in, as in item-to-item collaborative filtering (Linden, Smith, York: "Amazon.com Recommendations", IEEE
+A basket is what one visitor bought on one day (UTC): two orders on the same day count as one purchase. Anonymous visitors count
+as the person they joined; orders of erased visitors are left out. The similarity of two products is the cosine of the sets of
+baskets that contain them, as in item-to-item collaborative filtering (Linden, Smith, York: "Amazon.com Recommendations", IEEE
 Internet Computing 7(1), 2003):
 
     similarity(a, b) = baskets with both / sqrt(baskets with a * baskets with b)
@@ -27,70 +27,71 @@ from pyspark.sql import functions as sf
 from gateway.model.events.contribution import LoggedEvent, Position
 from gateway.model.events.event import EventType
 from gateway.model.events.topics import Topic
+from gateway.model.times import DAY_MS
 from gateway.settings import InvalidSettings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.trends import TrendsStore
 from processors.jobs.batch_job import JobFailed, run_batch
 from processors.jobs.event_log import events_in, read_log
-from processors.jobs.log_metadata import kept_erasures
-from processors.jobs.stats_facts import Erased
+from processors.jobs.log_metadata import all_erasures
+from processors.jobs.stats_facts import ErasureCutoffs
 
 if TYPE_CHECKING:
     from pyspark import RDD
 
 MAX_COMPANIONS: Final = 20
 MAX_PRODUCTS: Final = 20_000
-"""Products that companions are stored of, those in the most baskets: gateways hold all of them in memory."""
+"""The most products with companions: those in the most baskets. Gateways keep all of them in memory."""
 MAX_BASKET: Final = 50
-"""Products of a basket that are paired, the first by id: who buys more is a reseller, and pairs grow with the square."""
+"""The most products of a basket that are paired, the first ones by id. Larger baskets belong to resellers, and the number of
+pairs grows with the square."""
 STORE_TIMEOUT_MS: Final = 10_000
-DAY_MS: Final = 24 * 3600 * 1000
 
 _LOG = logging.getLogger("processors")
 
 Basket = tuple[tuple[str, int], frozenset[str]]
-"""Whose and of which day, and the products."""
+"""The visitor and the day (since the epoch), and the products."""
 Scored = tuple[str, tuple[float, str]]
-"""A product, and (similarity, companion)."""
+"""A product, and (negative similarity, companion), so that the most similar companion sorts first."""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Run the job to its end; returns the exit code."""
+def find_bought_together(arguments: argparse.Namespace) -> int:
+    """Run the job to its end; returns the exit code. Call it in the main thread."""
     if arguments.days < 1 or arguments.min_baskets < 1:
-        _LOG.error("bought-together not started: --days and --min-baskets must be 1 or more")
+        _LOG.error("bought-together not started: --days and --min-baskets must be at least 1")
         return 2
     try:
         settings = load_settings()
     except InvalidSettings as problem:
         _LOG.error("bought-together not started: %s", problem)
         return 2
-    return run_batch("bought-together", arguments, lambda spark: _job(spark, arguments, settings.signing_key))
+    return run_batch("bought-together", arguments, lambda spark: _find_and_store(spark, arguments, settings.signing_key))
 
 
-def _job(spark: SparkSession, arguments: argparse.Namespace, signing_key: bytes) -> int:
+def _find_and_store(spark: SparkSession, arguments: argparse.Namespace, signing_key: bytes) -> int:
     started = time.time()
     since_ms = int(started * 1000) - arguments.days * DAY_MS
-    erased = Erased(kept_erasures(spark, arguments.bootstrap, signing_key))
+    cutoffs = ErasureCutoffs(all_erasures(spark, arguments.bootstrap, signing_key))
     log = read_log(spark, arguments.bootstrap, (Topic.PURCHASE_EVENTS.value, Topic.USER_ACTIONS.value), since_ms)
-    found = companions(baskets(events_in(of_interest(log)), erased), arguments.min_baskets)
+    companions = find_companions(baskets(events_in(orders_and_joins(log)), cutoffs), arguments.min_baskets)
     version = int(started)
-    is_new = asyncio.run(_store(arguments.redis_url, version, found))
+    is_new = asyncio.run(_store(arguments.redis_url, version, companions))
     if not is_new:
-        _LOG.warning("bought-together: a version as new as %d is there already; this one is not stored", version)
+        _LOG.warning("bought-together: version %d or a newer one is already stored; this one is discarded", version)
         return 0
-    pairs = sum(map(len, found.values()))
-    _LOG.info("bought-together: version %d has %d products with %d companions", version, len(found), pairs)
+    pairs = sum(map(len, companions.values()))
+    _LOG.info("bought-together: version %d has %d products with %d companions", version, len(companions), pairs)
     return 0
 
 
-def of_interest(log: DataFrame) -> DataFrame:
-    """Leave out what needs no closer look: of the actions only those that join visitors count."""
+def orders_and_joins(log: DataFrame) -> DataFrame:
+    """The records that can matter: purchases, and the actions that may join visitors."""
     joins = sf.col("value").cast("string").contains(EventType.IDENTIFY.value)
     return log.where((sf.col("topic") == Topic.PURCHASE_EVENTS.value) | joins)
 
 
-def baskets(events: RDD[LoggedEvent], erased: Erased) -> RDD[Basket]:
-    """The baskets of all orders, each order counted once for its visitor."""
+def baskets(events: RDD[LoggedEvent], cutoffs: ErasureCutoffs) -> RDD[Basket]:
+    """The baskets of all orders; each order counts once for its visitor."""
     events = events.cache()
     joined = events.context.broadcast(
         dict(events.filter(_is_join).map(_join_of).reduceByKey(min).mapValues(lambda join: join[1]).collect())
@@ -100,37 +101,37 @@ def baskets(events: RDD[LoggedEvent], erased: Erased) -> RDD[Basket]:
         event = logged.event
         if event.type is not EventType.ORDER_COMPLETED:
             return
-        who = joined.value.get(event.visitor_id, event.visitor_id)
-        # Both: what joined a visitor may have done so before the days that are read.
-        cutoff_ms = max(erased.until_ms(who), erased.until_ms(event.visitor_id))
+        owner = joined.value.get(event.visitor_id, event.visitor_id)
+        # Both: the join may be older than the days that are read.
+        cutoff_ms = max(cutoffs.until_ms(owner), cutoffs.until_ms(event.visitor_id))
         if min(event.received_at_ms, event.event_time_ms) > cutoff_ms:
             products = frozenset(line["product_id"] for line in event.payload["order"].get("products", ()))
-            yield (who, event.payload["order"]["order_id"]), (event.event_time_ms // DAY_MS, products)
+            yield (owner, event.payload["order"]["order_id"]), (event.event_time_ms // DAY_MS, products)
 
-    once = events.flatMap(orders).reduceByKey(_first)
-    of_days = once.map(lambda order: ((order[0][0], order[1][0]), order[1][1]))
-    return of_days.reduceByKey(lambda one, other: one | other)
+    once = events.flatMap(orders).reduceByKey(_first_order)
+    by_day = once.map(lambda order: ((order[0][0], order[1][0]), order[1][1]))
+    return by_day.reduceByKey(lambda one, other: one | other)
 
 
-def companions(found: RDD[Basket], min_baskets: int) -> dict[str, tuple[str, ...]]:
-    """For each product those bought with it in at least `min_baskets` baskets, the most similar first, equal ones by id."""
-    contents = found.map(lambda basket: sorted(basket[1])[:MAX_BASKET]).cache()
+def find_companions(all_baskets: RDD[Basket], min_baskets: int) -> dict[str, tuple[str, ...]]:
+    """For each product, the products in at least `min_baskets` baskets with it: the most similar first, equal ones by id."""
+    contents = all_baskets.map(lambda basket: sorted(basket[1])[:MAX_BASKET]).cache()
     in_baskets = contents.flatMap(lambda products: [(product_id, 1) for product_id in products]).reduceByKey(int.__add__)
     counts = in_baskets.filter(lambda count: count[1] >= min_baskets).takeOrdered(MAX_PRODUCTS, key=lambda count: (-count[1], count[0]))
-    of = contents.context.broadcast(dict(counts))
+    baskets_of = contents.context.broadcast(dict(counts))
 
     def pairs(products: list[str]) -> Iterator[tuple[tuple[str, str], int]]:
-        for pair in combinations([product_id for product_id in products if product_id in of.value], 2):
+        for pair in combinations([product_id for product_id in products if product_id in baskets_of.value], 2):
             yield pair, 1
 
     def scored(pair: tuple[tuple[str, str], int]) -> Iterator[Scored]:
         (one, other), both = pair
-        similarity = both / sqrt(of.value[one] * of.value[other])
+        similarity = both / sqrt(baskets_of.value[one] * baskets_of.value[other])
         yield one, (-similarity, other)
         yield other, (-similarity, one)
 
-    met = contents.flatMap(pairs).reduceByKey(int.__add__).filter(lambda pair: pair[1] >= min_baskets)
-    strongest = met.flatMap(scored).groupByKey().mapValues(_strongest)
+    paired = contents.flatMap(pairs).reduceByKey(int.__add__).filter(lambda pair: pair[1] >= min_baskets)
+    strongest = paired.flatMap(scored).groupByKey().mapValues(_strongest)
     return dict(strongest.collect())
 
 
@@ -144,20 +145,20 @@ def _join_of(logged: LoggedEvent) -> tuple[str, tuple[Position, str]]:
     return logged.event.visitor_id, (logged.position, logged.event.payload["user_id"])
 
 
-def _first(one: tuple[int, frozenset[str]], other: tuple[int, frozenset[str]]) -> tuple[int, frozenset[str]]:
-    """Of two copies of an order the earlier, of the same day the one that holds more: whatever order they are read in."""
+def _first_order(one: tuple[int, frozenset[str]], other: tuple[int, frozenset[str]]) -> tuple[int, frozenset[str]]:
+    """The earlier of two copies of an order, or on the same day the one with more products: independent of the reading order."""
     return min(one, other, key=lambda order: (order[0], -len(order[1]), sorted(order[1])))
 
 
-def _strongest(found: Iterable[tuple[float, str]]) -> tuple[str, ...]:
-    return tuple(product_id for _, product_id in sorted(found)[:MAX_COMPANIONS])
+def _strongest(scored: Iterable[tuple[float, str]]) -> tuple[str, ...]:
+    return tuple(product_id for _, product_id in sorted(scored)[:MAX_COMPANIONS])
 
 
-async def _store(redis_url: str, version: int, found: dict[str, tuple[str, ...]]) -> bool:
+async def _store(redis_url: str, version: int, companions: dict[str, tuple[str, ...]]) -> bool:
     redis = connect(redis_url, STORE_TIMEOUT_MS)
     try:
-        return await TrendsStore(redis).save_together(version, found)
+        return await TrendsStore(redis).save_together(version, companions)
     except StoreUnavailable as problem:
-        raise JobFailed(f"nothing was stored: {problem}; check --redis-url, then run it again") from problem
+        raise JobFailed(f"nothing was stored: {problem}; check --redis-url and run the job again") from problem
     finally:
         await redis.aclose()

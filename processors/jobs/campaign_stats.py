@@ -2,8 +2,8 @@
 
     Kafka ─▶ facts ─▶ persons ─▶ rows (Spark) ─▶ Redis: {campaign_stats:<campaign>}:hours
 
-Hours that the log still tells all of are computed anew and replaced as a whole: a run that is repeated, or that overtakes
-another, changes nothing. Hours that it no longer tells all of stay as an earlier run counted them.
+Hours that the log still covers completely are counted again and replaced as a whole: a repeated run, or one that overtakes
+another, changes nothing. Hours that it no longer covers completely keep the counts of an earlier run.
 """
 
 from __future__ import annotations
@@ -19,42 +19,44 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
 from gateway.model.events.event import AHEAD_LIMIT_MS
-from gateway.model.statistics.results import HOUR_MS, Coverage
-from gateway.model.times import format_time_ms
+from gateway.model.statistics.results import Coverage
+from gateway.model.times import DAY_MS, HOUR_MS, format_time_ms
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.stats import CampaignStatsStore
 from processors.jobs.batch_job import JobFailed, run_batch
 from processors.jobs.event_log import read_log
-from processors.jobs.log_metadata import Start, kept_erasures, log_starts
-from processors.jobs.stats_facts import Erased, facts_of, of_persons
-from processors.jobs.stats_rows import DAY_MS, Hours, Rule, rows_of
+from processors.jobs.log_metadata import LogStart, all_erasures, log_starts
+from processors.jobs.stats_facts import ErasureCutoffs, facts_of, facts_of_persons
+from processors.jobs.stats_rows import AttributionRule, Hours, rows_of
 
-WRITE_MS: Final = 10_000
-"""A campaign's rows of a year are some megabytes."""
+STORE_TIMEOUT_MS: Final = 10_000
+"""The timeout of a write: one year of rows of a campaign is a few megabytes."""
 _LOG = logging.getLogger("processors")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Compute and store; returns the exit code, 2 for settings that cannot be used. Call in the main thread."""
+def compute_campaign_stats(arguments: argparse.Namespace) -> int:
+    """Count and store; returns the exit code, 2 for invalid settings. Call it in the main thread."""
     try:
         settings = load_settings()
     except InvalidSettings as problem:
         _LOG.error("campaign statistics not computed: %s", problem)
         return 2
-    rule = Rule(arguments.attribution_days, arguments.return_days)
-    return run_batch("campaign-stats", arguments, lambda spark: compute(spark, arguments.bootstrap, arguments.redis_url, settings, rule))
+    rule = AttributionRule(arguments.attribution_days, arguments.return_days)
+    return run_batch(
+        "campaign-stats", arguments, lambda spark: count_and_store(spark, arguments.bootstrap, arguments.redis_url, settings, rule)
+    )
 
 
-def compute(spark: SparkSession, bootstrap: str, redis_url: str, settings: Settings, rule: Rule) -> int:
-    """Read the log, count, store. Raises JobFailed."""
+def count_and_store(spark: SparkSession, bootstrap: str, redis_url: str, settings: Settings, rule: AttributionRule) -> int:
+    """Read the log, count, and store the rows. Raises JobFailed."""
     as_of_ms = time.time_ns() // 1_000_000
     first_hour = first_hour_of(log_starts(bootstrap), rule, as_of_ms)
-    erasures = kept_erasures(spark, bootstrap, settings.signing_key)
-    # Read once: each reading would see another end of the log.
-    facts = facts_of(spark, read_log(spark, bootstrap), Erased(erasures)).persist(StorageLevel.MEMORY_AND_DISK)
+    erasures = all_erasures(spark, bootstrap, settings.signing_key)
+    # Read once: a second read would see a later end of the log.
+    facts = facts_of(spark, read_log(spark, bootstrap), ErasureCutoffs(erasures)).persist(StorageLevel.MEMORY_AND_DISK)
     began_ms = facts.agg(sf.min("received_ms")).collect()[0][0]
-    persons = of_persons(facts).persist(StorageLevel.MEMORY_AND_DISK)
+    persons = facts_of_persons(facts).persist(StorageLevel.MEMORY_AND_DISK)
     campaigns = rows_of(persons, rule)
     coverage = Coverage(as_of_ms, rule.attribution_days, rule.return_days, settings.log_epoch, first_hour)
     written = asyncio.run(_store(redis_url, campaigns, coverage, (as_of_ms if began_ms is None else began_ms) // HOUR_MS))
@@ -62,31 +64,31 @@ def compute(spark: SparkSession, bootstrap: str, redis_url: str, settings: Setti
     return 0
 
 
-def first_hour_of(starts: list[Start], rule: Rule, as_of_ms: int) -> int:
-    """The first hour of which the log holds all that its rows are made of; 0 where nothing was deleted from it.
+def first_hour_of(starts: list[LogStart], rule: AttributionRule, as_of_ms: int) -> int:
+    """The first hour for which the log has everything that its rows depend on; 0 if nothing was deleted from the log.
 
-    Who saw a campaign within the return days before is no new visitor, and an order counts for what was seen within the
-    attribution days before: so far back the log must reach. Raises JobFailed when it reaches back less than that from now.
+    A visitor who saw a campaign in the return days before is not a new visitor of it, and an order counts for what was seen in the
+    attribution days before it: the log must reach back that far. Raises JobFailed if it does not do so even for the current hour.
     """
-    held_from_ms = max((start.timestamp_ms for start in starts if start.timestamp_ms is not None), default=None)
-    if held_from_ms is None:
+    log_start_ms = max((start.timestamp_ms for start in starts if start.timestamp_ms is not None), default=None)
+    if log_start_ms is None:
         return 0
     # An event can be dated ahead of its receipt.
     needed_ms = max(rule.return_days, rule.attribution_days) * DAY_MS + AHEAD_LIMIT_MS
-    first_hour = -(-(held_from_ms + needed_ms) // HOUR_MS)
-    held_days = (as_of_ms - held_from_ms) / DAY_MS
+    first_hour = -(-(log_start_ms + needed_ms) // HOUR_MS)
+    log_days = (as_of_ms - log_start_ms) / DAY_MS
     if first_hour > as_of_ms // HOUR_MS:
-        message = f"the log reaches back {held_days:.1f} days; no hour can be counted by --return-days {rule.return_days}"
-        raise JobFailed(f"{message} and --attribution-days {rule.attribution_days}: choose fewer, or keep the topics longer")
-    _LOG.info("the log reaches back %.1f days: hours from %s on are counted anew", held_days, format_time_ms(first_hour * HOUR_MS))
+        message = f"the log reaches back {log_days:.1f} days, too few for --return-days {rule.return_days}"
+        raise JobFailed(f"{message} and --attribution-days {rule.attribution_days}: use fewer days, or keep the topics longer")
+    _LOG.info("the log reaches back %.1f days: hours from %s on are counted again", log_days, format_time_ms(first_hour * HOUR_MS))
     return first_hour
 
 
 async def _store(redis_url: str, campaigns: Hours, coverage: Coverage, began_hour: int) -> int:
-    redis = connect(redis_url, WRITE_MS)
+    redis = connect(redis_url, STORE_TIMEOUT_MS)
     try:
         return await CampaignStatsStore(redis).save(campaigns, coverage, began_hour)
     except StoreUnavailable as problem:
-        raise JobFailed(f"{problem}; is Redis up?") from problem
+        raise JobFailed(f"{problem}; is Redis running?") from problem
     finally:
         await redis.aclose()

@@ -1,6 +1,6 @@
-"""The command `processors dry-run`: what a ruleset would have changed in the past, decided again over the log.
+"""The command `processors dry-run`: what a ruleset would have changed in the past, from the log.
 
-log ─▶ events by visitor id ─▶ by merged visitor ─▶ moments, each with the context of then ─▶ both rulesets ─▶ reports, merged
+log ─▶ events by visitor id ─▶ by merged visitor ─▶ moments, each with its context ─▶ both rulesets ─▶ reports, merged
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from gateway.reports.dry_run import dry_run_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
 from processors.jobs.event_log import events_in, read_log
-from processors.jobs.log_metadata import kept_erasures, published_rulesets, ruleset_at
+from processors.jobs.log_metadata import all_erasures, published_rulesets, ruleset_at
 
-TASKS_A_CORE: Final = 2
+TASKS_PER_CORE: Final = 2
 MOMENTS: Final = {"both": LOOKING, "pages": (EventType.PAGE_VIEWED,), "banners": (EventType.BANNER_VIEWED,)}
 _LOG = logging.getLogger("processors")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a task needs to know. Rulesets as text: compiled conditions cannot be sent."""
+class DryRunPlan:
+    """What a Spark task needs. Rulesets as YAML: compiled conditions cannot be pickled."""
 
     old_yaml: str
     new_yaml: str
@@ -54,24 +54,24 @@ class Plan:
     show_ids: bool
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Compare; returns the exit code: 1 where a ruleset is not good, 2 for wrong arguments."""
+def dry_run_over_log(arguments: argparse.Namespace) -> int:
+    """Compare two rulesets; returns the exit code: 1 if a ruleset has mistakes, 2 for wrong arguments. Call it in the main thread."""
     try:
         settings = load_settings()
-        window = window_of(arguments)
+        window = history_window(arguments)
         new = _load(arguments.file)
         old = None if arguments.against is None else _load(arguments.against)
-    except _BadRuleset as problem:
+    except _InvalidRulesetFile as problem:
         print(problem, file=sys.stderr)
         return 1
     except (InvalidSettings, InvalidTime, InvalidPage, OSError, UnicodeDecodeError) as problem:
         print(f"processors: {problem}", file=sys.stderr)
         return 2
-    return run_batch("dry-run", arguments, lambda spark: _job(spark, arguments, settings, window, new, old))
+    return run_batch("dry-run", arguments, lambda spark: _print_report(spark, arguments, settings, window, new, old))
 
 
-def window_of(arguments: argparse.Namespace) -> Window:
-    """Which moments count. Raises InvalidTime or InvalidPage."""
+def history_window(arguments: argparse.Namespace) -> Window:
+    """The moments that count. Raises InvalidTime or InvalidPage."""
     return Window(
         from_ms=0 if arguments.from_time is None else parse_time_ms(arguments.from_time, "--from"),
         to_ms=None if arguments.to_time is None else parse_time_ms(arguments.to_time, "--to"),
@@ -80,37 +80,39 @@ def window_of(arguments: argparse.Namespace) -> Window:
     )
 
 
-def _job(spark: SparkSession, arguments: argparse.Namespace, settings: Settings, window: Window, new: Ruleset, old: Ruleset | None) -> int:
-    name = str(arguments.against)
+def _print_report(
+    spark: SparkSession, arguments: argparse.Namespace, settings: Settings, window: Window, new: Ruleset, old: Ruleset | None
+) -> int:
+    old_name = str(arguments.against)
     if old is None:
         old, _ = ruleset_at(published_rulesets(spark, arguments.bootstrap))
-        name = f"version {old.version} in force"
-    plan = Plan(
+        old_name = f"version {old.version} in force"
+    plan = DryRunPlan(
         old_yaml=old.yaml,
         new_yaml=new.yaml,
         placements=tuple(arguments.placement or placements_of(old, new)),
         window=window,
-        erasures=kept_erasures(spark, arguments.bootstrap, settings.signing_key),
+        erasures=all_erasures(spark, arguments.bootstrap, settings.signing_key),
         signing_key=settings.signing_key,
         consent_default=settings.consent_default,
         show_ids=arguments.show_ids,
     )
     _LOG.info("reading the log")
     report = report_of(spark, arguments.bootstrap, plan).as_json()
-    notes = ["caps see the banners that were really seen, by the rulesets of then"]
+    notes = ["caps count the banners that visitors really saw, with the rulesets of that time"]
     if new.uses_trends or old.uses_trends:
-        notes.append("the log holds no trends: decided without them")
+        notes.append("the log has no trends: these decisions are made without them")
     if arguments.json:
         print(json.dumps({"notes": notes, **report}, indent=2, ensure_ascii=False))
     else:
-        print(f"{arguments.file} against {name}, over the log")
+        print(f"{arguments.file} compared with {old_name}, over the log")
         print(dry_run_text(report, notes))
     return 0
 
 
-def report_of(spark: SparkSession, bootstrap: str, plan: Plan) -> DryRunReport:
-    """The report over the whole log."""
-    tasks = TASKS_A_CORE * spark.sparkContext.defaultParallelism
+def report_of(spark: SparkSession, bootstrap: str, plan: DryRunPlan) -> DryRunReport:
+    """The report on the whole log."""
+    tasks = TASKS_PER_CORE * spark.sparkContext.defaultParallelism
     by_visitor = events_in(read_log(spark, bootstrap)).keyBy(_visitor_of).groupByKey(tasks)
     by_owner = by_visitor.map(lambda pair: owner_and_events(pair[0], pair[1], plan.erasures.cutoff_of)).groupByKey(tasks)
     reports = by_owner.mapPartitions(lambda visitors: _reports(visitors, plan))
@@ -121,8 +123,8 @@ def _visitor_of(logged: LoggedEvent) -> str:
     return logged.event.visitor_id
 
 
-def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: Plan) -> Iterator[DryRunReport]:
-    """One report of the visitors of a partition."""
+def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: DryRunPlan) -> Iterator[DryRunReport]:
+    """One report on the visitors in a partition."""
     old, new = _compiled(plan.old_yaml), _compiled(plan.new_yaml)
     report = DryRunReport()
     for owner, lists in visitors:
@@ -137,7 +139,7 @@ def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: 
     yield report
 
 
-def _inputs(moment: PageMoment, plan: Plan) -> Inputs:
+def _inputs(moment: PageMoment, plan: DryRunPlan) -> Inputs:
     return Inputs(moment.context, moment.page, moment.at_ms, moment.visitor_id, consent_default=plan.consent_default)
 
 
@@ -146,12 +148,12 @@ def _compiled(yaml: str) -> Ruleset:
     return load_ruleset(yaml, 1)
 
 
-class _BadRuleset(Exception):
-    """A file that is no good ruleset: every mistake, with its place."""
+class _InvalidRulesetFile(Exception):
+    """A file whose ruleset has mistakes: the text is one line for each."""
 
 
 def _load(file: Path) -> Ruleset:
     try:
         return load_ruleset(file.read_text(encoding="utf-8"), 1)
     except InvalidRuleset as problem:
-        raise _BadRuleset(problem.text(str(file))) from problem
+        raise _InvalidRulesetFile(problem.text(str(file))) from problem

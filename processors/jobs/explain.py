@@ -1,7 +1,7 @@
-"""The command `processors explain`: why a visitor saw what was seen at a past moment, told from the log.
+"""The command `processors explain`: why a visitor saw a banner at a past moment, from the log.
 
-For moments that the state no longer reaches back to. The states are made from the log as if nothing had ever been sealed,
-and explained by the same model as `explain(at:)` of the API, by the ruleset that was in force then.
+For moments that the state no longer reaches back to. The states are rebuilt from the log as if nothing had ever been sealed, and
+explained with the same model as the API's `explain(at:)`, by the ruleset that was in force at that time.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from gateway.reports.explanation import explanation_json, explanation_text
 from gateway.settings import InvalidSettings, Settings, load_settings
 from processors.jobs.batch_job import run_batch
 from processors.jobs.event_log import events_in, read_log
-from processors.jobs.log_metadata import Start, kept_erasures, log_starts, published_rulesets, reach, ruleset_at
+from processors.jobs.log_metadata import LogStart, all_erasures, log_starts, published_rulesets, reach_problem, ruleset_at
 
-NO_TRENDS_NOTE: Final = "the log holds no trends: this is decided without them"
-_FORM: Final = '{"visitor": "…", "placement": "…", "at": "2026-01-31T12:00:00Z", "page": {"type": "home"}}'
+NO_TRENDS_NOTE: Final = "the log has no trends: this decision is made without them"
+_LINE_FORMAT: Final = '{"visitor": "…", "placement": "…", "at": "2026-01-31T12:00:00Z", "page": {"type": "home"}}'
 _LOG = logging.getLogger("processors")
 
 
-class BadQuestion(Exception):
-    """Arguments, or a line of the file of questions, that cannot be used."""
+class InvalidMoment(Exception):
+    """Arguments, or a line of the file of moments, that do not name a moment."""
 
 
 class CannotExplain(Exception):
-    """What a moment cannot be explained for, in words."""
+    """A moment cannot be explained; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Whose banner at which placement is to be explained, as of when."""
+class PastMoment:
+    """A moment to explain: whose banner, at which placement, when, and on which page."""
 
     visitor_id: str
     placement: str
@@ -61,96 +61,96 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """What the log holds."""
+class _LogContents:
+    """What the log has: rulesets, where its partitions start, and the states of the visitors to explain."""
 
     versions: Sequence[PublishedVersion]
-    starts: Sequence[Start]
+    starts: Sequence[LogStart]
     states: dict[str, RebuiltStates]
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Explain; returns the exit code: 1 where one of the moments cannot be explained, 2 for wrong arguments."""
+def explain_past_moments(arguments: argparse.Namespace) -> int:
+    """Explain moments; returns the exit code: 1 if one cannot be explained, 2 for wrong arguments. Call it in the main thread."""
     try:
-        questions = questions_of(arguments)
+        moments = moments_of(arguments)
         settings = load_settings()
-    except (BadQuestion, InvalidSettings, OSError, UnicodeDecodeError) as problem:
+    except (InvalidMoment, InvalidSettings, OSError, UnicodeDecodeError) as problem:
         print(f"processors: {problem}", file=sys.stderr)
         return 2
-    return run_batch("explain", arguments, lambda spark: _job(spark, arguments, settings, questions))
+    return run_batch("explain", arguments, lambda spark: _print_explanations(spark, arguments, settings, moments))
 
 
-def questions_of(arguments: argparse.Namespace) -> list[Question]:
-    """What is asked. Raises BadQuestion or OSError."""
+def moments_of(arguments: argparse.Namespace) -> list[PastMoment]:
+    """The moments to explain. Raises InvalidMoment or OSError."""
     if arguments.pairs is None:
         if not (arguments.visitor and arguments.placement and arguments.at):
-            raise BadQuestion("name --visitor, --placement and --at, or a file of them by --pairs")
-        return [_question(arguments.visitor, arguments.placement, arguments.at, arguments.page)]
+            raise InvalidMoment("use --visitor, --placement and --at, or --pairs with a file of them")
+        return [_moment(arguments.visitor, arguments.placement, arguments.at, arguments.page)]
     text = sys.stdin.read() if str(arguments.pairs) == "-" else Path(arguments.pairs).read_text(encoding="utf-8")
-    questions = []
+    moments = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
-                found = json.loads(line)
-                page = [json.dumps(found["page"])] if found.get("page") else []
-                questions.append(_question(found["visitor"], found["placement"], found["at"], page))
-            except (ValueError, KeyError, TypeError, AttributeError, BadQuestion) as problem:
-                raise BadQuestion(f"{arguments.pairs}:{number}: not of the form {_FORM}: {problem}") from problem
-    return questions
+                fields = json.loads(line)
+                page = [json.dumps(fields["page"])] if fields.get("page") else []
+                moments.append(_moment(fields["visitor"], fields["placement"], fields["at"], page))
+            except (ValueError, KeyError, TypeError, AttributeError, InvalidMoment) as problem:
+                raise InvalidMoment(f"{arguments.pairs}:{number}: must have the form {_LINE_FORMAT}: {problem}") from problem
+    return moments
 
 
-def _question(visitor_id: str, placement: str, at: str, page: Sequence[str]) -> Question:
+def _moment(visitor_id: str, placement: str, at: str, page: Sequence[str]) -> PastMoment:
     try:
-        return Question(visitor_id, placement, parse_time_ms(at, "at"), page_of(page))
+        return PastMoment(visitor_id, placement, parse_time_ms(at, "at"), page_of(page))
     except (InvalidTime, InvalidPage) as problem:
-        raise BadQuestion(str(problem)) from problem
+        raise InvalidMoment(str(problem)) from problem
 
 
-def _job(spark: SparkSession, arguments: argparse.Namespace, settings: Settings, questions: Sequence[Question]) -> int:
+def _print_explanations(spark: SparkSession, arguments: argparse.Namespace, settings: Settings, past_moments: Sequence[PastMoment]) -> int:
     bootstrap = arguments.bootstrap
-    erasures = kept_erasures(spark, bootstrap, settings.signing_key)
-    states = _states(spark, bootstrap, {one.visitor_id for one in questions}, erasures, settings.log_epoch)
-    kept = _Kept(published_rulesets(spark, bootstrap), log_starts(bootstrap), states)
+    erasures = all_erasures(spark, bootstrap, settings.signing_key)
+    states = _states(spark, bootstrap, {moment.visitor_id for moment in past_moments}, erasures, settings.log_epoch)
+    log = _LogContents(published_rulesets(spark, bootstrap), log_starts(bootstrap), states)
     failed = 0
-    for number, question in enumerate(questions):
+    for number, moment in enumerate(past_moments):
         try:
-            found = explained(question, kept, settings)
+            explanation = explain_moment(moment, log, settings)
         except CannotExplain as problem:
             failed += 1
-            found = {"error": str(problem)}
+            explanation = {"error": str(problem)}
         if arguments.json:
-            print(json.dumps(found, ensure_ascii=False))
-        elif "error" in found:
-            print(f"processors: this moment of {question.visitor_id} cannot be explained: {found['error']}", file=sys.stderr)
+            print(json.dumps(explanation, ensure_ascii=False))
+        elif "error" in explanation:
+            print(f"processors: cannot explain this moment of {moment.visitor_id}: {explanation['error']}", file=sys.stderr)
         else:
-            print(("\n" if number else "") + explanation_text(found, question.visitor_id))
+            print(("\n" if number else "") + explanation_text(explanation, moment.visitor_id))
     return 1 if failed else 0
 
 
-def explained(question: Question, kept: _Kept, settings: Settings) -> dict[str, Any]:
-    """One explanation, in the shape of the API's. Raises CannotExplain."""
-    why, notes = reach(kept.starts, question.at_ms)
-    if why is not None:
-        raise CannotExplain(why)
-    states = kept.states[question.visitor_id]
-    keep = received_by(question.at_ms)
+def explain_moment(moment: PastMoment, log: _LogContents, settings: Settings) -> dict[str, Any]:
+    """The explanation of a moment, in the shape of the API's. Raises CannotExplain."""
+    problem, reach_notes = reach_problem(log.starts, moment.at_ms)
+    if problem is not None:
+        raise CannotExplain(problem)
+    states = log.states[moment.visitor_id]
+    keep = received_by(moment.at_ms)
     whole = answering_state(states.own, states.owner, keep)
-    if whole is not None and (why := why_unreachable(whole, question.at_ms)) is not None:
-        raise CannotExplain(why)
+    if whole is not None and (problem := why_unreachable(whole, moment.at_ms)) is not None:
+        raise CannotExplain(problem)
     state = None if whole is None else restrict(whole, keep)
     if state is not None and not state.parts and state.cutoff_ms is None:
         state = None
-    ruleset, found = ruleset_at(kept.versions, question.at_ms)
-    notes = [*found, *([NO_TRENDS_NOTE] if ruleset.uses_trends else []), *notes]
+    ruleset, ruleset_notes = ruleset_at(log.versions, moment.at_ms)
+    notes = [*ruleset_notes, *([NO_TRENDS_NOTE] if ruleset.uses_trends else []), *reach_notes]
     context = None if state is None else view(state)
-    inputs = Inputs(context, question.page, question.at_ms, question.visitor_id, consent_default=settings.consent_default)
-    story = explain_decision(ruleset, question.placement, inputs)
+    inputs = Inputs(context, moment.page, moment.at_ms, moment.visitor_id, consent_default=settings.consent_default)
+    story = explain_decision(ruleset, moment.placement, inputs)
     evidence = [] if state is None else evidence_of(state, story.fields, story.campaign_ids)
-    return explanation_json(story, context, evidence, notes, question.at_ms)
+    return explanation_json(story, context, evidence, notes, moment.at_ms)
 
 
 def _states(spark: SparkSession, bootstrap: str, visitor_ids: set[str], erasures: Erasures, log_epoch: int) -> dict[str, RebuiltStates]:
-    """The states of some visitors, each with what joined it and whom it joined."""
+    """The states of some visitors, each with the ids that joined it and the visitor that it joined."""
     joins = _joins(spark, bootstrap, visitor_ids)
     related = {visitor_id: _related(visitor_id, joins) for visitor_id in visitor_ids}
     keys = sorted({name for names in related.values() for name in names})
@@ -166,9 +166,9 @@ def _states(spark: SparkSession, bootstrap: str, visitor_ids: set[str], erasures
 
 
 def _joins(spark: SparkSession, bootstrap: str, visitor_ids: set[str]) -> set[tuple[str, str]]:
-    """(anonymous id, user id) of every identify that concerns these visitors, or whom they joined."""
+    """(anonymous id, user id) of every identify of these visitors, or of the visitors that they joined."""
     actions = read_log(spark, bootstrap, (Topic.USER_ACTIONS.value,))
-    # Most events are no identify: told apart before they come to Python.
+    # Most events are not an identify: they are filtered out before they reach Python.
     likely = actions.where(sf.col("value").cast("string").contains(f'"{EventType.IDENTIFY.value}"'))
     pairs = (
         events_in(likely)

@@ -1,4 +1,4 @@
-"""What batch jobs read beside events: rulesets, erasures, and how far back the log reaches."""
+"""What batch jobs read in addition to events: rulesets, erasures, and how far back the log reaches."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from processors.jobs.event_log import SOURCES, read_log
 KAFKA_SECONDS: Final = 15.0
 
 
-class Start(NamedTuple):
-    """Where a partition that lost its first records begins now. `timestamp_ms` None: nothing is left in it."""
+class LogStart(NamedTuple):
+    """The current start of a partition whose first records were deleted. `timestamp_ms` None: the partition is empty."""
 
     topic: str
     partition: int
@@ -31,39 +31,39 @@ class Start(NamedTuple):
 
 
 def published_rulesets(spark: SparkSession, bootstrap: str) -> list[PublishedVersion]:
-    """All versions of the ruleset, oldest first. Raises JobFailed when there is none."""
-    found = RulesetLog()
+    """All versions of the ruleset, oldest first. Raises JobFailed if there are none."""
+    log = RulesetLog()
     versions = []
     for row in sorted(read_log(spark, bootstrap, (Topic.RULESETS.value,)).collect(), key=lambda row: row.offset):
         try:
-            version = found.absorb(row.offset, None if row.value is None else bytes(row.value))
+            version = log.absorb(row.offset, None if row.value is None else bytes(row.value))
         except InvalidRecord:
             continue
         if version is not None:
             versions.append(version)
     if not versions:
-        raise JobFailed(f"the topic {Topic.RULESETS.value} holds no ruleset; publish one (gateway rules publish)")
+        raise JobFailed(f"the topic {Topic.RULESETS.value} has no ruleset; publish one (gateway rules publish)")
     return versions
 
 
 def ruleset_at(versions: Sequence[PublishedVersion], at_ms: int | None = None) -> tuple[Ruleset, list[str]]:
-    """The version that was in force at a moment (None: now), and what is to be noted. Raises JobFailed when none can be loaded."""
-    found: Ruleset | None = None
-    for one in reversed(versions):
+    """The version that was in force at a time (None: now), and notes for the report. Raises JobFailed if none can be loaded."""
+    ruleset: Ruleset | None = None
+    for version in reversed(versions):
         try:
-            found = load_ruleset(one.yaml, one.version)
+            ruleset = load_ruleset(version.yaml, version.version)
         except InvalidRuleset:
-            # A version that cannot be loaded never came into force.
+            # A version that cannot be loaded was never in force.
             continue
-        if at_ms is None or one.published_at_ms <= at_ms:
-            return found, []
-    if found is None:
-        raise JobFailed(f"none of the {len(versions)} versions of the ruleset can be loaded by this release")
-    return found, [f"no version of the ruleset was published by then; this is what version {found.version} decides"]
+        if at_ms is None or version.published_at_ms <= at_ms:
+            return ruleset, []
+    if ruleset is None:
+        raise JobFailed(f"this release can load none of the {len(versions)} versions of the ruleset")
+    return ruleset, [f"no ruleset was published yet at that time; this is the decision of version {ruleset.version}"]
 
 
-def kept_erasures(spark: SparkSession, bootstrap: str, signing_key: bytes) -> Erasures:
-    """All erasures."""
+def all_erasures(spark: SparkSession, bootstrap: str, signing_key: bytes) -> Erasures:
+    """All erasures in the topic `erasures`."""
     erasures = Erasures(signing_key)
     for row in read_log(spark, bootstrap, (Topic.ERASURES.value,)).collect():
         try:
@@ -73,36 +73,36 @@ def kept_erasures(spark: SparkSession, bootstrap: str, signing_key: bytes) -> Er
     return erasures
 
 
-def log_starts(bootstrap: str) -> list[Start]:
-    """The partitions of the event log whose first records are gone. Raises JobFailed when Kafka does not answer."""
+def log_starts(bootstrap: str) -> list[LogStart]:
+    """The partitions of the event log whose first records were deleted. Raises JobFailed if Kafka does not answer."""
     try:
         return asyncio.run(_log_starts(bootstrap))
     except (KafkaError, TimeoutError, OSError) as problem:
-        raise JobFailed(f"Kafka at {bootstrap} does not answer ({type(problem).__name__}); is it up?") from problem
+        raise JobFailed(f"Kafka at {bootstrap} does not answer ({type(problem).__name__}); is it running?") from problem
 
 
-def reach(starts: Sequence[Start], at_ms: int) -> tuple[str | None, list[str]]:
-    """Why the log does not reach back to a moment (None: it does), and what is to be noted of what was before it."""
+def reach_problem(starts: Sequence[LogStart], at_ms: int) -> tuple[str | None, list[str]]:
+    """Why the log does not reach back to a time (None: it does), and notes on the time before it."""
     for start in starts:
         if start.timestamp_ms is None or start.timestamp_ms > at_ms:
-            begins = "is empty now" if start.timestamp_ms is None else f"begins at {format_time_ms(start.timestamp_ms)}"
-            return f"the log no longer reaches back: {start.topic}/{start.partition} {begins}, older records were deleted", []
+            state = "is empty now" if start.timestamp_ms is None else f"starts at {format_time_ms(start.timestamp_ms)}"
+            return f"the log no longer reaches back that far: {start.topic}/{start.partition} {state}; older records were deleted", []
     latest_ms = max((start.timestamp_ms or 0 for start in starts), default=None)
     if latest_ms is None:
         return None, []
-    return None, [f"the log begins at {format_time_ms(latest_ms)}: what the visitor did before is not in it"]
+    return None, [f"the log starts at {format_time_ms(latest_ms)}: what the visitor did before that is not in it"]
 
 
-async def _log_starts(bootstrap: str) -> list[Start]:
-    # Subscribed, not asked for each topic: without a subscription the consumer knows of no topic at all.
+async def _log_starts(bootstrap: str) -> list[LogStart]:
+    # With a subscription: without one the consumer has no metadata of any topic.
     async with asyncio.timeout(KAFKA_SECONDS), open_consumer(bootstrap, *SOURCES) as consumer:
-        places = sorted(consumer.assignment())
-        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        partitions = sorted(consumer.assignment())
+        first_offsets, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         starts = []
-        for place in (place for place in places if begins[place] > 0):
+        for partition in (partition for partition in partitions if first_offsets[partition] > 0):
             timestamp_ms = None
-            if begins[place] < ends[place]:
-                consumer.seek(place, begins[place])
-                timestamp_ms = (await consumer.getone(place)).timestamp
-            starts.append(Start(place.topic, place.partition, timestamp_ms))
+            if first_offsets[partition] < ends[partition]:
+                consumer.seek(partition, first_offsets[partition])
+                timestamp_ms = (await consumer.getone(partition)).timestamp
+            starts.append(LogStart(partition.topic, partition.partition, timestamp_ms))
         return starts

@@ -1,6 +1,6 @@
-"""What campaign statistics need of the log, as tables: facts of visitors, merged into persons, without those left out.
+"""What campaign statistics need from the log, as tables: facts of visitors, merged into persons who may be measured.
 
-events ─▶ facts (one row an event that matters, erased ones left out) ─▶ of_persons: anonymous ids joined to who they are
+events ─▶ facts_of: one row for each event that matters and is not erased ─▶ facts_of_persons: anonymous ids joined to their person
 """
 
 from __future__ import annotations
@@ -42,54 +42,55 @@ _COLUMNS: Final = {
     "user": _TEXT, "user_erased_ms": _LONG, "personalization": _FLAG, "measurement": _FLAG,
 }  # fmt: skip
 _SCHEMA: Final = StructType([StructField(name, kind) for name, kind in _COLUMNS.items()])
-_OWN: Final = tuple(_COLUMNS)[9:]
-MAX_KNOWN: Final = 100_000
+_COLUMNS_OF_KINDS: Final = tuple(_COLUMNS)[9:]
+"""The columns that only some kinds have."""
+MAX_CACHED: Final = 100_000
 
 
-class Erased:
-    """Which events an erasure took away. Remembers the visitors it was asked about: each costs a keyed hash."""
+class ErasureCutoffs:
+    """Up to when visitors are erased. Remembers up to `MAX_CACHED` visitors, because each look-up costs a keyed hash."""
 
     def __init__(self, erasures: Erasures) -> None:
         self._erasures = erasures
-        self._known: dict[str, int] = {}
+        self._cached: dict[str, int] = {}
 
     def until_ms(self, visitor_id: str) -> int:
-        """Up to when this visitor is erased; -1: never."""
-        found = self._known.get(visitor_id)
-        if found is None:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
+        """The last millisecond that is erased for this visitor; -1: nothing is erased."""
+        until_ms = self._cached.get(visitor_id)
+        if until_ms is None:
+            if len(self._cached) >= MAX_CACHED:
+                self._cached.clear()
             cutoff_ms = self._erasures.cutoff_of(visitor_id)
-            found = self._known[visitor_id] = -1 if cutoff_ms is None else cutoff_ms
-        return found
+            until_ms = self._cached[visitor_id] = -1 if cutoff_ms is None else cutoff_ms
+        return until_ms
 
     def remaining(self, events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
         """The events that are not erased, reduced to what statistics need."""
         for position, event in events:
             if min(event.event_time_ms, event.received_at_ms) > self.until_ms(event.visitor_id):
-                # Every event is kept for now: the first copy of a message counts, whatever it is.
+                # Every event is kept at this stage: the first copy of a message counts, whatever its type is.
                 yield LoggedEvent(position, event if event.type in _KINDS else replace(event, payload={}))
 
 
-def facts_of(spark: SparkSession, log: DataFrame, erased: Erased) -> DataFrame:
+def facts_of(spark: SparkSession, log: DataFrame, cutoffs: ErasureCutoffs) -> DataFrame:
     """One row for each event that matters."""
-    remaining: RDD[LoggedEvent] = events_in(log).mapPartitions(erased.remaining)
-    rows = counted_once(remaining).mapPartitions(lambda events: _rows(events, erased))
+    remaining: RDD[LoggedEvent] = events_in(log).mapPartitions(cutoffs.remaining)
+    rows = counted_once(remaining).mapPartitions(lambda events: _fact_rows(events, cutoffs))
     return spark.createDataFrame(rows, _SCHEMA, verifySchema=False)
 
 
-def _rows(events: Iterable[LoggedEvent], erased: Erased) -> Iterator[FactRow]:
+def _fact_rows(events: Iterable[LoggedEvent], cutoffs: ErasureCutoffs) -> Iterator[FactRow]:
     for position, event in events:
-        own = _own(position, event, erased) if event.type in _KINDS else None
-        if own is not None:
+        columns = _columns_of_kind(position, event, cutoffs) if event.type in _KINDS else None
+        if columns is not None:
             yield (
                 _KINDS[event.type], event.visitor_id, event.message_id, event.event_time_ms, event.sequence or 0, event.received_at_ms,
-                *position, *(own.get(name) for name in _OWN),
+                *position, *(columns.get(name) for name in _COLUMNS_OF_KINDS),
             )  # fmt: skip
 
 
-def _own(position: Position, event: Event, erased: Erased) -> dict[str, Any] | None:
-    """The columns of its kind; None for what does not count."""
+def _columns_of_kind(position: Position, event: Event, cutoffs: ErasureCutoffs) -> dict[str, Any] | None:
+    """The columns of the event's kind; None if the event does not count."""
     payload = event.payload
     match _KINDS[event.type]:
         case "view" | "click":
@@ -100,7 +101,7 @@ def _own(position: Position, event: Event, erased: Erased) -> dict[str, Any] | N
                 "campaign": decision["campaign_id"],
                 "variant": decision.get("variant", NO_VARIANT),
                 "version": decision.get("ruleset_version", 0),
-                # Without an id of the decision each message is one of its own.
+                # Without a decision id each message counts as its own decision.
                 "decision": decision.get("id") or f"message:{event.message_id}",
             }
         case "order" | "refund":
@@ -114,21 +115,21 @@ def _own(position: Position, event: Event, erased: Erased) -> dict[str, Any] | N
             user_id = payload["user_id"]
             if user_id == event.visitor_id:
                 return None
-            return {"user": user_id, "user_erased_ms": erased.until_ms(user_id)}
+            return {"user": user_id, "user_erased_ms": cutoffs.until_ms(user_id)}
 
 
-ORDERED: Final = ("time_ms", "sequence", "message")
-"""What sorts the events of a visitor, as everywhere."""
+HISTORY_ORDER: Final = ("time_ms", "sequence", "message")
+"""The columns that sort the events of a visitor, as `HistoryKey` does."""
 
 
-def in_order() -> Column:
-    """The place of an event among those of its visitor."""
-    return sf.struct(*ORDERED)
+def history_key() -> Column:
+    """The sort key of an event among the events of its visitor."""
+    return sf.struct(*HISTORY_ORDER)
 
 
-def of_persons(facts: DataFrame) -> DataFrame:
-    """The facts with `person`, of those who may be measured. An anonymous id is the user of the first identify in its partition."""
-    # An erasure of the user takes along what was said of an anonymous visitor up to then, the identify included.
+def facts_of_persons(facts: DataFrame) -> DataFrame:
+    """The facts, with `person`, of persons who may be measured. An anonymous id belongs to the user of its partition's first identify."""
+    # An erasure of the user also erases the events of an anonymous visitor up to that time, including the identify.
     identifies = facts.where((sf.col("kind") == LINK) & (sf.least("time_ms", "received_ms") > sf.col("user_erased_ms")))
     owner = sf.min_by(sf.struct("user", "user_erased_ms"), sf.struct("topic", "partition", "offset")).alias("owner")
     links = identifies.groupBy("visitor").agg(owner).select("visitor", "owner.user", "owner.user_erased_ms")
@@ -140,19 +141,19 @@ def of_persons(facts: DataFrame) -> DataFrame:
         .withColumn("person", sf.coalesce("user", "visitor"))
         .drop("user", "user_erased_ms")
     )
-    return merged.where(sf.col("kind") != CONSENT).join(_refusing(merged), "person", "left_anti")
+    return merged.where(sf.col("kind") != CONSENT).join(_opted_out(merged), "person", "left_anti")
 
 
-def _refusing(merged: DataFrame) -> DataFrame:
-    """Persons who may not be measured: the latest answer of any of their parts says so.
+def _opted_out(merged: DataFrame) -> DataFrame:
+    """Persons who may not be measured: the latest consent of any of their visitor ids refuses it.
 
-    An answer about personalization alone leaves the one about measurement as it was; where that was never given, whoever
-    does not want to be personalized is not measured either.
+    A consent about personalization alone does not change the one about measurement. If there is none about measurement, a person
+    who refused personalization is not measured either.
     """
-    place = in_order()
+    key = history_key()
     latest = [
-        sf.max_by("measurement", sf.when(sf.col("measurement").isNotNull(), place)).alias("measurement"),
-        sf.max_by("personalization", place).alias("personalization"),
+        sf.max_by("measurement", sf.when(sf.col("measurement").isNotNull(), key)).alias("measurement"),
+        sf.max_by("personalization", key).alias("personalization"),
     ]
     parts = merged.where(sf.col("kind") == CONSENT).groupBy("person", "visitor").agg(*latest)
     return parts.where(~sf.coalesce("measurement", "personalization")).select("person").distinct()

@@ -1,4 +1,4 @@
-"""Where Spark runs when nobody says: on this machine, with the task slots that each command needs."""
+"""The default Spark masters: on this machine, with the task slots that each command needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `processors trends-stream`: the trends stream in a Spark session of its own."""
+"""The command `processors trends-stream`: the trends stream in its own Spark session."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import logging
 from processors.spark.masters import TRENDS_MASTER
 from processors.spark.query_watch import QueryFailed, StopRequested, StopSignal, end_spark
 from processors.spark.session import SparkCannotStart, start_spark, under_spark_submit
-from processors.trends.runner import TrendsPlan, run_trends
-from processors.trends.stream import trigger_of
+from processors.trends.runner import TrendsPlan, run_trends_query
+from processors.trends.stream import parse_trends_trigger
 
 _LOG = logging.getLogger("processors")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Run the trends stream until it fails or is stopped. Call in the main thread; returns the exit code."""
+def run_trends_stream(arguments: argparse.Namespace) -> int:
+    """Run the trends stream until it fails or is stopped; returns the exit code. Call it in the main thread."""
     try:
-        plan = plan_of(arguments, arguments.checkpoint)
+        plan = trends_plan(arguments, arguments.checkpoint)
     except ValueError as error:
         _LOG.error("trends stream not started: %s", error)
         return 2
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             _LOG.error("trends stream not started: %s", error)
             return 1
         try:
-            run_trends(spark, plan, stop)
+            run_trends_query(spark, plan, stop)
         except QueryFailed as error:
             _LOG.error("trends stream failed: %s", error)
             return 1
@@ -47,13 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(arguments: argparse.Namespace, checkpoint: str) -> TrendsPlan:
-    """What the options say. Raises ValueError."""
+def trends_plan(arguments: argparse.Namespace, checkpoint: str) -> TrendsPlan:
+    """The plan in the command's options. Raises ValueError."""
     return TrendsPlan(
         bootstrap=arguments.bootstrap,
         redis_url=arguments.redis_url,
         checkpoint=checkpoint,
         log_epoch=arguments.log_epoch,
-        trigger=trigger_of(arguments.trends_trigger),
+        trigger=parse_trends_trigger(arguments.trends_trigger),
         snapshot_seconds=arguments.snapshot_seconds,
     )

@@ -190,8 +190,8 @@ TWICE: Final = """
 import sys
 from processors import cli
 from processors.jobs import campaign_stats
-once = campaign_stats.compute
-campaign_stats.compute = lambda *given: once(*given) or once(*given)
+once = campaign_stats.count_and_store
+campaign_stats.count_and_store = lambda *given: once(*given) or once(*given)
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -21,9 +21,9 @@ from gateway.model.events.fields import MAX_SAFE_INTEGER, InvalidEvent, integer,
 from gateway.model.events.payload import check_payload
 from gateway.model.events.topics import Topic
 from gateway.model.events.visitor_ids import is_anonymous
-from gateway.model.times import MAX_TIME_MS
+from gateway.model.times import DAY_MS, MAX_TIME_MS
 
-LATE_WINDOW_MS: Final = 7 * 24 * 3600 * 1000
+LATE_WINDOW_MS: Final = 7 * DAY_MS
 """An event may be received this long after it happened."""
 AHEAD_LIMIT_MS: Final = 60 * 1000
 """An event may be dated this far ahead of its receipt."""
@@ -156,7 +156,7 @@ def check_time(event_time_ms: int, received_at_ms: int) -> None:
     if -ahead_ms > LATE_WINDOW_MS:
         raise InvalidEvent(
             "TIMESTAMP_TOO_OLD",
-            f"timestamp is {-ahead_ms / 86_400_000:.1f} days old, at most {LATE_WINDOW_MS // 86_400_000} days are accepted",
+            f"timestamp is {-ahead_ms / DAY_MS:.1f} days old, at most {LATE_WINDOW_MS // DAY_MS} days are accepted",
             "timestamp",
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -19,8 +19,6 @@ from gateway.model.statistics.intervals import Interval, VisitorSums, once_each,
 from gateway.model.statistics.sample_ratio import NO_VARIANT, SampleRatio, sample_ratio
 from gateway.model.statistics.sequential import VariantComparison, compare_variants
 from gateway.model.visitors.totals import EXACT
-
-HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

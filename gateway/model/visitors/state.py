@@ -18,11 +18,11 @@ from typing import Final, NamedTuple
 from gateway.model.events.contribution import Contribution, HistoryKey, Identification, Kind, Position, by_history, contribution_of
 from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
 from gateway.model.events.positions import Positions
-from gateway.model.times import latest_ms
+from gateway.model.times import DAY_MS, latest_ms
 from gateway.model.visitors.totals import Totals, apply_contributions
 
 MAX_CONTRIBUTIONS: Final = 512
-KEPT_MS: Final = LATE_WINDOW_MS + 24 * 3600 * 1000
+KEPT_MS: Final = LATE_WINDOW_MS + DAY_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,9 @@ from gateway.model.events.contribution import (
     Search,
     by_history,
 )
-from gateway.model.times import earliest_ms
+from gateway.model.times import DAY_MS, earliest_ms
 
-HALF_LIFE_MS: Final = 24 * 3600 * 1000
+HALF_LIFE_MS: Final = DAY_MS
 CONSENT_GRACE_MS: Final = 10 * 60 * 1000
 """A withdrawal taken back, and heard of by us, within this time forgets nothing. Part of what a log means: a replay must agree."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from processors.cli import main
 from processors.context.stream import Trigger, interval_s
-from processors.spark.query_watch import StopRequested, StopSignal, explain
+from processors.spark.query_watch import StopRequested, StopSignal, failure_text
 from processors.spark.session import SparkCannotStart, checkpoint_of, start_spark
 
 REQUIRED = ["context-stream", "--bootstrap", "127.0.0.1:1", "--checkpoint", "c", "--log-epoch", "1"]
@@ -24,6 +24,17 @@ def test_help_shows_an_example_and_does_not_load_spark() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "processors context-stream --bootstrap 127.0.0.1:9092 --checkpoint ./checkpoint --log-epoch 1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["context-stream", "context-writer", "trends-stream", "bought-together", "explain", "dry-run", "campaign-stats"]
+)
+def test_the_help_of_each_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that can be copied, with the command's own name."""
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert f"processors {command} " in capsys.readouterr().out.partition("example")[2]
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], REQUIRED[:-2], [*REQUIRED[:-1], "-1"], [*REQUIRED[:-1], "x"]])
@@ -87,9 +98,9 @@ def test_a_signal_interrupts_the_start_and_later_only_sets_the_flag(number: sign
         ("something new", "see Spark's log"),
     ],
 )
-def test_a_failure_is_told_in_one_line_with_its_remedy(text: str, remedy: str) -> None:
+def test_a_failure_is_reported_in_one_line_with_its_remedy(text: str, remedy: str) -> None:
     """The cause is the first line of what Spark says."""
-    told = explain(RuntimeError(text))
-    assert told.startswith(text.splitlines()[0].rstrip(".;"))
-    assert remedy in told
-    assert "\n" not in told
+    line = failure_text(RuntimeError(text))
+    assert line.startswith(text.splitlines()[0].rstrip(".;"))
+    assert remedy in line
+    assert "\n" not in line

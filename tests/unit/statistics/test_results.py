@@ -9,7 +9,8 @@ import pytest
 
 from gateway.commands.stats import campaign_stats_text
 from gateway.model.statistics.intervals import VisitorSums
-from gateway.model.statistics.results import HOUR_MS, StatsRow, campaign_result, decode_rows, encode_rows
+from gateway.model.statistics.results import StatsRow, campaign_result, decode_rows, encode_rows
+from gateway.model.times import HOUR_MS
 
 DAY_MS = 24 * HOUR_MS
 ROWS = [
@@ -58,17 +59,17 @@ def test_only_hours_are_counted_anew_that_the_log_tells_all_of() -> None:
     pytest.importorskip("pyspark")
     from processors.jobs.batch_job import JobFailed
     from processors.jobs.campaign_stats import first_hour_of
-    from processors.jobs.log_metadata import Start
-    from processors.jobs.stats_rows import Rule
+    from processors.jobs.log_metadata import LogStart
+    from processors.jobs.stats_rows import AttributionRule
 
-    now_ms, rule = 1_000_000 * HOUR_MS + 5, Rule(attribution_days=7, return_days=14)
+    now_ms, rule = 1_000_000 * HOUR_MS + 5, AttributionRule(attribution_days=7, return_days=14)
     assert first_hour_of([], rule, now_ms) == 0
-    assert first_hour_of([Start("page_views", 0, None)], rule, now_ms) == 0
-    starts = [Start("page_views", 0, now_ms - 30 * DAY_MS), Start("user_actions", 1, now_ms - 20 * DAY_MS)]
+    assert first_hour_of([LogStart("page_views", 0, None)], rule, now_ms) == 0
+    starts = [LogStart("page_views", 0, now_ms - 30 * DAY_MS), LogStart("user_actions", 1, now_ms - 20 * DAY_MS)]
     assert first_hour_of(starts, rule, now_ms) == 1_000_000 - 6 * 24 + 1
-    assert first_hour_of(starts, Rule(attribution_days=16, return_days=1), now_ms) == 1_000_000 - 4 * 24 + 1
-    with pytest.raises(JobFailed, match=r"reaches back 20\.0 days; no hour can be counted by --return-days 21"):
-        first_hour_of(starts, Rule(7, 21), now_ms)
+    assert first_hour_of(starts, AttributionRule(attribution_days=16, return_days=1), now_ms) == 1_000_000 - 4 * 24 + 1
+    with pytest.raises(JobFailed, match=r"reaches back 20\.0 days, too few for --return-days 21"):
+        first_hour_of(starts, AttributionRule(7, 21), now_ms)
 
 
 def answer(**changes: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gateway.model.visitors.context_view import view
 from gateway.model.visitors.page_moments import PageMoment, Window, owner_and_events, page_moments
 from gateway.model.visitors.rebuild import rebuild_states
 from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb
-from processors.jobs.log_metadata import Start, reach
+from processors.jobs.log_metadata import LogStart, reach_problem
 from tests.support.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, event_at, logged, logs
 
 ANONYMOUS = "anon_1"
@@ -157,12 +157,12 @@ def test_erased_moments_are_none() -> None:
 
 def test_the_reach_of_the_log_is_said() -> None:
     """Whole: nothing to say. Cut: refused before its beginning, noted after it."""
-    assert reach([], START_MS) == (None, [])
-    cut = [Start("page_views", 0, START_MS), Start("user_actions", 1, START_MS - 5)]
-    why, _ = reach(cut, START_MS - 1)
+    assert reach_problem([], START_MS) == (None, [])
+    cut = [LogStart("page_views", 0, START_MS), LogStart("user_actions", 1, START_MS - 5)]
+    why, _ = reach_problem(cut, START_MS - 1)
     assert why is not None
-    assert "page_views/0 begins at" in why
-    why, notes = reach(cut, START_MS)
+    assert "page_views/0 starts at" in why
+    why, notes = reach_problem(cut, START_MS)
     assert why is None
-    assert "the log begins at" in notes[0]
-    assert "is empty now" in str(reach([Start("page_views", 0, None)], START_MS)[0])
+    assert "the log starts at" in notes[0]
+    assert "is empty now" in str(reach_problem([LogStart("page_views", 0, None)], START_MS)[0])
