@@ -38,6 +38,7 @@ from gateway.store.drafts import DraftStore
 from gateway.store.notices import NoticeBus
 from gateway.store.reader import ContextReader
 from gateway.store.rulesets import RulesetStore
+from gateway.store.state_store import RedisStateStore
 from gateway.store.states import StateReader
 from gateway.store.stats import CampaignStatsStore
 from gateway.store.trends import TrendsStore
@@ -74,7 +75,7 @@ class Gateway:
         self._publisher = EventPublisher(settings.kafka_bootstrap, self.metrics)
         authenticator = Authenticator(settings, now_ms)
         reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
-        writer = ContextWriter(self._redis, now_ms, settings.context_retention_days * DAY_MS)
+        writer = ContextWriter(RedisStateStore(self._redis, settings.context_retention_days * DAY_MS), now_ms)
         self._rulesets = RulesetService(settings, ruleset, RulesetStore(self._redis), self._bus, self.metrics, now_ms)
         self._trends = TrendsService(TrendsStore(self._redis), self._bus, self.metrics, now_ms)
         states = StateReader(self._redis)

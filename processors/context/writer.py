@@ -36,6 +36,7 @@ from gateway.model.visitors.state import Update
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.store.connection import StoreUnavailable, connect
 from gateway.store.purges import PurgeQueue
+from gateway.store.state_store import RedisStateStore
 from gateway.store.writer import ContextWriter, WriteOutcome
 from gateway.telemetry import Metrics, configure_logging, settle_memory
 from processors.context.erasure_follower import ErasureFollower
@@ -98,7 +99,7 @@ class ContextWriterProcess:
     def __init__(self, settings: Settings, metrics: Metrics, now_ms: NowMs = system_now_ms) -> None:
         redis = connect(settings.redis_url, STORE_TIMEOUT_MS)
         self._redis = redis
-        self._writer = ContextWriter(redis, now_ms, settings.context_retention_days * DAY_MS)
+        self._writer = ContextWriter(RedisStateStore(redis, settings.context_retention_days * DAY_MS), now_ms)
         self._purger = Purger(PurgeQueue(redis), self._writer, metrics, now_ms)
         self._metrics = metrics
         self._stop = asyncio.Event()
@@ -153,18 +154,19 @@ class ContextWriterProcess:
 
     async def _process(self, records: list[ConsumerRecord]) -> None:
         updates: list[Update] = []
+        origins: dict[Position, ConsumerRecord] = {}
         for record in records:
             try:
-                updates.append(parse_update(record.key, record.value))
+                update = parse_update(record.key, record.value)
+                origins[update.position] = record
+                updates.append(update)
             except InvalidUpdate as problem:
                 await self._dead_letter(record, problem.code, problem.message)
                 if problem.empty is not None:
                     updates.append(problem.empty)
         applied = await self._apply(self._erasures.apply(updates))
         for refused in applied.refused:
-            update = refused.update
-            record = next(record for record in records if _has_position_of(record, update))
-            await self._dead_letter(record, refused.code, refused.message)
+            await self._dead_letter(origins[refused.update.position], refused.code, refused.message)
         for outcome in ("fresh", "duplicates", "below_seal", "erased"):
             self._metrics.absorbed.labels(outcome).inc(getattr(applied.absorbed, outcome))
         for outcome in ("written", "unchanged", "conflicts"):
@@ -237,14 +239,7 @@ class _CommitOnRevoke(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         log.info("context writer ready: %d partitions", len(assigned))
 
 
-def _has_position_of(record: ConsumerRecord, update: Update) -> bool:
-    try:
-        return parse_update(record.key, record.value).position == update.position
-    except InvalidUpdate:
-        return False
-
-
-async def _run_until_signalled(settings: Settings, metrics: Metrics) -> int:
+async def _run(settings: Settings, metrics: Metrics) -> int:
     process = ContextWriterProcess(settings, metrics)
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):

@@ -16,6 +16,7 @@ from gateway.model.events.event import EventType, check_record
 from gateway.model.visitors.state import Update
 from gateway.store.connection import StoreUnavailable
 from gateway.store.keys import context_key, state_key
+from gateway.store.state_store import RedisStateStore
 from gateway.store.writer import ContextWriter
 from local_stack.stack.local_stack import LocalStack
 from tests.support.free_ports import free_port_base
@@ -85,7 +86,7 @@ def renamed(updates: list[Update], old: str, new: str) -> list[Update]:
 
 async def contexts_after(redis: Redis, updates: list[Update], run: str, chance: random.Random) -> dict[str, Any]:
     """Apply in random batches, some of them twice; gives what the contexts then say, without the run's name."""
-    writer = ContextWriter(redis, lambda: NOW_MS + 10**6, 60_000)
+    writer = ContextWriter(RedisStateStore(redis, 60_000), lambda: NOW_MS + 10**6)
     left = list(updates)
     while left:
         size = chance.randint(1, len(left))
@@ -129,7 +130,7 @@ async def test_any_order_of_joins_and_erasures_gives_the_same_contexts(redis: Re
 async def test_two_writers_at_one_visitor_do_no_harm(redis: Redis) -> None:
     """Both apply everything at the same time: every message counts once."""
     updates = [update("both", offset, "PRODUCT_ADDED", {"product": {"product_id": "p"}}) for offset in range(60)]
-    writers = [ContextWriter(redis, lambda: NOW_MS, 60_000) for _ in range(2)]
+    writers = [ContextWriter(RedisStateStore(redis, 60_000), lambda: NOW_MS) for _ in range(2)]
     await asyncio.gather(*(writer.apply(updates[start : start + 5]) for start in range(0, 60, 5) for writer in writers))
     context = json.loads(await redis.get(context_key("both")) or b"{}")
     assert context["version"] == 60
@@ -139,7 +140,7 @@ async def test_two_writers_at_one_visitor_do_no_harm(redis: Redis) -> None:
 async def test_an_unreadable_state_is_begun_anew(redis: Redis) -> None:
     """One bad record does not stop the others."""
     await redis.set("{context:bad}:state", b"x" * 40)
-    writer = ContextWriter(redis, lambda: NOW_MS, 60_000)
+    writer = ContextWriter(RedisStateStore(redis, 60_000), lambda: NOW_MS)
     applied = await writer.apply([update("bad", 1, EventType.PAGE_VIEWED, {}), update("good", 2, EventType.PAGE_VIEWED, {})])
     assert applied.written == 2
     assert json.loads(await redis.get(context_key("bad")) or b"{}")["version"] == 1
@@ -148,7 +149,7 @@ async def test_an_unreadable_state_is_begun_anew(redis: Redis) -> None:
 async def test_what_the_store_refuses_names_no_visitor(redis: Redis) -> None:
     """The refusal is logged, and redis-py's own text holds the key: ours says what kind of error it was and nothing of whom."""
     await redis.lpush(state_key("alice@example.com"), "not a state")
-    writer = ContextWriter(redis, lambda: NOW_MS, 60_000)
+    writer = ContextWriter(RedisStateStore(redis, 60_000), lambda: NOW_MS)
     with pytest.raises(StoreUnavailable, match="ResponseError") as refusal:
         await writer.apply([update("alice@example.com", 1, EventType.PAGE_VIEWED, {})])
     assert "alice" in str(refusal.value.__cause__)

@@ -18,6 +18,7 @@ from gateway.model.visitors.state import Update
 from gateway.settings import load_settings
 from gateway.store.keys import PURGES_KEY, context_key, state_key
 from gateway.store.purges import LEASE_MS, PurgeQueue
+from gateway.store.state_store import RedisStateStore
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
 from local_stack.api import product_added
@@ -70,7 +71,7 @@ def update(visitor_id: str, minute: int, kind: str, payload: dict[str, Any]) -> 
 
 def purger(redis: Redis, clock: Clock) -> tuple[Purger, Metrics]:
     metrics = Metrics()
-    return Purger(PurgeQueue(redis), ContextWriter(redis, clock, RETENTION_MS), metrics, clock), metrics
+    return Purger(PurgeQueue(redis), ContextWriter(RedisStateStore(redis, RETENTION_MS), clock), metrics, clock), metrics
 
 
 async def is_held(redis: Redis, visitor_id: str) -> bool:
@@ -81,7 +82,7 @@ async def is_held(redis: Redis, visitor_id: str) -> bool:
 async def test_a_visitor_who_never_comes_back_is_purged_when_it_is_due(redis: Redis) -> None:
     """Not before, once, with the devices that joined; the public context stays as it was."""
     clock = Clock()
-    writer = ContextWriter(redis, clock, RETENTION_MS)
+    writer = ContextWriter(RedisStateStore(redis, RETENTION_MS), clock)
     await writer.apply([update("anon_a", 0, "PRODUCT_ADDED", PRODUCT), update("user", 1, "PRODUCT_ADDED", PRODUCT)])
     await writer.apply([update("anon_a", 2, "IDENTIFY", {"user_id": "user", "traits": {"plan": "secret"}})])
     assert await redis.zcard(PURGES_KEY) == 0
@@ -122,7 +123,7 @@ async def test_what_is_taken_and_not_finished_comes_again(redis: Redis) -> None:
 async def test_each_event_of_a_withdrawn_visitor_is_purged_too(redis: Redis) -> None:
     """What comes in while consent is withdrawn is noted anew, and goes a minute after it was received."""
     clock = Clock()
-    writer = ContextWriter(redis, clock, RETENTION_MS)
+    writer = ContextWriter(RedisStateStore(redis, RETENTION_MS), clock)
     work, metrics = purger(redis, clock)
     await writer.apply([update("user", 0, "CONSENT", {"personalization": False})])
     for minute in (20, 30):

@@ -1,24 +1,23 @@
 """Identify: an anonymous part joins a known visitor in two steps, in any order of arrival, across crashes and redelivery.
 
-`Store` is the context writer's two steps (alias, then unite) over a plain dict, one write at a time, so that a crash can be
-put between any two of them. It uses the model's own functions and nothing else.
+The writer is the real one; its store is in memory and writes one state after the other, so that a crash can be put between any two.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.events.event import EventType
-from gateway.model.visitors.context_view import view
-from gateway.model.visitors.state import State, Update, absorb, erase, screen_identifies, unite
-from gateway.model.visitors.state_codec import decode_state, encode_state
-from tests.support.strategies import CONTRIBUTING, SETTINGS, deliveries, erasures, event_at, events, logged
+from gateway.model.visitors.state import State, Update, absorb
+from gateway.store.writer import ContextWriter
+from tests.support.memory.state_store import MemoryStateStore
+from tests.support.strategies import CONTRIBUTING, SETTINGS, START_MS, deliveries, erasures, event_at, events, logged
 
 ANONYMOUS, OTHER_DEVICE, KNOWN, STRANGER = "anon_1", "anon_2", "u1", "u2"
 TYPES = tuple(kind for kind in CONTRIBUTING if kind is not EventType.IDENTIFY)
@@ -28,76 +27,28 @@ class Crash(Exception):
     """The writer died between two writes."""
 
 
-@dataclass
-class Work:
-    updates: list[Update] = field(default_factory=list)
-    arrivals: list[State] = field(default_factory=list)
-    erased_ms: int | None = None
-
-
 class Store:
-    """States by visitor id. `crash_after`: how many more writes succeed."""
+    """Contexts as the writer leaves them. `crash_after`: how many more writes succeed."""
 
     def __init__(self) -> None:
-        self.states: dict[str, State] = {}
+        self.memory = MemoryStateStore()
         self.refused: set[str] = set()
         self.crash_after: int | None = None
 
+    @property
+    def states(self) -> dict[str, State]:
+        return {visitor_id: self.memory.state(visitor_id) for visitor_id in self.memory.stored}
+
     def apply(self, updates: Iterable[Update]) -> None:
-        work: dict[str, Work] = {}
-        for update in updates:
-            work.setdefault(update.visitor_id, Work()).updates.append(update)
-        self._work_off(work)
+        self.memory.writing.recover()
+        if self.crash_after is not None:
+            self.memory.writing.let_pass(self.crash_after)
+            self.memory.writing.fail(Crash())
+        applied = asyncio.run(ContextWriter(self.memory, lambda: START_MS).apply(updates))
+        self.refused |= {one.update.event.message_id for one in applied.refused if one.update.event}
 
     def context(self, visitor_id: str) -> dict[str, Any]:
-        return view(self.states.get(visitor_id, State(visitor_id)))
-
-    def _work_off(self, work: dict[str, Work]) -> None:
-        for _ in range(40):
-            if not work:
-                return
-            left: dict[str, Work] = {}
-            for visitor_id, todo in work.items():
-                self._step(visitor_id, todo, left)
-            work = left
-        raise AssertionError("the work never ends: a chain or a cycle of aliases")
-
-    def _step(self, visitor_id: str, todo: Work, left: dict[str, Work]) -> None:
-        state = self.states.get(visitor_id, State(visitor_id))
-        if state.alias_of is not None and todo.erased_ms is None:
-            self._forward(state, todo.updates, left)
-            return
-        aliases = [part for part in state.parts if part != visitor_id]
-        deletes = [u.event.received_at_ms for u in todo.updates if u.event and u.event.type is EventType.DELETE]
-        if deletes and aliases:
-            self._work_off({alias: Work(erased_ms=max(deletes)) for alias in aliases})
-        new = state if todo.erased_ms is None else erase(state, todo.erased_ms)
-        for arrival in todo.arrivals:
-            new = unite(new, arrival)
-        updates, conflicting = screen_identifies(new, todo.updates)
-        new, _ = absorb(new, updates)
-        if new.link is not None and new.alias_of is None and new.link.user_id != visitor_id:
-            new = replace(new, alias_of=new.link.user_id)
-        for arrival in todo.arrivals:
-            if arrival.link and state.cutoff_ms is not None and arrival.link.received_at_ms <= state.cutoff_ms:
-                left.setdefault(arrival.visitor_id, Work()).erased_ms = state.cutoff_ms
-        if new != state:
-            if self.crash_after == 0:
-                self.crash_after = None
-                raise Crash
-            if self.crash_after is not None:
-                self.crash_after -= 1
-            self.states[visitor_id] = decode_state(encode_state(new, bytes(16)))
-            if new.alias_of is not None:
-                self._forward(new, [], left)
-        self.refused |= {update.event.message_id for update in conflicting if update.event}
-
-    @staticmethod
-    def _forward(alias: State, updates: Sequence[Update], left: dict[str, Work]) -> None:
-        assert alias.alias_of is not None
-        target = left.setdefault(alias.alias_of, Work())
-        target.updates.extend(updates)
-        target.arrivals.append(alias)
+        return self.memory.context(visitor_id)
 
 
 def identify(minute: float, visitor_id: str = ANONYMOUS, user_id: str = KNOWN, **traits: Any) -> Any:
@@ -145,6 +96,7 @@ def test_a_crash_between_any_two_writes_does_no_harm(data: st.DataObject) -> Non
         try:
             store.apply(batch)
         except Crash:
+            store.crash_after = None
             store.apply(batch)
         store.crash_after = None
     assert store.context(KNOWN) == in_order(log).context(KNOWN)
@@ -215,6 +167,7 @@ def test_the_alias_exists_and_the_union_does_not_yet() -> None:
     store.crash_after = 1
     with contextlib.suppress(Crash):
         store.apply(log[2:])
+    store.crash_after = None
     assert store.context(ANONYMOUS)["alias_of"] == KNOWN
     assert store.context(KNOWN)["anonymous_ids"] == []
     store.apply(logged([viewed(3, "p3", ANONYMOUS)], first_offset=3))
