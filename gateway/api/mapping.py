@@ -1,4 +1,4 @@
-"""From the model's plain values to the answers of the schema."""
+"""From the model's plain values to the object types of the schema."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gateway.services.banners import IssuedDecision
 from gateway.services.tracking import EventAnswer, error_of, status_of
 
 
-def visit_answer(visit: Visit, now_ms: int) -> types.VisitType:
-    """Answer of `startVisit`."""
+def to_visit(visit: Visit, now_ms: int) -> types.VisitType:
+    """The answer of `startVisit`."""
     return types.VisitType(
         anonymous_id=ID(visit.visitor_id),
         token=visit.token,
@@ -27,33 +27,33 @@ def visit_answer(visit: Visit, now_ms: int) -> types.VisitType:
     )
 
 
-def event_answer(answer: EventAnswer) -> types.EventResultType:
-    """The answer to one event."""
-    found = error_of(answer)
-    error = None if found is None else types.EventErrorType(code=found[0], message=found[1], field=found[2])
+def to_event_result(answer: EventAnswer) -> types.EventResultType:
+    """The result of one event."""
+    rejection = error_of(answer)
+    error = None if rejection is None else types.EventErrorType(code=rejection.code, message=rejection.message, field=rejection.field)
     return types.EventResultType(message_id=ID(answer.message_id), status=types.EventStatusEnum[status_of(answer)], error=error)
 
 
-def decision_answer(given: IssuedDecision) -> types.BannerDecisionType:
+def to_banner_decision(issued: IssuedDecision) -> types.BannerDecisionType:
     """A decision."""
-    decision = given.decision
+    decision = issued.decision
     return types.BannerDecisionType(
-        id=ID(given.decision_id),
+        id=ID(issued.decision_id),
         placement=ID(decision.placement),
-        banner=_banner(decision.banner) if decision.banner else None,
+        banner=_to_banner(decision.banner) if decision.banner else None,
         reason=types.DecisionReasonEnum(decision.reason.value),
         campaign_id=None if decision.campaign_id is None else ID(decision.campaign_id),
         variant=decision.variant,
         ruleset_version=decision.ruleset_version,
         context_version=decision.context_version,
-        cursor=CursorScalar(given.cursor),
-        fresh=given.fresh,
-        decided_at=DateTimeScalar(given.decided_at_ms),
+        cursor=CursorScalar(issued.cursor),
+        fresh=issued.fresh,
+        decided_at=DateTimeScalar(issued.decided_at_ms),
         valid_until=None if decision.valid_until_ms is None else DateTimeScalar(decision.valid_until_ms),
     )
 
 
-def _banner(banner: Banner) -> types.BannerType:
+def _to_banner(banner: Banner) -> types.BannerType:
     image = banner.image
     return types.BannerType(
         id=ID(banner.banner_id),
@@ -63,27 +63,27 @@ def _banner(banner: Banner) -> types.BannerType:
         cta_label=banner.cta_label,
         image=types.ImageType(url=image.url, alt=image.alt, width=image.width, height=image.height) if image else None,
         locale=banner.locale,
-        products=[types.RelatedProductType(product_id=ID(one.product_id), category=one.category) for one in banner.products],
+        products=[types.RelatedProductType(product_id=ID(product.product_id), category=product.category) for product in banner.products],
         data=None if banner.data is None else JSONScalar(banner.data),
     )
 
 
-def context_answer(context: Mapping[str, Any], now_ms: int, *, may_see_traits: bool) -> types.UserContextType:
-    """A context (public JSON)."""
+def to_user_context(context: Mapping[str, Any], now_ms: int, *, may_see_traits: bool) -> types.UserContextType:
+    """A context (docs/context.md)."""
     purchases = context["purchases"]
     return types.UserContextType(
         user_id=ID(context["user_id"]),
         interested_category=context["interested_category"],
         interests=[types.InterestType(category=category, score=score) for category, score in context["interests"].items()],
-        cart=[_cart_item(line) for line in context["cart"]],
+        cart=[_to_cart_item(line) for line in context["cart"]],
         recent_products=[ID(product_id) for product_id in context["recent_products"]],
         purchases=types.PurchasesType(
             count=purchases["count"],
             totals=[types.MoneyType(amount=DecimalScalar(amount), currency=currency) for currency, amount in purchases["totals"].items()],
-            last_at=_time(purchases["last_at"]),
+            last_at=_to_time(purchases["last_at"]),
         ),
         consent=types.ConsentType(**context["consent"]),
-        updated_at=_time(context["updated_at"]),
+        updated_at=_to_time(context["updated_at"]),
         version=context["version"],
         cursor=CursorScalar(cursor_of_context(context, now_ms).encode()),
         private_traits=context["traits"],
@@ -91,7 +91,7 @@ def context_answer(context: Mapping[str, Any], now_ms: int, *, may_see_traits: b
     )
 
 
-def _cart_item(line: Mapping[str, Any]) -> types.CartItemType:
+def _to_cart_item(line: Mapping[str, Any]) -> types.CartItemType:
     price = line["price"]
     return types.CartItemType(
         product_id=ID(line["product_id"]),
@@ -102,5 +102,5 @@ def _cart_item(line: Mapping[str, Any]) -> types.CartItemType:
     )
 
 
-def _time(text: str | None) -> DateTimeScalar | None:
+def _to_time(text: str | None) -> DateTimeScalar | None:
     return None if text is None else DateTimeScalar(parse_time_ms(text, "time"))

@@ -1,4 +1,4 @@
-"""What resolvers get as `info.context`, and which visitor a caller may speak for."""
+"""What resolvers get as `info.context`, and which visitor a caller may act for."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Services:
     rulesets: RulesetService
     trends: TrendsService
     previews: PreviewService
-    explaining: ExplainService
-    exporting: ExportService
+    explanations: ExplainService
+    exports: ExportService
     campaign_stats: CampaignStatsService
     public_traits: frozenset[str]
     now_ms: NowMs
@@ -39,53 +39,53 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """One operation: who calls, and with what."""
+    """One operation: the caller's credential, and the services that answer it."""
 
     services: Services
     credential: Credential
     traceparent: str | None
     last_event_id: str | None = None
-    """Of a client that comes back to an event stream: the decision it saw last."""
+    """Sent by a client that reconnects to an event stream: the last decision that it received."""
 
-    def seen(self, shown: Sequence[str]) -> list[str]:
-        """What the page shows: what it says itself, and what it saw before its event stream broke off, which is newer."""
+    def shown_decisions(self, shown: Sequence[str]) -> list[str]:
+        """The decisions that the page shows: those it names, then the one it received before its event stream broke off."""
         return [*shown, self.last_event_id] if self.last_event_id else list(shown)
 
     @property
     def public_traits(self) -> frozenset[str]:
-        """Traits that a visitor token may set: by the settings or by the ruleset in force."""
+        """Traits that a visitor token may set, according to the settings or the ruleset in force."""
         return self.services.public_traits | self.services.rulesets.current.public_traits
 
     def authenticated(self) -> Credential:
-        """The credential, or raise `Unauthenticated` when there is none."""
+        """The caller's credential. Raises `Unauthenticated` if there is none."""
         if self.credential.kind is CredentialKind.NONE:
             raise Unauthenticated("send 'Authorization: Bearer …' with a key or a visitor token")
         return self.credential
 
     def secret(self) -> Credential:
-        """The credential, or raise `Forbidden` when it is no secret key."""
+        """The caller's credential. Raises `Forbidden` if it is not a secret key."""
         if self.authenticated().kind is not CredentialKind.SECRET:
-            raise Forbidden("this needs a secret key")
+            raise Forbidden("this requires a secret key")
         return self.credential
 
     def visitor(self, user_id: str | None) -> str | None:
-        """The visitor a caller asks about; None: nobody in particular. Raises `Forbidden` for somebody else's id."""
+        """The visitor that a caller asks about; None: no visitor. Raises `Forbidden` for another visitor's id."""
         credential = self.authenticated()
         if credential.kind is CredentialKind.VISITOR:
             if user_id is not None and user_id != credential.visitor_id:
-                raise Forbidden("a visitor token reaches its own visitor only; leave userId out")
+                raise Forbidden("a visitor token can access its own visitor only; omit userId")
             return credential.visitor_id
         if user_id is None:
             return None
         if credential.kind is CredentialKind.PUBLISHABLE:
-            raise Forbidden("a publishable key reaches no visitor; use a visitor token")
+            raise Forbidden("a publishable key cannot access visitors; use a visitor token")
         return self.services.authenticator.check_visitor_id(user_id, "userId")
 
     def required_visitor(self, user_id: str | None) -> str:
-        """The visitor a caller must name or be."""
+        """The visitor that a caller must name or be. Raises `BadUserInput` or `Forbidden` if there is none."""
         visitor_id = self.visitor(user_id)
         if visitor_id is not None:
             return visitor_id
         if self.credential.kind is CredentialKind.SECRET:
             raise BadUserInput("userId is required with a secret key", field="userId")
-        raise Forbidden("this needs a visitor token or a secret key")
+        raise Forbidden("this requires a visitor token or a secret key")

@@ -7,18 +7,18 @@ from typing import Annotated
 import strawberry
 from strawberry import ID, Info
 
+from gateway.api.inputs import time_input
 from gateway.api.request_context import RequestContext
 from gateway.api.scalars import DateTimeScalar, DecimalScalar
 from gateway.api.types import MoneyType
 from gateway.model.statistics import intervals, sequential
 from gateway.model.statistics.results import CampaignResult, VariantResult, shown_variant
 from gateway.services.campaign_stats import CampaignReport
-from gateway.services.previews import optional_time_ms
 
 
-@strawberry.type(name="Interval", description="Both ends belong to it.")
+@strawberry.type(name="Interval", description="A closed interval: both ends belong to it.")
 class IntervalType:
-    """An interval."""
+    """A closed interval."""
 
     low: float = strawberry.field(description="The lower end.")
     high: float = strawberry.field(description="The upper end.")
@@ -26,116 +26,134 @@ class IntervalType:
 
 @strawberry.type(
     name="Comparison",
-    description="A variant against the control. It may be read at any time and as often as one likes: without a true difference "
-    "pValue ever falls below 0.05, or the interval ever leaves out 0, in at most 5 % of all campaigns (mSPRT, docs/statistics.md).",
+    description="A variant compared with the control. You may read it at any time and as often as you like: if there is no true "
+    "difference, pValue ever falls below 0.05, or the interval ever excludes 0, in at most 5 % of campaigns (mSPRT, docs/statistics.md).",
 )
 class ComparisonType:
-    """A variant against the control."""
+    """A variant compared with the control."""
 
-    control: str = strawberry.field(description="The variant it is compared with: the holdout where there is one, else the first.")
-    difference: float = strawberry.field(description="The variant's rate minus the control's.")
+    control: str = strawberry.field(
+        description="The variant it is compared with: the holdout if there is one, otherwise the first variant."
+    )
+    difference: float = strawberry.field(description="The variant's rate minus the control's rate.")
     interval: IntervalType | None = strawberry.field(
-        description="Of the difference, 95 % at all times together; null: nothing tells of it yet."
+        description="The 95 % confidence sequence of the difference: it holds for all readings together. null: not enough data yet."
     )
-    p_value: float = strawberry.field(description="Always-valid p-value.")
+    p_value: float = strawberry.field(description="The always-valid p-value.")
 
 
-@strawberry.type(name="VariantStats", description="What came of one variant of a campaign.")
+@strawberry.type(name="VariantStats", description="The results of one variant of a campaign.")
 class VariantStatsType:
-    """What came of one variant."""
+    """The results of one variant."""
 
-    variant: str = strawberry.field(description='"holdout" for visitors held out, "default" for a campaign without a split.')
-    views: int = strawberry.field(description="Decisions that were seen; each once, however often its view was reported.")
-    clicks: int = strawberry.field(description="Of the decisions those that were clicked.")
-    conversions: int = strawberry.field(
-        description="Orders of visitors who saw or clicked the campaign within attributionDays before; each order id once."
+    variant: str = strawberry.field(
+        description='The variant; "holdout" for visitors in the holdout group, "default" for a campaign without a split.'
     )
-    revenue: list[MoneyType] = strawberry.field(description="Of these orders, refunds taken off.")
+    views: int = strawberry.field(description="The number of decisions that were seen; each counts once, however often its view was sent.")
+    clicks: int = strawberry.field(description="The number of decisions that were clicked.")
+    conversions: int = strawberry.field(
+        description="The number of orders by visitors who saw or clicked the campaign in the attributionDays before the order. Each "
+        "order id counts once."
+    )
+    revenue: list[MoneyType] = strawberry.field(description="The value of these orders, minus refunds.")
     click_rate: float | None = strawberry.field(description="Clicks per view; null without a view.")
     click_rate_interval: IntervalType | None = strawberry.field(
-        description="95 %, for one reading; it allows for views of one visitor that are alike."
+        description="The 95 % interval for a single reading. It takes into account that the views of one visitor are correlated."
     )
-    visitors: int = strawberry.field(description="Visitors who first saw the campaign in this period, and saw this variant first.")
-    converted: int = strawberry.field(description="Of these visitors those with an order that counts.")
-    conversion_rate: float | None = strawberry.field(description="Converted per visitor; null without a visitor.")
-    conversion_rate_interval: IntervalType | None = strawberry.field(description="95 %, for one reading (Wilson).")
-    comparison: ComparisonType | None = strawberry.field(description="Of the conversion rate with the control's; null for the control.")
+    visitors: int = strawberry.field(
+        description="The number of visitors who first saw the campaign in this period, and saw this variant first."
+    )
+    converted: int = strawberry.field(description="How many of these visitors have an order that counts.")
+    conversion_rate: float | None = strawberry.field(description="Converted visitors per visitor; null without a visitor.")
+    conversion_rate_interval: IntervalType | None = strawberry.field(description="The 95 % interval for a single reading (Wilson).")
+    comparison: ComparisonType | None = strawberry.field(
+        description="The conversion rate compared with the control's; null for the control."
+    )
     click_comparison: ComparisonType | None = strawberry.field(
-        description="Of the click rate with the control's, over the visitors of the period; null for the control."
+        description="The click rate compared with the control's, for the visitors of the period; null for the control."
     )
 
 
 @strawberry.type(
-    name="SampleRatio", description="How visitors are split, against the weights and holdouts of the rulesets that they were shown by."
+    name="SampleRatio",
+    description="Whether the numbers of visitors match the weights and holdouts of the rulesets that decided for them.",
 )
 class SampleRatioType:
-    """How visitors are split."""
+    """Whether the numbers of visitors match the weights."""
 
-    p_value: float | None = strawberry.field(description="Chi-square test; null: too few visitors, or one variant only.")
+    p_value: float | None = strawberry.field(description="The p-value of a chi-square test; null: too few visitors, or only one variant.")
     mismatch: bool = strawberry.field(
-        description="pValue < 0.001: something loses visitors of a variant, and no comparison can be trusted before it is found."
+        description="Whether pValue < 0.001: something loses or adds visitors of a variant. Trust no comparison until the cause is found."
     )
     variants: list[SampleRatioVariantType] = strawberry.field(description="The visitors of each variant.")
-    versions_left_out: list[int] = strawberry.field(description="Versions of the ruleset whose weights cannot be read; not tested.")
+    versions_left_out: list[int] = strawberry.field(
+        description="Versions of the ruleset that are not tested, because their weights cannot be read."
+    )
 
 
-@strawberry.type(name="SampleRatioVariant", description="Visitors of one variant.")
+@strawberry.type(name="SampleRatioVariant", description="The observed and the expected number of visitors of one variant.")
 class SampleRatioVariantType:
-    """Visitors of one variant."""
+    """The number of visitors of one variant."""
 
-    variant: str = strawberry.field(description="As in VariantStats.")
-    observed: int = strawberry.field(description="Visitors who saw it first.")
-    expected: float = strawberry.field(description="How many the weights and holdouts lead to expect.")
+    variant: str = strawberry.field(description="The variant, as in VariantStats.")
+    observed: int = strawberry.field(description="The number of visitors who saw it first.")
+    expected: float = strawberry.field(description="The number expected from the weights and holdouts.")
 
 
 @strawberry.type(
-    name="CampaignStats", description="What came of a campaign. docs/statistics.md says what is counted, and by which methods."
+    name="CampaignStats", description="The results of a campaign. docs/statistics.md explains what is counted, and the methods."
 )
 class CampaignStatsType:
-    """What came of a campaign."""
+    """The results of a campaign."""
 
-    campaign_id: ID = strawberry.field(description="The campaign.")
+    campaign_id: ID = strawberry.field(description="The id of the campaign.")
     as_of: DateTimeScalar = strawberry.field(description="When the event log was read; later events are not counted yet.")
     from_: DateTimeScalar | None = strawberry.field(
-        name="from", description="Begin of the hours that are counted; null: there are none yet."
+        name="from", description="The start of the hours that are counted; null: there are none yet."
     )
-    to: DateTimeScalar | None = strawberry.field(description="End of the hours that are counted.")
-    attribution_days: int | None = strawberry.field(description="So long after a view or click an order counts; null: nothing counted yet.")
-    variants: list[VariantStatsType] = strawberry.field(description="In the order of the ruleset in force, the holdout last.")
+    to: DateTimeScalar | None = strawberry.field(description="The end of the hours that are counted.")
+    attribution_days: int | None = strawberry.field(
+        description="An order counts for this many days after a view or click; null: nothing is counted yet."
+    )
+    variants: list[VariantStatsType] = strawberry.field(description="The variants in the order of the ruleset in force, the holdout last.")
     moved_visitors: int = strawberry.field(
-        description="Visitors who saw several variants, by logging in on a second device or by changed weights; they count to the first."
+        description="The number of visitors who saw several variants, because they logged in on a second device or weights changed. "
+        "They count for the first variant."
     )
-    sample_ratio: SampleRatioType = strawberry.field(description="Whether visitors were split as they should be.")
+    sample_ratio: SampleRatioType = strawberry.field(description="Whether visitors were split as the weights say.")
 
 
 @strawberry.type
 class StatsQuery:
-    """What came of campaigns."""
+    """The results of campaigns."""
 
     @strawberry.field(
-        description="What came of a campaign, in whole hours that touch the period; null while statistics were never computed "
+        description="The results of a campaign in every whole hour that the period touches. null: statistics were never computed "
         "(processors campaign-stats). (secret)"
     )
     async def campaign_stats(
         self,
         info: Info[RequestContext, None],
         campaign_id: Annotated[
-            ID, strawberry.argument(description="A campaign of the ruleset in force, or of an earlier one that was counted.")
+            ID, strawberry.argument(description="A campaign of the ruleset in force, or an earlier one that has statistics.")
         ],
         from_: Annotated[
             DateTimeScalar | None,
-            strawberry.argument(name="from", description="From the hour of this moment on; without it, all there is."),
+            strawberry.argument(name="from", description="From the hour that includes this time. Default: the first hour there is."),
         ] = None,
-        to: Annotated[DateTimeScalar | None, strawberry.argument(description="Up to the end of the hour of this moment.")] = None,
+        to: Annotated[
+            DateTimeScalar | None,
+            strawberry.argument(description="Up to the end of the hour that includes this time. Default: the last hour there is."),
+        ] = None,
     ) -> CampaignStatsType | None:
-        """What came of a campaign."""
+        """The results of a campaign."""
         info.context.secret()
-        from_ms, to_ms = optional_time_ms(from_, "from"), optional_time_ms(to, "to")
+        from_ms, to_ms = time_input(from_, "from"), time_input(to, "to")
         report = await info.context.services.campaign_stats.report(campaign_id, from_ms, to_ms)
-        return None if report is None else _stats(report)
+        return None if report is None else _to_stats(report)
 
 
-def _stats(report: CampaignReport) -> CampaignStatsType:
+def _to_stats(report: CampaignReport) -> CampaignStatsType:
     result = report.result
     return CampaignStatsType(
         campaign_id=ID(report.campaign_id),
@@ -143,54 +161,57 @@ def _stats(report: CampaignReport) -> CampaignStatsType:
         from_=None if report.from_ms is None else DateTimeScalar(report.from_ms),
         to=None if report.to_ms is None else DateTimeScalar(report.to_ms),
         attribution_days=report.attribution_days,
-        variants=[_variant(one, result.control) for one in result.variants],
+        variants=[_to_variant(variant, result.control) for variant in result.variants],
         moved_visitors=result.moved,
-        sample_ratio=_sample_ratio(result, report),
+        sample_ratio=_to_sample_ratio(result, report),
     )
 
 
-def _variant(one: VariantResult, control: str | None) -> VariantStatsType:
-    totals = one.totals
+def _to_variant(result: VariantResult, control: str | None) -> VariantStatsType:
+    totals = result.totals
     revenue = sorted(totals.revenue.items())
     return VariantStatsType(
-        variant=shown_variant(one.variant),
+        variant=shown_variant(result.variant),
         views=totals.views,
         clicks=totals.clicks,
         conversions=totals.conversions,
         revenue=[MoneyType(amount=DecimalScalar(format(amount, "f")), currency=currency) for currency, amount in revenue],
-        click_rate=one.click_rate,
-        click_rate_interval=_interval(one.click_interval),
+        click_rate=result.click_rate,
+        click_rate_interval=_to_interval(result.click_interval),
         visitors=totals.visitors.visitors,
         converted=totals.converted,
-        conversion_rate=one.conversion_rate,
-        conversion_rate_interval=_interval(one.conversion_interval),
-        comparison=_comparison(one.conversion_comparison, control),
-        click_comparison=_comparison(one.click_comparison, control),
+        conversion_rate=result.conversion_rate,
+        conversion_rate_interval=_to_interval(result.conversion_interval),
+        comparison=_to_comparison(result.conversion_comparison, control),
+        click_comparison=_to_comparison(result.click_comparison, control),
     )
 
 
-def _interval(found: intervals.Interval | None) -> IntervalType | None:
-    return None if found is None else IntervalType(low=found.low, high=found.high)
+def _to_interval(interval: intervals.Interval | None) -> IntervalType | None:
+    return None if interval is None else IntervalType(low=interval.low, high=interval.high)
 
 
-def _comparison(found: sequential.VariantComparison | None, control: str | None) -> ComparisonType | None:
-    if found is None or control is None:
+def _to_comparison(comparison: sequential.VariantComparison | None, control: str | None) -> ComparisonType | None:
+    if comparison is None or control is None:
         return None
     return ComparisonType(
-        control=shown_variant(control), difference=found.difference, interval=_interval(found.interval), p_value=found.p_value
+        control=shown_variant(control),
+        difference=comparison.difference,
+        interval=_to_interval(comparison.interval),
+        p_value=comparison.p_value,
     )
 
 
-def _sample_ratio(result: CampaignResult, report: CampaignReport) -> SampleRatioType:
-    found = result.sample_ratio
-    listed = [variant.variant for variant in result.variants if variant.variant in found.observed]
-    unseen = sorted(set(found.observed) - set(listed))
+def _to_sample_ratio(result: CampaignResult, report: CampaignReport) -> SampleRatioType:
+    ratio = result.sample_ratio
+    listed = [variant.variant for variant in result.variants if variant.variant in ratio.observed]
+    unlisted = sorted(set(ratio.observed) - set(listed))
     return SampleRatioType(
-        p_value=found.p_value,
-        mismatch=found.mismatch,
+        p_value=ratio.p_value,
+        mismatch=ratio.mismatch,
         variants=[
-            SampleRatioVariantType(variant=shown_variant(name), observed=found.observed[name], expected=found.expected[name])
-            for name in [*listed, *unseen]
+            SampleRatioVariantType(variant=shown_variant(name), observed=ratio.observed[name], expected=ratio.expected[name])
+            for name in [*listed, *unlisted]
         ],
         versions_left_out=list(report.left_out),
     )

@@ -1,4 +1,4 @@
-"""The field of the schema that tells what trends."""
+"""The query field that lists trending products."""
 
 from __future__ import annotations
 
@@ -13,33 +13,38 @@ from gateway.errors import BadUserInput
 MAX_FIRST: Final = 100
 
 
-@strawberry.type(name="TrendingProduct", description="A product that many visitors look at, add or buy now.")
+@strawberry.type(name="TrendingProduct", description="A product that many visitors currently view, add to the cart or buy.")
 class TrendingProductType:
-    """A product that trends."""
+    """A trending product."""
 
-    product_id: ID = strawberry.field(description="The shop's own id of the product.")
-    category: str | None = strawberry.field(description="Its category, as the events told it.")
+    product_id: ID = strawberry.field(description="Your own id of the product.")
+    category: str | None = strawberry.field(description="Its category, if an event named it.")
     score: float = strawberry.field(
-        description="Different visitors who viewed (1), added (5) and bought (20) it in the last 24 hours, what is 6 hours old "
-        "counting half. Approximate; good for comparing products of one answer."
+        description="The number of different visitors in the last 24 hours who viewed it (weight 1), added it to the cart (5) or "
+        "bought it (20); activity 6 hours ago weighs half. Approximate: compare only products of the same answer."
     )
 
 
 @strawberry.type
 class TrendsQuery:
-    """What can be asked about trends."""
+    """Trends."""
 
-    @strawberry.field(description="What trends, strongest first, as of the snapshot that decisions go by. Any credential.")
+    @strawberry.field(
+        description="The trending products, highest score first, from the snapshot that decisions currently use. Any credential."
+    )
     async def trending(
         self,
         info: Info[RequestContext, None],
         category: Annotated[str | None, strawberry.argument(description="Only products of this category.")] = None,
-        first: Annotated[int, strawberry.argument(description="How many, from 1 to 100.")] = 10,
+        first: Annotated[int, strawberry.argument(description="The number of products, from 1 to 100.")] = 10,
     ) -> list[TrendingProductType] | None:
-        """What trends."""
+        """The trending products."""
         info.context.authenticated()
         if not 1 <= first <= MAX_FIRST:
             raise BadUserInput(f"first must be from 1 to {MAX_FIRST}", field="first")
         trends = info.context.services.trends.current
-        found = trends.products if category is None else trends.by_category.get(category, ())
-        return [TrendingProductType(product_id=ID(one.product_id), category=one.category, score=one.score) for one in found[:first]]
+        products = trends.products if category is None else trends.by_category.get(category, ())
+        return [
+            TrendingProductType(product_id=ID(product.product_id), category=product.category, score=product.score)
+            for product in products[:first]
+        ]

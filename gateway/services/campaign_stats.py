@@ -1,4 +1,4 @@
-"""Campaign statistics for whoever asks: the stored rows of a period, with the splits of the rulesets they were shown by."""
+"""Campaign statistics: the stored rows of a period, and the splits of the ruleset versions that decided for the visitors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from gateway.services.rulesets import RulesetService
 from gateway.store.stats import CampaignStatsStore
 
 MAX_VERSIONS: Final = 20
-"""Of so many versions of the ruleset, those with most visitors, the weights are looked up."""
+"""The weights of at most this many versions of the ruleset are looked up: those with the most visitors."""
+MAX_CACHED_SHARES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignReport:
-    """Statistics of a campaign. `from_ms` and `to_ms` None: there is nothing yet. `left_out`: versions whose weights are unknown."""
+    """Statistics of a campaign.
+
+    `from_ms` and `to_ms` None: nothing is counted yet. `left_out`: versions of the ruleset whose weights are unknown.
+    """
 
     campaign_id: str
     as_of_ms: int
@@ -32,80 +36,84 @@ class CampaignReport:
 
 
 class CampaignStatsService:
-    """Answers `campaignStats`. One instance a process."""
+    """Answers `campaignStats`. One instance per process."""
 
     def __init__(self, store: CampaignStatsStore, rulesets: RulesetService) -> None:
         self._store = store
         self._rulesets = rulesets
-        # A published version never changes.
-        self._shares: dict[tuple[int, str], Mapping[str, float] | None] = {}
+        # By version and campaign. It is never outdated: a published version does not change.
+        self._cached_shares: dict[tuple[int, str], Mapping[str, float] | None] = {}
 
     async def report(self, campaign_id: str, from_ms: int | None, to_ms: int | None) -> CampaignReport | None:
-        """Statistics of the hours that touch a period; None while none were ever computed.
+        """Statistics of the hours that a period touches; None if statistics were never computed.
 
-        Raises `BadUserInput`, `NotFound` for a campaign that neither has rows nor is in force, `Unavailable`.
+        Raises `BadUserInput`, `NotFound` for a campaign that has no rows and is not in force, `Unavailable`.
         """
         if from_ms is not None and to_ms is not None and from_ms >= to_ms:
             raise BadUserInput("from must be before to", field="from")
         current = self._rulesets.current
-        known = shares_of(current, campaign_id)
+        current_shares = shares_of(current, campaign_id)
         stored = await self._store.load(campaign_id)
         as_of_ms = stored.coverage.as_of_ms if stored is not None else await self._store.as_of_ms()
         hours = {} if stored is None else stored.hours
-        if not hours and known is None:
-            raise NotFound(f"there is no campaign {campaign_id[:128]}: none in force, and no statistics of an earlier one")
+        if not hours and current_shares is None:
+            raise NotFound(f"unknown campaign {campaign_id[:128]}: it is not in force, and there are no statistics of an earlier one")
         if as_of_ms is None:
             return None
-        first, end = _whole_hours(from_ms, to_ms, as_of_ms, hours)
-        rows = [row for hour, found in sorted(hours.items()) if first is not None and first <= hour < end for row in found]
-        shares, left_out = await self._shares_of(campaign_id, current, rows)
-        control = HOLDOUT_VARIANT if any(row.variant == HOLDOUT_VARIANT for row in rows) else next(iter(known or {}), NO_VARIANT)
+        first_hour, end_hour = _whole_hours(from_ms, to_ms, as_of_ms, hours)
+        rows = [
+            row
+            for hour, rows_of_hour in sorted(hours.items())
+            if first_hour is not None and first_hour <= hour < end_hour
+            for row in rows_of_hour
+        ]
+        shares, left_out = await self._shares_by_version(campaign_id, current, rows)
+        has_holdout = any(row.variant == HOLDOUT_VARIANT for row in rows)
+        control = HOLDOUT_VARIANT if has_holdout else next(iter(current_shares or {}), NO_VARIANT)
         return CampaignReport(
             campaign_id=campaign_id,
             as_of_ms=as_of_ms,
-            from_ms=None if first is None else first * HOUR_MS,
-            to_ms=None if first is None else end * HOUR_MS,
+            from_ms=None if first_hour is None else first_hour * HOUR_MS,
+            to_ms=None if first_hour is None else end_hour * HOUR_MS,
             attribution_days=None if stored is None else stored.coverage.attribution_days,
-            result=campaign_result(rows, list(known or {}), control, shares),
+            result=campaign_result(rows, list(current_shares or {}), control, shares),
             left_out=left_out,
         )
 
-    async def _shares_of(
+    async def _shares_by_version(
         self, campaign_id: str, current: Ruleset, rows: Sequence[StatsRow]
     ) -> tuple[dict[int, Mapping[str, float]], Sequence[int]]:
-        """The splits of the versions that visitors saw the campaign by, and the versions of which they are not known."""
+        """The splits of the versions that decided for the visitors, and the versions whose splits are unknown."""
         visitors = {version: sum(counts.values()) for version, counts in visitors_by_version(rows).items()}
-        wanted = sorted(visitors, key=lambda version: -visitors[version])
-        found: dict[int, Mapping[str, float]] = {}
-        for version in wanted[:MAX_VERSIONS]:
-            shares = await self._shares_by(campaign_id, current, version)
+        versions = sorted(visitors, key=lambda version: -visitors[version])
+        shares_by_version: dict[int, Mapping[str, float]] = {}
+        for version in versions[:MAX_VERSIONS]:
+            shares = await self._shares_of(version, campaign_id, current)
             if shares is not None:
-                found[version] = shares
-        return found, sorted(set(wanted) - set(found))
+                shares_by_version[version] = shares
+        return shares_by_version, sorted(set(versions) - set(shares_by_version))
 
-    async def _shares_by(self, campaign_id: str, current: Ruleset, version: int) -> Mapping[str, float] | None:
+    async def _shares_of(self, version: int, campaign_id: str, current: Ruleset) -> Mapping[str, float] | None:
         key = (version, campaign_id)
-        if key not in self._shares:
+        if key not in self._cached_shares:
             try:
                 ruleset = current if version == current.version else (await self._rulesets.version(version)).ruleset
-            except NotFound:
+            except (NotFound, Unavailable):
+                # Statistics without this version are better than none.
                 return None
-            except Unavailable:
-                # Better statistics without this version than none.
-                return None
-            if len(self._shares) >= 1000:
-                self._shares.clear()
-            self._shares[key] = shares_of(ruleset, campaign_id)
-        return self._shares[key]
+            if len(self._cached_shares) >= MAX_CACHED_SHARES:
+                self._cached_shares.clear()
+            self._cached_shares[key] = shares_of(ruleset, campaign_id)
+        return self._cached_shares[key]
 
 
 def _whole_hours(from_ms: int | None, to_ms: int | None, as_of_ms: int, hours: Mapping[int, object]) -> tuple[int | None, int]:
-    """The hours that touch a period, the end not included; None while there is nothing and nobody says from when."""
-    end = -(-as_of_ms // HOUR_MS)
+    """The hours that a period touches, the end excluded. The first is None if there are no hours and the period has no start."""
+    end_hour = -(-as_of_ms // HOUR_MS)
     if hours:
-        # An event may be dated ahead of its receipt by a little.
-        end = max(end, max(hours) + 1)
+        # The time of an event may be slightly later than its receipt.
+        end_hour = max(end_hour, max(hours) + 1)
     if to_ms is not None:
-        end = min(end, -(-to_ms // HOUR_MS))
-    first = min(hours, default=None) if from_ms is None else from_ms // HOUR_MS
-    return first, end if first is None else max(first, end)
+        end_hour = min(end_hour, -(-to_ms // HOUR_MS))
+    first_hour = min(hours, default=None) if from_ms is None else from_ms // HOUR_MS
+    return first_hour, end_hour if first_hour is None else max(first_hour, end_hour)

@@ -1,4 +1,4 @@
-"""Everything held of a visitor, for whoever asks for their data."""
+"""The export of everything that is stored about a visitor."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from gateway.store.states import StateReader
 
 
 class ExportService:
-    """Exports visitors. One instance a process."""
+    """Exports visitors. One instance per process."""
 
     def __init__(self, states: StateReader, now_ms: NowMs) -> None:
         self._states = states
         self._now_ms = now_ms
 
     async def export(self, visitor_id: str) -> dict[str, Any] | None:
-        """Everything held under a visitor id, or None. An anonymous id that joined: under both. Raises `Unavailable`."""
-        held = await self._states.read(visitor_id)
-        state = held.owner or held.own
+        """Everything stored under a visitor id, or None. For an anonymous id that joined: under both ids. Raises `Unavailable`."""
+        stored = await self._states.read(visitor_id)
+        state = stored.owner or stored.own
         if state is None:
             return None
-        # Also who asks by an anonymous id gets the whole person: it is one since the two joined.
+        # An anonymous id that joined exports the whole person, too: since then the two are one.
         ids = sorted({*state.parts, visitor_id} - {state.visitor_id})
         states = await self._states.states(ids) if ids else []
-        aliases = {found: alias for found, alias in zip(ids, states, strict=True) if alias is not None}
+        aliases = {alias_id: alias for alias_id, alias in zip(ids, states, strict=True) if alias is not None}
         return export_of(state, aliases, self._now_ms())

@@ -1,4 +1,4 @@
-"""Previews: the tokens with which a page shows another ruleset, moment or campaign, and decisions for a context that is given."""
+"""Previews: the tokens with which a page shows another ruleset, time or campaign."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from gateway.errors import BadUserInput, NotFound
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.preview_token import ActivePreview, InvalidPreview, Preview, draft_hash, open_preview
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
-from gateway.model.rulesets.schedule import parse_moment_ms
-from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.services.rulesets import RulesetService
 from gateway.store.drafts import DraftStore
 
 MAX_MINUTES: Final = 7 * 24 * 60
+MINUTE_MS: Final = 60_000
 KEPT_LOADED: Final = 8
 DRAFT_VERSION: Final = 0
-"""What a decision by a ruleset that was never published says as its version."""
+"""The ruleset version of decisions by an unpublished ruleset."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest:
-    """What a preview is to show: a version or the YAML of a ruleset (neither: the one in force), a campaign, a moment; how long."""
+    """What a preview token should show, and for how many minutes it is valid.
+
+    The ruleset is a published `version` or an unpublished `yaml`; with neither, it is the one in force. `campaign_id`: show
+    this campaign regardless of its rules. `at_ms`: decide as of this time.
+    """
 
     version: int | None
     campaign_id: str | None
-    at: object
+    at_ms: int | None
     minutes: int
     yaml: str | None = None
 
 
 class PreviewService:
-    """Makes and opens preview tokens. One instance a process."""
+    """Creates and opens preview tokens. One instance per process."""
 
     def __init__(self, key: bytes, rulesets: RulesetService, drafts: DraftStore, now_ms: NowMs) -> None:
         self._key = key
@@ -43,29 +46,35 @@ class PreviewService:
         self._now_ms = now_ms
         self._loaded: dict[str, Ruleset] = {}
 
-    async def create(self, wish: PreviewRequest) -> tuple[str, int]:
-        """A token and when it expires (ms). Raises `NotFound` for a version or campaign that is not there, `BadUserInput`."""
-        if not 1 <= wish.minutes <= MAX_MINUTES:
+    async def create(self, request: PreviewRequest) -> tuple[str, int]:
+        """A token, and when it expires (ms).
+
+        Raises `BadUserInput`, `NotFound` for an unknown version or campaign, `Unavailable`.
+        """
+        if not 1 <= request.minutes <= MAX_MINUTES:
             raise BadUserInput(f"expiresInMinutes must be from 1 to {MAX_MINUTES}", field="expiresInMinutes")
-        at_ms = optional_moment_ms(wish.at, "at")
         draft = None
-        if wish.yaml is None:
-            ruleset = (await self._rulesets.version(wish.version)).ruleset
+        if request.yaml is None:
+            ruleset = (await self._rulesets.version(request.version)).ruleset
         else:
-            if wish.version is not None:
-                raise BadUserInput("give yaml or rulesetVersion, not both", field="rulesetVersion")
-            draft, ruleset = draft_hash(wish.yaml), await _checked(wish.yaml)
+            if request.version is not None:
+                raise BadUserInput("pass yaml or rulesetVersion, not both", field="rulesetVersion")
+            draft, ruleset = draft_hash(request.yaml), await _load_draft(request.yaml)
         campaigns = {campaign.campaign_id for placement in ruleset.placements.values() for campaign in placement.campaigns}
-        if wish.campaign_id is not None and wish.campaign_id not in campaigns:
+        if request.campaign_id is not None and request.campaign_id not in campaigns:
             where = f"version {ruleset.version}" if draft is None else "this ruleset"
-            raise NotFound(f"{where} has no campaign {wish.campaign_id[:128]}", field="campaignId")
-        expires_at_ms = self._now_ms() + wish.minutes * 60_000
-        if draft is not None and wish.yaml is not None:
-            await self._drafts.save(draft, wish.yaml, expires_at_ms)
-        return Preview(wish.version, wish.campaign_id, at_ms, expires_at_ms, draft).sign(self._key), expires_at_ms
+            raise NotFound(f"{where} has no campaign {request.campaign_id[:128]}", field="campaignId")
+        expires_at_ms = self._now_ms() + request.minutes * MINUTE_MS
+        if draft is not None and request.yaml is not None:
+            await self._drafts.save(draft, request.yaml, expires_at_ms)
+        preview = Preview(request.version, request.campaign_id, request.at_ms, expires_at_ms, draft)
+        return preview.sign(self._key), expires_at_ms
 
     async def open(self, token: str | None) -> ActivePreview | None:
-        """What a token asks for; None without one. Raises `BadUserInput` for a forged or expired one, `NotFound`, `Unavailable`."""
+        """What a token asks for; None without a token.
+
+        Raises `BadUserInput` for a forged or expired token, `NotFound` for a ruleset that is gone, `Unavailable`.
+        """
         if token is None:
             return None
         try:
@@ -73,45 +82,29 @@ class PreviewService:
         except InvalidPreview as problem:
             raise BadUserInput(f"previewToken: {problem}", field="previewToken") from problem
         if preview.draft is not None:
-            return ActivePreview(preview, await self._draft(preview.draft))
+            return ActivePreview(preview, await self._read_draft(preview.draft))
         version = preview.ruleset_version
         return ActivePreview(preview, None if version is None else (await self._rulesets.version(version)).ruleset)
 
-    async def _draft(self, name: str) -> Ruleset:
-        """A draft, of which the latest few stay loaded: its name is the hash of its text, so it never changes."""
+    async def _read_draft(self, name: str) -> Ruleset:
+        """A draft. The latest few stay loaded: the name of a draft is the hash of its YAML, so a draft never changes."""
         loaded = self._loaded.pop(name, None)
         if loaded is None:
             text = await self._drafts.load(name)
             if text is None:
-                raise NotFound("the ruleset of this preview is not kept any more: make another with createPreview", field="previewToken")
+                raise NotFound("the ruleset of this preview is no longer kept: create another preview", field="previewToken")
             try:
                 loaded = await asyncio.to_thread(load_ruleset, text, DRAFT_VERSION)
             except InvalidRuleset as problem:
-                raise NotFound("the ruleset of this preview is none that this gateway can load", field="previewToken") from problem
+                raise NotFound("this gateway cannot load the ruleset of this preview", field="previewToken") from problem
         self._loaded[name] = loaded
         if len(self._loaded) > KEPT_LOADED:
             del self._loaded[next(iter(self._loaded))]
         return loaded
 
 
-async def _checked(text: str) -> Ruleset:
+async def _load_draft(text: str) -> Ruleset:
     try:
         return await asyncio.to_thread(load_ruleset, text, DRAFT_VERSION)
     except InvalidRuleset as problem:
         raise BadUserInput(problem.text("yaml"), field="yaml") from problem
-
-
-def optional_time_ms(value: object, field: str) -> int | None:
-    """A time of the API, or raise `BadUserInput`."""
-    try:
-        return None if value is None else parse_time_ms(value, field)
-    except InvalidTime as problem:
-        raise BadUserInput(str(problem), field=field) from problem
-
-
-def optional_moment_ms(value: object, field: str) -> int | None:
-    """A time of the API that is to be decided for, or raise `BadUserInput`."""
-    try:
-        return None if value is None else parse_moment_ms(value, field)
-    except InvalidTime as problem:
-        raise BadUserInput(str(problem), field=field) from problem

@@ -1,11 +1,11 @@
 """The ruleset in force in this process.
 
-    Kafka, topic `rulesets`   the truth: the highest version whose YAML this process can load
-    Redis, a copy             where Kafka cannot be reached; written by whoever learned of a version from Kafka
-    the file of the settings  the seed: in force as version 1 where neither has one, and published once to an empty topic
+    Kafka, topic `rulesets`   the source of truth: the highest version whose YAML this process can load
+    Redis, a copy             used while Kafka is unreachable; written by every process that reads a version from Kafka
+    the file of the settings  the seed: in force as version 1 if neither has a version, and published once to an empty topic
 
-A version comes into force by one assignment, and never gives way to an older one. A ruleset that cannot be loaded here never
-comes into force; the one before stays.
+A version comes into force by one assignment, and an older one never replaces it. A ruleset that cannot be loaded here never
+comes into force; the previous one stays.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from gateway.telemetry import Metrics
 KEPT_VERSIONS: Final = 20
 KEPT_LOADED: Final = 8
 KEPT_CHECKED: Final = 2
-"""Rulesets that were checked for a publish and not taken up yet."""
+"""Rulesets that were checked in order to publish them, and are not in force yet."""
 IN_FORCE_SECONDS: Final = 2.0
-"""How long a publish waits until its version is in force in this process."""
+"""How long `publish` waits until its version is in force in this process."""
 NEWER_SECONDS: Final = 0.5
-"""How long an asker waits for a version that is newer than the one in force."""
+"""How long a caller waits for a version that is newer than the one in force."""
 POLL_SECONDS: Final = 20.0
 RETRY_SECONDS: Final = 1.0
 SEED_EPOCH: Final = -1
-"""The seed is older than anything that was published."""
+"""The seed is older than every published version."""
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -51,7 +51,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class LoadedRuleset:
-    """A ruleset and when it was published (None: not yet)."""
+    """A loaded ruleset, and when it was published (None: not published)."""
 
     ruleset: Ruleset
     published_at_ms: int | None
@@ -59,14 +59,14 @@ class LoadedRuleset:
 
 @dataclass(frozen=True, slots=True)
 class PublishOutcome:
-    """What became of a wish to publish: the ruleset, or the mistakes that refuse it."""
+    """The result of publishing: the ruleset, or the mistakes because of which it was rejected."""
 
-    in_force: LoadedRuleset | None
+    ruleset: LoadedRuleset | None
     problems: Sequence[RulesetProblem]
 
 
 class RulesetService:
-    """Holds the ruleset in force and publishes new ones. One instance a process."""
+    """Holds the ruleset in force and publishes new ones. One instance per process."""
 
     def __init__(self, settings: Settings, seed: Ruleset, store: RulesetStore, bus: NoticeBus, metrics: Metrics, now_ms: NowMs) -> None:
         self._epoch = settings.log_epoch
@@ -78,11 +78,11 @@ class RulesetService:
         self._topic = RulesetTopic(settings.kafka_bootstrap, self._learn)
         self._in_force = LoadedRuleset(seed, None)
         self._key = (SEED_EPOCH, seed.version)
-        self._kept: dict[int, PublishedVersion] = {}
+        self._recent: dict[int, PublishedVersion] = {}
         self._loaded: dict[int, LoadedRuleset] = {}
         self._checked: list[Ruleset] = []
         self._callbacks: list[Callable[[], None]] = []
-        self._swapped = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._tasks = BackgroundTasks()
         metrics.ruleset_version.set(seed.version)
 
@@ -92,44 +92,44 @@ class RulesetService:
         return self._in_force.ruleset
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call this, within the event loop, after each change of the ruleset in force."""
+        """Register a callback that runs in the event loop after each change of the ruleset in force."""
         self._callbacks.append(callback)
 
     async def start(self) -> None:
-        """Begin with the copy in Redis, then follow Kafka in the background."""
+        """Start with the copy in Redis, then follow Kafka in the background."""
         with contextlib.suppress(StoreUnavailable):
-            await self._take_copy()
+            await self._adopt_copy()
         self._watch.listen([RULESET_CHANNEL])
         self._tasks.start(self._topic.follow())
         self._tasks.start(self._keep_copy())
 
     async def wait_ready(self, timeout_seconds: float) -> bool:
-        """Wait until the topic was read to its end; false when Kafka could not be reached within the time."""
+        """Wait until the topic was read to its end. False if that takes longer than `timeout_seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._topic.caught_up.wait()
         if not self._topic.caught_up.is_set():
-            where = "the copy in Redis" if self._key[0] != SEED_EPOCH else "the file"
-            log.warning("rulesets cannot be read from Kafka yet; version %d of %s is in force", self.current.version, where)
+            source = "the copy in Redis" if self._key[0] != SEED_EPOCH else "the file"
+            log.warning("rulesets cannot be read from Kafka yet; version %d from %s is in force", self.current.version, source)
         return self._topic.caught_up.is_set()
 
     async def stop(self) -> None:
-        """End the background work."""
+        """Stop the background tasks."""
         await self._tasks.stop()
         self._watch.close()
 
     async def at_least(self, version: int, wait_seconds: float) -> bool:
-        """Wait until this version, or a later one, is in force."""
+        """Wait until this version, or a later one, is in force. False if that takes longer than `wait_seconds`."""
         if self.current.version >= version:
             return True
         self._watch.mark()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_seconds), self._swapped:
-                await self._swapped.wait_for(lambda: self.current.version >= version)
+            async with asyncio.timeout(wait_seconds), self._changed:
+                await self._changed.wait_for(lambda: self.current.version >= version)
         return self.current.version >= version
 
     async def version(self, version: int | None) -> LoadedRuleset:
-        """A version, the one in force for None. Raises `NotFound` or `Unavailable`."""
+        """A version; None: the one in force. Raises `NotFound` or `Unavailable`."""
         in_force = self._in_force
         if version is None or version == in_force.ruleset.version:
             return in_force
@@ -137,37 +137,37 @@ class RulesetService:
             await self.at_least(version, NEWER_SECONDS)
         loaded = self._loaded.get(version)
         if loaded is None:
-            published = self._kept.get(version) or await self._read(version)
+            published = self._recent.get(version) or await self._read(version)
             try:
                 loaded = LoadedRuleset(await self._load(published.yaml, version), published.published_at_ms)
             except InvalidRuleset as problem:
-                raise NotFound(f"version {version} was published by another release and is none that this gateway can load") from problem
-            _keep(self._loaded, version, loaded, KEPT_LOADED)
+                raise NotFound(f"this gateway cannot load version {version}: another release published it") from problem
+            _keep_latest(self._loaded, version, loaded, KEPT_LOADED)
         return loaded
 
     async def at(self, at_ms: int) -> LoadedRuleset:
-        """The version that was in force at a moment, the first of all where none was yet. Raises `NotFound` or `Unavailable`."""
+        """The version in force at a time, or the first version if none was yet. Raises `NotFound` or `Unavailable`."""
         in_force = self._in_force
         if in_force.published_at_ms is None or in_force.published_at_ms <= at_ms:
             return in_force
         if not self._topic.caught_up.is_set():
             raise BackendUnavailable("old versions cannot be read while the event log is unreachable")
-        known = range(1, in_force.ruleset.version)
-        for version in (*(version for version in self._topic.log.published_by(at_ms) if version in known), *known):
-            # One that cannot be loaded never came into force here.
+        older = range(1, in_force.ruleset.version)
+        for version in (*(version for version in self._topic.log.published_by(at_ms) if version in older), *older):
+            # A version that cannot be loaded was never in force here.
             with contextlib.suppress(NotFound):
                 return await self.version(version)
         return in_force
 
     async def publish(self, text: str, expected_version: int | None, *, dry_run: bool) -> PublishOutcome:
-        """Publish a ruleset, or only check it. Raises `Conflict` when another version is current, `Unavailable`."""
+        """Publish a ruleset, or only check it. Raises `Conflict` if another version than the expected one is current, `Unavailable`."""
         current = self._topic.log.version if self._topic.caught_up.is_set() else self.current.version
         try:
             ruleset = await self._load(text, current + 1)
         except InvalidRuleset as problem:
             return PublishOutcome(None, problem.problems)
         if expected_version not in (None, current):
-            raise Conflict(f"version {current} is current, not {expected_version}; look at what changed, then publish again")
+            raise Conflict(f"version {current} is current, not {expected_version}; check what changed, then publish again")
         if dry_run:
             return PublishOutcome(LoadedRuleset(ruleset, None), ())
         if not self._topic.caught_up.is_set():
@@ -179,32 +179,32 @@ class RulesetService:
         except TopicUnavailable as problem:
             raise BackendUnavailable(f"{problem}; read the ruleset before you try again") from problem
         if version is None:
-            raise Conflict("another ruleset was published meanwhile; look at what changed, then publish again")
+            raise Conflict("another ruleset was published in the meantime; check what changed, then publish again")
         await self.at_least(version, IN_FORCE_SECONDS)
         return PublishOutcome(await self.version(version), ())
 
     async def _load(self, text: str, version: int) -> Ruleset:
-        """A ruleset; one that was checked for a publish is not loaded a second time. Raises `InvalidRuleset`."""
+        """Load a ruleset, unless it is in force or was just checked. Raises `InvalidRuleset`."""
         checked = next((ruleset for ruleset in (*self._checked, self._in_force.ruleset) if ruleset.yaml == text), None)
         return await asyncio.to_thread(load_ruleset, text, version) if checked is None else replace(checked, version=version)
 
     async def _read(self, version: int) -> PublishedVersion:
         if version < 1 or (self._topic.caught_up.is_set() and version > self._topic.log.version):
-            raise NotFound(f"there is no version {version} of the ruleset", field="version")
-        found = await self._topic.read(version)
-        if found is None:
+            raise NotFound(f"the ruleset has no version {version}", field="version")
+        published = await self._topic.read(version)
+        if published is None:
             raise BackendUnavailable("old versions cannot be read while the event log is unreachable")
-        return found
+        return published
 
     async def _learn(self, versions: list[PublishedVersion], at_end: bool) -> None:
-        """Kafka told of versions; the newest that can be loaded comes into force."""
+        """Handle versions read from Kafka: the newest that can be loaded comes into force."""
         for published in versions:
-            _keep(self._kept, published.version, published, KEPT_VERSIONS)
-            # The topic may have been made anew.
+            _keep_latest(self._recent, published.version, published, KEPT_VERSIONS)
+            # The topic may have been re-created.
             self._loaded.pop(published.version, None)
         if not at_end and not self._topic.caught_up.is_set():
             return
-        for published in sorted(self._kept.values(), key=lambda one: -one.version):
+        for published in sorted(self._recent.values(), key=lambda published: -published.version):
             if (self._epoch, published.version) <= self._key:
                 break
             if await self._adopt(self._epoch, published.version, published.yaml, published.published_at_ms):
@@ -213,13 +213,13 @@ class RulesetService:
         if self._topic.log.version == 0:
             self._tasks.start(self._publish_seed())
         elif self._epoch == self._key[0] and self._topic.log.version < self._key[1]:
-            remedy = "raise GATEWAY_LOG_EPOCH if it was made anew"
-            log.error("Redis has version %d, the topic only %d: %s", self._key[1], self._topic.log.version, remedy)
+            remedy = "if the topic was re-created, raise GATEWAY_LOG_EPOCH"
+            log.error("Redis has version %d of the ruleset, the topic only %d: %s", self._key[1], self._topic.log.version, remedy)
         elif not self._topic.caught_up.is_set() and self.current.yaml != self._seed.yaml:
-            log.info("the ruleset file is not what is in force: the published version %d is", self.current.version)
+            log.info("the published version %d is in force, not the ruleset file", self.current.version)
 
     async def _publish_seed(self) -> None:
-        """The first ruleset is the file. Of several processes one wins: the record expects that there is none yet."""
+        """Publish the file as the first version. If several processes do, one succeeds: the record expects an empty topic."""
         record = RulesetRecord(str(uuid.uuid4()), 0, self._seed.yaml, self._now_ms())
         while self._topic.log.version == 0:
             with contextlib.suppress(TopicUnavailable):
@@ -228,35 +228,35 @@ class RulesetService:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _keep_copy(self) -> None:
-        """Keep this process and the copy in Redis equal: whichever is older takes the other's."""
+        """Keep this process and the copy in Redis at the same version, the newer of the two."""
         while True:
             self._watch.clear()
             wait_seconds = POLL_SECONDS
             try:
-                await self._take_copy()
-                await self._give_copy()
+                await self._adopt_copy()
+                await self._save_copy()
             except StoreUnavailable:
                 wait_seconds = RETRY_SECONDS
             await self._watch.wait(wait_seconds)
 
-    async def _take_copy(self) -> None:
+    async def _adopt_copy(self) -> None:
         copy = await self._store.load()
         if copy is not None and (copy.log_epoch, copy.version) > self._key:
-            _keep(self._kept, copy.version, PublishedVersion(copy.version, copy.yaml, copy.published_at_ms, -1), KEPT_VERSIONS)
+            _keep_latest(self._recent, copy.version, PublishedVersion(copy.version, copy.yaml, copy.published_at_ms, -1), KEPT_VERSIONS)
             await self._adopt(copy.log_epoch, copy.version, copy.yaml, copy.published_at_ms)
 
-    async def _give_copy(self) -> None:
+    async def _save_copy(self) -> None:
         in_force, (epoch, version) = self._in_force, self._key
         if in_force.published_at_ms is not None and epoch != SEED_EPOCH:
             await self._store.save(RulesetCopy(epoch, version, in_force.ruleset.yaml, in_force.published_at_ms))
 
     async def _adopt(self, epoch: int, version: int, text: str, published_at_ms: int) -> bool:
-        """Bring a version into force, unless a newer one came meanwhile; false when it cannot be loaded."""
+        """Bring a version into force, unless a newer one is by now. False if it cannot be loaded."""
         try:
             ruleset = await self._load(text, version)
         except InvalidRuleset as problem:
             first = problem.problems[0].text("ruleset")
-            log.error("version %d of the ruleset is void here, %d mistakes: %s", version, len(problem.problems), first)
+            log.error("version %d of the ruleset cannot be loaded, %d mistakes; the first: %s", version, len(problem.problems), first)
             return False
         if (epoch, version) > self._key:
             self._key, self._in_force = (epoch, version), LoadedRuleset(ruleset, published_at_ms)
@@ -264,14 +264,14 @@ class RulesetService:
             log.info("version %d of the ruleset is in force", version)
             for callback in self._callbacks:
                 callback()
-            async with self._swapped:
-                self._swapped.notify_all()
+            async with self._changed:
+                self._changed.notify_all()
         return True
 
 
-def _keep(kept: dict[int, Value], version: int, value: Value, limit: int) -> None:
-    """Keep a value as the latest of some."""
-    kept.pop(version, None)
-    kept[version] = value
-    while len(kept) > limit:
-        del kept[next(iter(kept))]
+def _keep_latest(values: dict[int, Value], version: int, value: Value, limit: int) -> None:
+    """Add a value, and drop the ones added first while there are more than `limit`."""
+    values.pop(version, None)
+    values[version] = value
+    while len(values) > limit:
+        del values[next(iter(values))]

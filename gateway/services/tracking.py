@@ -1,4 +1,4 @@
-"""Taking events: from the inputs of a mutation to records in Kafka, with an answer for each event."""
+"""Tracking: from the events of a mutation to records in Kafka, with an answer for each event."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.clock import NowMs
@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 
 _BANNER_EVENTS: Final = frozenset({"BANNER_VIEWED", "BANNER_CLICKED", "BANNER_DISMISSED"})
 _PAYLOAD_FIELDS: Final = ("page", "product", "products", "category", "name", "order", "search", "properties")
-_AT_ONCE: Final = frozenset({EventType.CONSENT, EventType.DELETE})
+_APPLIED_AT_ONCE: Final = frozenset({EventType.CONSENT, EventType.DELETE})
 
 
 @dataclass(frozen=True, slots=True)
 class EventAnswer:
-    """The answer to one event: its outcome, or why it was rejected before anything was written."""
+    """The answer to one event: the outcome of its delivery, or why it was rejected without being written."""
 
     message_id: str
     outcome: DeliveryOutcome | InvalidEvent
@@ -50,15 +50,23 @@ class EventAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """The answers to a batch, in order; the cursor and the visitor where the batch was one visitor's."""
+    """The answers to a batch, in order. The visitor, and the cursor after the events, if all events are one visitor's."""
 
     answers: tuple[EventAnswer, ...]
     visitor_id: str | None
     cursor: str | None
 
 
+class EventRejection(NamedTuple):
+    """Why an event was rejected, in the names of the API. `field` is a path in EventInput."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
 class TrackingService:
-    """Checks, admits and publishes events. One instance a process."""
+    """Checks and publishes events. One instance per process."""
 
     def __init__(
         self,
@@ -81,34 +89,40 @@ class TrackingService:
     async def track(
         self, credential: Credential, inputs: Sequence[Mapping[str, Any]], sent_at: object, traceparent: str | None
     ) -> BatchAnswer:
-        """Answer a batch of events in plain form (`gateway.api.inputs.plain`)."""
+        """Answer a batch of events in plain form (`gateway.api.inputs.plain_data`).
+
+        Raises `PayloadTooLarge`, `BadUserInput` for `sentAt`, `Forbidden`, `Throttled` or `Unavailable` for the batch as a whole.
+        """
         if len(inputs) > self._settings.max_batch_events:
-            raise PayloadTooLarge(f"at most {self._settings.max_batch_events} events in one track, send them in parts", field="events")
+            raise PayloadTooLarge(f"at most {self._settings.max_batch_events} events per track; send several batches", field="events")
         received_at_ms = self._now_ms()
         sent_at_ms = _sent_at_ms(sent_at)
         self._check_visitors(credential, inputs)
         checked: list[tuple[str, Event | InvalidEvent]] = []
-        for one in inputs:
-            message_id = str(one["message_id"])
+        for event_input in inputs:
+            message_id = str(event_input["message_id"])
             try:
-                checked.append((message_id, self._event(credential, one, sent_at_ms, received_at_ms)))
+                checked.append((message_id, self._check_event(credential, event_input, sent_at_ms, received_at_ms)))
             except InvalidEvent as problem:
                 checked.append((message_id, problem))
         return await self._publish(checked, traceparent)
 
     async def erase(self, event: Mapping[str, Any], anonymous_ids: Sequence[str], traceparent: str | None) -> BatchAnswer:
-        """Answer an erasure of a visitor and the anonymous visitors that joined. Kept for good before it is ACCEPTED."""
+        """Answer the erasure of a visitor and of the anonymous visitors that joined.
+
+        It is ACCEPTED only if the records that keep it forever were written as well.
+        """
         received_at_ms = self._now_ms()
         try:
             checked = check_record({**event, "event_time_ms": received_at_ms, "received_at_ms": received_at_ms})
         except InvalidEvent as problem:
             return await self._publish([(str(event["message_id"]), problem)], traceparent)
         erased = (checked.visitor_id, *anonymous_ids)
-        kept = [erasure_of(self._key, visitor_id, received_at_ms) for visitor_id in erased]
-        return await self._publish([(checked.message_id, checked)], traceparent, kept)
+        erasures = [erasure_of(self._key, visitor_id, received_at_ms) for visitor_id in erased]
+        return await self._publish([(checked.message_id, checked)], traceparent, erasures)
 
     async def send(self, event: Mapping[str, Any], sent_at: object, timestamp: object, traceparent: str | None) -> BatchAnswer:
-        """Answer one event of a mutation of its own (identify, consent), given as a record without times."""
+        """Answer the event of a mutation of its own (identify, setConsent), passed as a record without times."""
         received_at_ms = self._now_ms()
         sent_at_ms = _sent_at_ms(sent_at)
         message_id = str(event["message_id"])
@@ -122,13 +136,13 @@ class TrackingService:
 
     def _check_visitors(self, credential: Credential, inputs: Sequence[Mapping[str, Any]]) -> None:
         if credential.kind is CredentialKind.VISITOR:
-            if any(one.get("user_id", credential.visitor_id) != credential.visitor_id for one in inputs):
-                raise Forbidden("a visitor token sends its own visitor's events only; leave userId out")
+            if any(event_input.get("user_id", credential.visitor_id) != credential.visitor_id for event_input in inputs):
+                raise Forbidden("a visitor token can send events of its own visitor only; omit userId")
         elif credential.kind is not CredentialKind.SECRET:
-            raise Forbidden("track needs a visitor token (startVisit gives one) or a secret key")
+            raise Forbidden("track requires a visitor token (from startVisit) or a secret key")
 
-    def _event(self, credential: Credential, one: Mapping[str, Any], sent_at_ms: int | None, received_at_ms: int) -> Event:
-        visitor_id = credential.visitor_id or one.get("user_id")
+    def _check_event(self, credential: Credential, event_input: Mapping[str, Any], sent_at_ms: int | None, received_at_ms: int) -> Event:
+        visitor_id = credential.visitor_id or event_input.get("user_id")
         if visitor_id is None:
             raise InvalidEvent("REQUIRED", "userId is required with a secret key", "user_id")
         if credential.visitor_id is None:
@@ -136,25 +150,29 @@ class TrackingService:
                 self._authenticator.check_visitor_id(visitor_id, "userId")
             except BadUserInput as problem:
                 raise InvalidEvent("INVALID_VALUE", problem.message, "user_id") from problem
-        if one["type"].startswith("ORDER_") and credential.kind is CredentialKind.VISITOR and not self._settings.orders_from_browser:
-            raise InvalidEvent("FORBIDDEN", "this shop takes ORDER_* events with a secret key only: send it from the server", "type")
-        payload = {name: one[name] for name in _PAYLOAD_FIELDS if name in one}
-        if one["type"] in _BANNER_EVENTS:
-            payload["decision"] = self._decision(one.get("decision_id"), visitor_id)
+        if (
+            event_input["type"].startswith("ORDER_")
+            and credential.kind is CredentialKind.VISITOR
+            and not self._settings.orders_from_browser
+        ):
+            raise InvalidEvent("FORBIDDEN", "this shop accepts ORDER_* events with a secret key only; send it from the server", "type")
+        payload = {name: event_input[name] for name in _PAYLOAD_FIELDS if name in event_input}
+        if event_input["type"] in _BANNER_EVENTS:
+            payload["decision"] = self._check_decision(event_input.get("decision_id"), visitor_id)
         return check_record(
             {
-                "message_id": one["message_id"],
-                "type": one["type"],
+                "message_id": event_input["message_id"],
+                "type": event_input["type"],
                 "visitor_id": visitor_id,
-                "event_time_ms": _event_time_ms(one["timestamp"], sent_at_ms, received_at_ms),
+                "event_time_ms": _event_time_ms(event_input["timestamp"], sent_at_ms, received_at_ms),
                 "received_at_ms": received_at_ms,
-                "sequence": one.get("sequence"),
-                "session_id": one.get("session_id"),
+                "sequence": event_input.get("sequence"),
+                "session_id": event_input.get("session_id"),
                 "payload": payload,
             }
         )
 
-    def _decision(self, decision_id: str | None, visitor_id: str) -> dict[str, Any]:
+    def _check_decision(self, decision_id: str | None, visitor_id: str) -> dict[str, Any]:
         if decision_id is None:
             raise InvalidEvent("REQUIRED", "decisionId is required for BANNER_* events", "decision_id")
         try:
@@ -162,9 +180,9 @@ class TrackingService:
         except InvalidDecisionId as problem:
             raise InvalidEvent("INVALID_VALUE", f"decisionId: {problem}", "decision_id") from problem
         if token.visitor_hash not in (b"", visitor_hash(self._key, visitor_id)):
-            raise InvalidEvent("FORBIDDEN", "decisionId: this decision was given to another visitor", "decision_id")
+            raise InvalidEvent("FORBIDDEN", "decisionId: this decision belongs to another visitor", "decision_id")
         if token.preview:
-            raise InvalidEvent("PREVIEW", "decisionId: this decision was given for a preview, which is not counted", "decision_id")
+            raise InvalidEvent("PREVIEW", "decisionId: this decision belongs to a preview, which is not counted", "decision_id")
         return {
             "id": decision_id,
             "placement": token.placement,
@@ -174,15 +192,15 @@ class TrackingService:
         }
 
     async def _publish(
-        self, checked: Sequence[tuple[str, Event | InvalidEvent]], traceparent: str | None, beside: Sequence[OutgoingRecord] = ()
+        self, checked: Sequence[tuple[str, Event | InvalidEvent]], traceparent: str | None, erasures: Sequence[OutgoingRecord] = ()
     ) -> BatchAnswer:
-        """Publish the events, and `beside` records without which none of them counts as accepted."""
+        """Publish the events. Unless all the `erasures` are acknowledged as well, no event counts as accepted."""
         events = [event for _, event in checked if isinstance(event, Event)]
-        records = [*beside, *(record_of(event, traceparent) for event in events)] if events else []
+        records = [*erasures, *(record_of(event, traceparent) for event in events)] if events else []
         in_flight = self._load_shedder.accept(events)
         outcomes = await self._publisher.publish(records, self._settings.publish_deadline_ms, in_flight.release) if records else []
-        beside_outcomes, outcomes = outcomes[: len(beside)], outcomes[len(beside) :]
-        if not all(isinstance(outcome, Acknowledgement) for outcome in beside_outcomes):
+        erasure_outcomes, outcomes = outcomes[: len(erasures)], outcomes[len(erasures) :]
+        if not all(isinstance(outcome, Acknowledgement) for outcome in erasure_outcomes):
             outcomes = [UnknownDelivery() for _ in outcomes]
         await self._apply_at_once(events, outcomes)
         remaining = iter(outcomes)
@@ -194,17 +212,17 @@ class TrackingService:
         return BatchAnswer(answers, visitor_id, self._cursor(outcomes) if visitor_id is not None else None)
 
     def _cursor(self, outcomes: Sequence[DeliveryOutcome]) -> str | None:
-        published = [outcome for outcome in outcomes if isinstance(outcome, Acknowledgement)]
-        positions = [outcome.position for outcome in published if outcome.position is not None]
-        if not published or len(positions) != len(published):
+        acknowledged = [outcome for outcome in outcomes if isinstance(outcome, Acknowledgement)]
+        positions = [outcome.position for outcome in acknowledged if outcome.position is not None]
+        if not acknowledged or len(positions) != len(acknowledged):
             return None
         return cursor_of(positions, self._settings.log_epoch, self._now_ms()).encode()
 
     async def _apply_at_once(self, events: Sequence[Event], outcomes: Sequence[DeliveryOutcome]) -> None:
-        """Consent and erasure hold at once, also while the processors are down; they apply them again, without effect."""
+        """Apply consent and erasure at once, even while the processors are down. They apply them again, without effect."""
         updates = []
         for event, outcome in zip(events, outcomes, strict=True):
-            if event.type in _AT_ONCE and isinstance(outcome, Acknowledgement):
+            if event.type in _APPLIED_AT_ONCE and isinstance(outcome, Acknowledgement):
                 position = outcome.position or Position("", 0, -1)
                 updates.append(Update(event.visitor_id, position, self._settings.log_epoch, event, early=True))
         if updates:
@@ -221,21 +239,21 @@ def status_of(answer: EventAnswer) -> str:
     return "REJECTED" if isinstance(answer.outcome, InvalidEvent | Rejection) else "UNKNOWN"
 
 
-def error_of(answer: EventAnswer) -> tuple[str, str, str | None] | None:
-    """Code, message and field of a rejected event, in the names of the API."""
+def error_of(answer: EventAnswer) -> EventRejection | None:
+    """Why the event was rejected; None if it was not."""
     outcome = answer.outcome
     if isinstance(outcome, Rejection):
-        return outcome.code, outcome.message, None
+        return EventRejection(outcome.code, outcome.message)
     if not isinstance(outcome, InvalidEvent):
         return None
     if not outcome.field:
-        return outcome.code, outcome.message, None
-    field = _camel(outcome.field)
-    return outcome.code, outcome.message.replace(outcome.field, field), field
+        return EventRejection(outcome.code, outcome.message)
+    field = _camel_case(outcome.field)
+    return EventRejection(outcome.code, outcome.message.replace(outcome.field, field), field)
 
 
 def _event_time_ms(timestamp: object, sent_at_ms: int | None, received_at_ms: int) -> int:
-    """The time of an event by our clock, checked here so that a caller reads of `timestamp`, whatever is wrong with it."""
+    """The time of an event by our clock. It is checked here so that every error about it names `timestamp`."""
     try:
         client_time_ms = parse_time_ms(timestamp, "timestamp")
     except InvalidTime as problem:
@@ -245,7 +263,7 @@ def _event_time_ms(timestamp: object, sent_at_ms: int | None, received_at_ms: in
     return time_ms
 
 
-def _camel(path: str) -> str:
+def _camel_case(path: str) -> str:
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), path)
 
 

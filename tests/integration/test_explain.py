@@ -282,7 +282,7 @@ async def test_a_cap_and_what_it_does_not_take_away(site: Site) -> None:
         headline, pushed, _ = frames.seen[-1]
         found = await explained(site.secret, user=visitor_id, decision=pushed)
         assert (found["decision"]["id"], found["decision"]["banner"]["headline"]) == (pushed, headline)
-        assert found["notes"] == ["the page showed this campaign already, so its caps did not count"]
+        assert found["notes"] == ["the page already showed this campaign, so its caps did not apply"]
     finally:
         await site.secret.run(PUBLISH, y=ruleset["yaml"])
 

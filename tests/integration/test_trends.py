@@ -182,7 +182,7 @@ async def test_a_snapshot_changes_an_open_page_and_is_explained_by_its_number(si
     assert (then["notes"], then["decision"]["banner"]["id"]) == ([], given["banner"]["id"])
     await site.redis.delete(trends_snapshot_key(number))
     explained = (await site.secret.run(EXPLAIN, id=given["id"], user=user))["explain"]
-    assert f"the trends snapshot {number} is no longer kept: this is decided without trends" in explained["notes"]
+    assert f"the trends snapshot {number} is no longer kept: this was decided without trends" in explained["notes"]
 
 
 async def test_what_is_bought_together_is_shown_together(site: Site, shipped_again: None) -> None:

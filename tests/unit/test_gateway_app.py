@@ -75,5 +75,5 @@ def test_last_event_id_counts_as_shown() -> None:
     """What a stream gave last is newer than what the page said when it first opened it."""
     credential = Credential(CredentialKind.PUBLISHABLE)
     services: Any = None
-    assert RequestContext(services, credential, None, "b").seen(["a"]) == ["a", "b"]
-    assert RequestContext(services, credential, None).seen(["a"]) == ["a"]
+    assert RequestContext(services, credential, None, "b").shown_decisions(["a"]) == ["a", "b"]
+    assert RequestContext(services, credential, None).shown_decisions(["a"]) == ["a"]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.api.inputs import decision_time_input
 from gateway.errors import BadUserInput
 from gateway.model.rulesets.schedule import DAYS, END_MS, Schedule, parse_moment_ms
 from gateway.model.times import InvalidTime, format_time_ms
-from gateway.services.previews import optional_moment_ms
 from tests.support.strategies import SETTINGS
 
 BERLIN = "Europe/Berlin"
@@ -130,7 +130,7 @@ def test_times_beyond_are_refused(text: str) -> None:
     with pytest.raises(InvalidTime, match="at must lie in the years 1970 to 9998"):
         parse_moment_ms(text, "at")
     with pytest.raises(BadUserInput, match="at must lie in the years 1970 to 9998"):
-        optional_moment_ms(text, "at")
+        decision_time_input(text, "at")
 
 
 def named(from_text: str, until_text: str, **options: Any) -> Schedule:

@@ -92,8 +92,8 @@ async def test_what_was_checked_for_a_publish_is_not_loaded_again(
 
     monkeypatch.setattr(rulesets._topic, "_write", written)
     found = await rulesets.publish(text(99), VERSIONS, dry_run=False)
-    assert found.in_force is not None
-    assert (found.in_force.ruleset.version, rulesets.current.version, rulesets.current.yaml) == (VERSIONS + 1, VERSIONS + 1, text(99))
+    assert found.ruleset is not None
+    assert (found.ruleset.ruleset.version, rulesets.current.version, rulesets.current.yaml) == (VERSIONS + 1, VERSIONS + 1, text(99))
     assert loaded == {VERSIONS + 1: 1}
 
 
@@ -104,5 +104,5 @@ async def test_a_version_is_loaded_once(rulesets: RulesetService, loaded: Counte
         for version in asked:
             assert (await rulesets.version(version)).ruleset.version == version
     assert loaded == dict.fromkeys(asked, 1)
-    with pytest.raises(NotFound, match="none that this gateway can load"):
+    with pytest.raises(NotFound, match="this gateway cannot load version 5"):
         await rulesets.version(5)
