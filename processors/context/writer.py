@@ -239,7 +239,7 @@ class _CommitOnRevoke(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         log.info("context writer ready: %d partitions", len(assigned))
 
 
-async def _run(settings: Settings, metrics: Metrics) -> int:
+async def _run_until_signalled(settings: Settings, metrics: Metrics) -> int:
     process = ContextWriterProcess(settings, metrics)
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
