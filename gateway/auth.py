@@ -17,13 +17,13 @@ import jwt
 
 from gateway.clock import NowMs
 from gateway.errors import BadUserInput, Forbidden, Unauthenticated
+from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.events.visitor_ids import is_anonymous, is_genuine_anonymous_id, new_anonymous_id
-from gateway.model.times import DAY_MS
+from gateway.model.times import DAY_MS, MINUTE_MS
 from gateway.settings import Settings
 
 _ALGORITHM: Final = "HS256"
 _STARTED_HERE: Final = "startVisit"
-MAX_ID_CHARACTERS: Final = 128
 
 
 class CredentialKind(StrEnum):
@@ -60,7 +60,7 @@ class Authenticator:
         self._secret_keys = [key.get_secret_value().encode() for key in settings.secret_keys]
         self._publishable_keys = [key.get_secret_value().encode() for key in settings.publishable_keys]
         self._key = settings.signing_key
-        self._token_ms = settings.visitor_token_minutes * 60_000
+        self._token_ms = settings.visitor_token_minutes * MINUTE_MS
         self._renewal_ms = settings.visitor_renewal_days * DAY_MS
         self._now_ms = now_ms
 
@@ -124,7 +124,7 @@ class Authenticator:
             not_before_ms = _seconds(claims.get("nbf", 0)) * 1000
         except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError) as problem:
             raise Unauthenticated("this visitor token was not made with our secret; get one from startVisit") from problem
-        if not_before_ms > self._now_ms() + 60_000:
+        if not_before_ms > self._now_ms() + MINUTE_MS:
             raise Unauthenticated("this visitor token does not hold yet")
         if expires_ms + late_ms <= self._now_ms():
             raise Unauthenticated("this visitor token has expired; renew it with startVisit(token:)")

@@ -1,13 +1,13 @@
-"""Change notices: one Redis connection of the process that listens for the visitors somebody waits for.
+"""Change notices: one Redis connection per process listens for changes of the visitors that a watch follows.
 
-A notice says only "look again". The gap-free hand-over, in order:
+A notice says only "read again". The gap-free hand-over, in order:
 
-    1. a watch begins dirty, so its owner reads at once
+    1. a watch starts dirty, so its owner reads at once
     2. the channel is subscribed; the confirmation marks the watch dirty again: what changed between 1 and 2 is seen
     3. every notice marks it dirty; the owner reads after that, from the primary
-    4. every later confirmation (the connection was lost and made anew) marks it dirty: a gap was possible
+    4. every later confirmation (the connection was lost and re-created) marks it dirty: a gap was possible
 
-redis-py sends PING on a subscribed connection but never looks for the answer, so this module has a deadline of its own.
+redis-py sends PING on a subscribed connection but never checks for the answer, so this module has its own deadline.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from gateway.telemetry import Metrics
 
 PING_SECONDS: Final = 2.0
 SILENCE_SECONDS: Final = 6.0
+"""A connection on which nothing was received for this long is taken to be lost."""
 RECONNECT_SECONDS: Final = 0.2
+_CHANNELS_AT_ONCE: Final = 500
 _OWN_CHANNEL: Final = "{gateway}:notices"
+"""Nobody publishes to it. It is subscribed so that there is a connection while no visitor is followed."""
 
 log = logging.getLogger(__name__)
 
 
 class Watch:
-    """A wish to hear of changes of some visitors. Wait until it is dirty, clear it, then read."""
+    """A subscription to the changes of some visitors. Wait until it is dirty, clear it, then read."""
 
     def __init__(self, bus: NoticeBus) -> None:
         self._bus = bus
@@ -43,11 +46,11 @@ class Watch:
         self._channels: set[str] = set()
 
     def follow(self, visitor_ids: Iterable[str]) -> bool:
-        """Hear of these visitors too; says whether one was new (then a read made before may have missed a change)."""
+        """Follow these visitors too. Returns whether one is new: then an earlier read may have missed a change."""
         return self.listen(map(notice_channel, visitor_ids))
 
     def listen(self, channels: Iterable[str]) -> bool:
-        """As `follow`, by the names of channels."""
+        """The same as `follow`, by the names of channels."""
         new = set(channels) - self._channels
         self._channels |= new
         for channel in new:
@@ -55,15 +58,15 @@ class Watch:
         return bool(new)
 
     def clear(self) -> None:
-        """Make clean, before a read that will see all that was noticed so far."""
+        """Make it clean. To be called before a read, which then sees everything that was announced so far."""
         self._dirty.clear()
 
     def mark(self) -> None:
-        """Something may have changed."""
+        """Make it dirty: something may have changed."""
         self._dirty.set()
 
     async def wait(self, timeout_seconds: float) -> None:
-        """Wait until dirty, or until the time has passed."""
+        """Wait until it is dirty, at most for this long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._dirty.wait()
@@ -76,16 +79,16 @@ class Watch:
 
 
 class NoticeBus:
-    """Runs the notice connection; `run` is a task of the application."""
+    """Owns the notice connection; `run` is a task of the application."""
 
     def __init__(self, redis: Redis, metrics: Metrics) -> None:
         self._redis = redis
         self._metrics = metrics
         self._watches: dict[str, set[Watch]] = {}
-        self._wanted: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+        self._requests: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
 
     def watch(self, *visitor_ids: str) -> Watch:
-        """A watch of these visitors, dirty from the start. Close it when done."""
+        """A watch on these visitors, dirty from the start. Close it when done."""
         watch = Watch(self)
         watch.follow(visitor_ids)
         return watch
@@ -93,8 +96,8 @@ class NoticeBus:
     def _add(self, channel: str, watch: Watch) -> None:
         watches = self._watches.setdefault(channel, set())
         watches.add(watch)
-        # Also for a second watch: the confirmation tells it that the channel is open.
-        self._wanted.put_nowait((True, channel))
+        # For a second watch too: the confirmation tells it that the channel is open.
+        self._requests.put_nowait((True, channel))
 
     def _remove(self, channel: str, watch: Watch) -> None:
         watches = self._watches.get(channel)
@@ -102,10 +105,10 @@ class NoticeBus:
             watches.discard(watch)
             if not watches:
                 del self._watches[channel]
-                self._wanted.put_nowait((False, channel))
+                self._requests.put_nowait((False, channel))
 
     async def run(self) -> None:
-        """Listen until cancelled; a lost connection is made anew and everything marked dirty."""
+        """Listen until cancelled. A lost connection is re-created, and every watch is marked dirty."""
         while True:
             try:
                 await self._listen()
@@ -118,19 +121,19 @@ class NoticeBus:
         pubsub = self._redis.pubsub()
         sender: asyncio.Task[None] | None = None
         try:
-            self._wanted = asyncio.Queue()
+            self._requests = asyncio.Queue()
             await pubsub.ssubscribe(_OWN_CHANNEL)
             channels = list(self._watches)
-            for start in range(0, len(channels), 500):
-                await pubsub.ssubscribe(*channels[start : start + 500])
+            for start in range(0, len(channels), _CHANNELS_AT_ONCE):
+                await pubsub.ssubscribe(*channels[start : start + _CHANNELS_AT_ONCE])
             sender = asyncio.create_task(self._send(pubsub))
-            heard = time.monotonic()
+            last_received = time.monotonic()
             while True:
                 message = await pubsub.get_message(timeout=PING_SECONDS / 2)
                 if message is not None:
-                    heard = time.monotonic()
-                    self._hear(message)
-                elif time.monotonic() - heard > SILENCE_SECONDS:
+                    last_received = time.monotonic()
+                    self._on_message(message)
+                elif time.monotonic() - last_received > SILENCE_SECONDS:
                     raise TimeoutError("no answer to PING")
                 if sender.done():
                     await sender
@@ -143,25 +146,25 @@ class NoticeBus:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
 
     async def _send(self, pubsub: Any) -> None:
-        """Subscribe and unsubscribe as wished, many channels at once; PING when there is nothing else to say."""
+        """Subscribe and unsubscribe as requested, many channels at once; PING when there is nothing else to send."""
         while True:
             try:
                 async with asyncio.timeout(PING_SECONDS):
-                    wishes = [await self._wanted.get()]
+                    requests = [await self._requests.get()]
             except TimeoutError:
                 await pubsub.ping()
                 continue
-            while not self._wanted.empty() and len(wishes) < 500:
-                wishes.append(self._wanted.get_nowait())
-            last = {channel: wanted for wanted, channel in wishes}
-            added = [channel for channel, wanted in last.items() if wanted and channel in self._watches]
-            gone = [channel for channel, wanted in last.items() if not wanted and channel not in self._watches]
+            while not self._requests.empty() and len(requests) < _CHANNELS_AT_ONCE:
+                requests.append(self._requests.get_nowait())
+            is_wanted = {channel: wanted for wanted, channel in requests}
+            added = [channel for channel, wanted in is_wanted.items() if wanted and channel in self._watches]
+            removed = [channel for channel, wanted in is_wanted.items() if not wanted and channel not in self._watches]
             if added:
                 await pubsub.ssubscribe(*added)
-            if gone:
-                await pubsub.sunsubscribe(*gone)
+            if removed:
+                await pubsub.sunsubscribe(*removed)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: dict[str, Any]) -> None:
         if message["type"] not in ("smessage", "ssubscribe"):
             return
         channel = message["channel"]

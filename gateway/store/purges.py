@@ -1,8 +1,8 @@
-"""The queue of purges: visitors who withdrew consent, each with the moment at which something of them is to be dropped.
+"""The queue of purges: visitors who withdrew consent, each with the time of the next purge.
 
-A sorted set. An entry is written before the state that it concerns, so a crash loses none; one that finds nothing to purge
-does no harm. Whoever takes entries puts them off by a lease: should it die, another takes them then. An entry is removed
-only if nobody wrote it anew meanwhile.
+A sorted set. An entry is written before the state that it concerns, so a crash loses none; an entry with nothing to purge does no
+harm. A worker leases entries, which moves them to the end of the lease: if it dies, another worker leases them then. An entry is
+removed only if it was not written again in the meantime.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.model.times import MINUTE_MS
+from gateway.store.connection import store_errors_as
 from gateway.store.keys import PURGES_KEY
 
-LEASE_MS: Final = 60_000
+LEASE_MS: Final = MINUTE_MS
 
-# KEYS: queue. ARGV: now, until when they are leased, how many.
-_TAKE: Final = """
+# KEYS: queue. ARGV: now, the end of the lease, how many.
+_LEASE: Final = """
 local due = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[3])
 for _, visitor in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], visitor) end
 return due
 """
-# KEYS: queue. ARGV: the lease's end, then the visitors.
+# KEYS: queue. ARGV: the end of the lease, then the visitors.
 _FINISH: Final = """
 for i = 2, #ARGV do
   if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) == tonumber(ARGV[1]) then redis.call('ZREM', KEYS[1], ARGV[i]) end
@@ -33,28 +34,26 @@ return 1
 
 
 class PurgeQueue:
-    """Notes, takes and finishes purges. `take` and `finish` raise `StoreUnavailable` when Redis does not answer."""
+    """Adds, leases and finishes purges. `lease` and `finish` raise `StoreUnavailable` when Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def add(self, due: Mapping[str, int]) -> None:
-        """Note when (ms) something of these visitors is to be purged. Raises what redis-py raises."""
-        if due:
-            await self._redis.zadd(PURGES_KEY, dict(due))
+    async def add(self, due_ms: Mapping[str, int]) -> None:
+        """Set the time (ms) of the next purge of each of these visitors. Raises what redis-py raises."""
+        if due_ms:
+            await self._redis.zadd(PURGES_KEY, dict(due_ms))
 
-    async def take(self, now_ms: int, limit: int) -> list[str]:
-        """Visitors of whom something is due, put off until their lease ends."""
-        found: Any = await self._run(_TAKE, now_ms, now_ms + LEASE_MS, limit)
-        return [visitor_id.decode() for visitor_id in found]
+    async def lease(self, now_ms: int, limit: int) -> list[str]:
+        """At most `limit` visitors whose purge is due; nobody else gets them until the lease ends."""
+        visitor_ids: Any = await self._eval(_LEASE, now_ms, now_ms + LEASE_MS, limit)
+        return [visitor_id.decode() for visitor_id in visitor_ids]
 
-    async def finish(self, visitor_ids: list[str], taken_ms: int) -> None:
-        """Remove what was taken at `taken_ms`, unless it was noted anew since."""
-        await self._run(_FINISH, taken_ms + LEASE_MS, *visitor_ids)
+    async def finish(self, visitor_ids: list[str], leased_at_ms: int) -> None:
+        """Remove the entries that were leased at `leased_at_ms`, except those that were added again since."""
+        await self._eval(_FINISH, leased_at_ms + LEASE_MS, *visitor_ids)
 
-    async def _run(self, script: str, *arguments: str | int) -> Any:
+    async def _eval(self, script: str, *arguments: str | int) -> Any:
         call: Any = self._redis.eval
-        try:
+        with store_errors_as("the queue of purges did not answer"):
             return await call(script, 1, PURGES_KEY, *arguments)
-        except STORE_ERRORS as error:
-            raise StoreUnavailable(f"the queue of purges did not answer: {type(error).__name__}") from error

@@ -1,7 +1,7 @@
-"""Reading contexts: all reads of one turn of the event loop go as one MGET.
+"""Reading contexts: all reads of one turn of the event loop are sent as one MGET.
 
-redis-py costs more per call than Redis itself, so joining the reads is what makes a busy gateway fast. A caller that is
-cancelled never cancels the command: its answer could otherwise be taken for another caller's.
+A call of redis-py costs more than the command in Redis, so joining the reads is what makes a busy gateway fast. A caller that is
+cancelled never cancels the command: otherwise its answer could be taken for another caller's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.connection import NO_ANSWER, STORE_ERRORS, store_unavailable
 from gateway.store.keys import context_key
 from gateway.telemetry import Metrics
 
@@ -23,12 +23,12 @@ MAX_KEYS = 500
 
 @dataclass(frozen=True, slots=True)
 class ContextReading:
-    """A context, or None where nothing is known, and the visitor ids whose notices concern it."""
+    """A context (None: nothing is known of the visitor) and the visitor ids whose change notices concern it."""
 
     context: Mapping[str, Any] | None
     watched: tuple[str, ...]
     joined: bool = False
-    """Whether the visitor asked for is an anonymous id that joined a known visitor."""
+    """Whether the requested id is an anonymous one that joined a known visitor."""
 
 
 class ContextReader:
@@ -37,17 +37,17 @@ class ContextReader:
     def __init__(self, redis: Redis, metrics: Metrics, timeout_ms: int) -> None:
         self._redis = redis
         self._metrics = metrics
-        self._timeout = timeout_ms / 1000
+        self._timeout_seconds = timeout_ms / 1000
         self._waiting: dict[str, list[asyncio.Future[bytes | None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def read(self, visitor_id: str) -> ContextReading:
-        """The context as of a read that is issued after this call, or raise `StoreUnavailable`."""
+        """The context, read after this call was made. Raises `StoreUnavailable`."""
         context = await self._get(visitor_id)
         if context is not None and (owner := context.get("alias_of")) is not None:
-            owned = await self._get(owner)
-            # Between the alias and the union the owner may not have been written yet: nothing is known for a moment.
-            return ContextReading(owned, (visitor_id, owner), joined=True)
+            owner_context = await self._get(owner)
+            # The alias is written before the owner's state: between the two, nothing may be known of the owner.
+            return ContextReading(owner_context, (visitor_id, owner), joined=True)
         return ContextReading(context, (visitor_id,))
 
     async def _get(self, visitor_id: str) -> dict[str, Any] | None:
@@ -74,10 +74,10 @@ class ContextReader:
         problem: Exception | None = None
         values: list[Any] = []
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout_seconds):
                 values = await self._redis.mget(list(waiting))
         except STORE_ERRORS as error:
-            problem = StoreUnavailable(f"the context store did not answer: {type(error).__name__}")
+            problem = store_unavailable(NO_ANSWER, error)
         for index, futures in enumerate(waiting.values()):
             for future in futures:
                 if future.done():

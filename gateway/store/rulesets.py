@@ -1,7 +1,7 @@
-"""The copy of the latest ruleset in Redis: a gateway starts from it while Kafka is away, and hears of a newer one.
+"""The copy of the latest ruleset in Redis: a gateway starts from it while Kafka is away, and is notified of a newer one.
 
-Written by compare: never an older one over a newer one. Newer means a later log epoch (the topics were made anew and count
-from 1 again), or a higher version within the same one.
+A write compares first: an older copy never replaces a newer one. Newer means a later log epoch (the topics were re-created, and
+versions count from 1 again), or a higher version within the same epoch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from redis.asyncio import Redis
 
-from gateway.store.connection import STORE_ERRORS, StoreUnavailable
+from gateway.store.connection import store_errors_as
 from gateway.store.keys import RULESET_CHANNEL, RULESET_KEY
 
 # KEYS: copy, channel. ARGV: log epoch, version, copy.
@@ -33,7 +33,7 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class RulesetCopy:
-    """A version of the ruleset, and the log that its number belongs to."""
+    """A version of the ruleset, and the log epoch that its number belongs to."""
 
     log_epoch: int
     version: int
@@ -48,30 +48,26 @@ class RulesetStore:
         self._redis = redis
 
     async def load(self) -> RulesetCopy | None:
-        """The copy, or None when there is none that can be read."""
-        try:
+        """The copy; None: there is none, or it cannot be decoded."""
+        with store_errors_as("the copy of the ruleset cannot be read"):
             stored = await self._redis.get(RULESET_KEY)
-        except STORE_ERRORS as error:
-            raise StoreUnavailable(f"the copy of the ruleset cannot be read: {type(error).__name__}") from error
-        return None if stored is None else _decoded(stored)
+        return None if stored is None else _decode(stored)
 
     async def save(self, copy: RulesetCopy) -> bool:
-        """Store a copy and announce it, unless one as new is there; says whether it was stored."""
+        """Store a copy and announce it, unless the stored one is as new. Returns whether it was stored."""
         value = orjson.dumps(
             {"log_epoch": copy.log_epoch, "version": copy.version, "yaml": copy.yaml, "published_at_ms": copy.published_at_ms}
         )
         call: Any = self._redis.eval
-        try:
+        with store_errors_as("the copy of the ruleset cannot be written"):
             answer = await call(_SAVE, 2, RULESET_KEY, RULESET_CHANNEL, copy.log_epoch, copy.version, value)
-        except STORE_ERRORS as error:
-            raise StoreUnavailable(f"the copy of the ruleset cannot be written: {type(error).__name__}") from error
         return bool(answer == 1)
 
 
-def _decoded(stored: bytes | str) -> RulesetCopy | None:
+def _decode(stored: bytes | str) -> RulesetCopy | None:
     try:
-        found = orjson.loads(stored)
-        copy = RulesetCopy(found["log_epoch"], found["version"], found["yaml"], found["published_at_ms"])
+        fields = orjson.loads(stored)
+        copy = RulesetCopy(fields["log_epoch"], fields["version"], fields["yaml"], fields["published_at_ms"])
     except (ValueError, KeyError, TypeError):
         return None
     numbers = (copy.log_epoch, copy.version, copy.published_at_ms)

@@ -39,18 +39,18 @@ class Purger:
         self._tasks.start(self._purge_regularly())
 
     async def stop(self) -> None:
-        """Stop. Entries that were taken but not purged can be taken again when their lease ends."""
+        """Stop. Entries that were leased but not purged can be leased again when their lease ends."""
         await self._tasks.stop()
 
     async def purge_due(self) -> int:
-        """Purge up to `BATCH_SIZE` visitors who are due now; returns how many were taken. Raises `StoreUnavailable`."""
+        """Purge up to `BATCH_SIZE` visitors who are due now; returns how many were leased. Raises `StoreUnavailable`."""
         now_ms = self._now_ms()
-        taken = await self._queue.take(now_ms, BATCH_SIZE)
-        if taken:
-            applied = await self._writer.purge(taken)
+        leased = await self._queue.lease(now_ms, BATCH_SIZE)
+        if leased:
+            applied = await self._writer.purge(leased)
             self._metrics.purges.inc(applied.purged)
-            await self._queue.finish(taken, now_ms)
-        return len(taken)
+            await self._queue.finish(leased, now_ms)
+        return len(leased)
 
     async def _purge_regularly(self) -> None:
         while True:

@@ -22,7 +22,9 @@ from pyspark.sql import functions as sf
 from pyspark.sql.streaming.query import StreamingQuery
 
 from gateway.model.events.event import AHEAD_LIMIT_MS
+from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.events.topics import Topic
+from gateway.model.times import MINUTE_MS
 from gateway.model.trends.windows import HORIZON_MS, WINDOW_MS, Counts
 from processors.spark.query_watch import JVM_ERRORS
 from processors.spark.session import first_line
@@ -36,10 +38,8 @@ MAX_RECORDS: Final = 500_000
 the watermark are lost; this limit is large enough to make that rare, and a batch fits in 1 GB."""
 MIN_TRIGGER_S: Final = 1
 MAX_TRIGGER_S: Final = 5
-MAX_ID_CHARACTERS: Final = 128
 
 _TRIGGER: Final = re.compile(r"(\d{1,3}) seconds?")
-_MINUTE_MS: Final = 60_000
 _TASKS: Final = 1
 """Source, aggregation and state in one task, without a shuffle: a batch takes as little time as possible from the real-time query
 in the same session. One core counts tens of thousands of events per second."""
@@ -166,7 +166,7 @@ def counted_lines(source: DataFrame) -> DataFrame:
 def _has_valid_time() -> Column:
     """Neither in the future nor before the horizon. A record's own time in Kafka may also be in the future, whoever wrote it."""
     # Rounded to the minute: the time is part of the generated code, which would otherwise be compiled again for every batch.
-    now_ms = sf.unix_millis(sf.date_trunc("minute", sf.current_timestamp())) + _MINUTE_MS
+    now_ms = sf.unix_millis(sf.date_trunc("minute", sf.current_timestamp())) + MINUTE_MS
     limit_ms = sf.least(sf.unix_millis("timestamp"), now_ms) + AHEAD_LIMIT_MS
     return sf.col("event_time_ms").between(now_ms - HORIZON_MS, limit_ms)
 

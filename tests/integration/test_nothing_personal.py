@@ -137,7 +137,7 @@ async def test_logs_and_metrics_name_nobody(site: Site, stack: LocalStack, metri
     personal = [marker, anonymous_id, anonymous.credential, known.credential, keys.secret, keys.publishable, keys.token_secret]
     told = {page: (await site.http.get(page)).text for page in metrics_pages}
     told |= {str(path): path.read_text(encoding="utf-8", errors="replace") for path in stack.folder.log.iterdir()}
-    for what in ("a state begins anew", "dead letter from", "trying again"):
+    for what in ("a state starts over", "dead letter from", "trying again"):
         assert what in told[str(writer_log)]
     assert "could not be applied at once" in told[str(gateway_log)]
     assert 'status="REJECTED"' in told[metrics_pages[0]]

@@ -108,12 +108,12 @@ async def test_what_is_taken_and_not_finished_comes_again(redis: Redis) -> None:
     clock = Clock()
     queue = PurgeQueue(redis)
     await queue.add({"gone": NOW_MS, "again": NOW_MS, "nobody": NOW_MS})
-    assert sorted(await queue.take(NOW_MS, 10)) == ["again", "gone", "nobody"]
-    assert await queue.take(NOW_MS + LEASE_MS - 1, 10) == []
+    assert sorted(await queue.lease(NOW_MS, 10)) == ["again", "gone", "nobody"]
+    assert await queue.lease(NOW_MS + LEASE_MS - 1, 10) == []
     await queue.add({"again": NOW_MS + 5})
     await queue.finish(["again", "nobody"], NOW_MS)
-    assert await queue.take(NOW_MS + 5, 10) == ["again"]
-    assert sorted(await queue.take(NOW_MS + 5 + LEASE_MS, 10)) == ["again", "gone"]
+    assert await queue.lease(NOW_MS + 5, 10) == ["again"]
+    assert sorted(await queue.lease(NOW_MS + 5 + LEASE_MS, 10)) == ["again", "gone"]
     clock.now_ms = NOW_MS + 10 * LEASE_MS
     work, _ = purger(redis, clock)
     assert await work.purge_due() == 2

@@ -25,7 +25,7 @@ from gateway.model.rulesets.ruleset import (
     Variant,
 )
 from gateway.model.rulesets.schedule import ALWAYS, DAYS, MINUTES_A_DAY, Schedule, parse_moment_ms
-from gateway.model.times import InvalidTime
+from gateway.model.times import DAY_MS, HOUR_MS, MINUTE_MS, InvalidTime
 from gateway.model.visitors.context_input import InvalidContext, complete_context
 
 CAMPAIGN_KEYS: Final = (
@@ -38,7 +38,7 @@ VIEW_CAP_KEYS: Final = ("max", "per")
 EXAMPLE_KEYS: Final = ("context", "page", "at", "expect")
 EXPECT_KEYS: Final = ("campaign", "headline")
 PERIOD: Final = r"(\d{1,4}) (minute|hour|day|week)s?"
-_UNITS_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000}
+_UNITS_MS: Final = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS, "week": 7 * DAY_MS}
 MAX_PRIORITY: Final = 1_000_000
 MAX_VARIANTS: Final = 50
 RESERVED_VARIANTS: Final = {HOLDOUT_VARIANT: "those who are held out", DEFAULT_VARIANT: "a campaign without a split"}

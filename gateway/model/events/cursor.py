@@ -14,8 +14,9 @@ from gateway.model import tokens
 from gateway.model.events.contribution import Position
 from gateway.model.events.positions import Positions, positions_of_context
 from gateway.model.events.topics import SOURCE_TOPICS
+from gateway.model.times import MINUTE_MS
 
-COVERED_AFTER_MS: Final = 10 * 60 * 1000
+COVERED_AFTER_MS: Final = 10 * MINUTE_MS
 """A cursor this old counts as covered: by then its events were processed, or their visitor's context expired."""
 MAX_POSITIONS: Final = 64
 _FORM: Final = 1

@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from gateway.model.events.fields import MAX_SAFE_INTEGER, InvalidEvent, integer, string
+from gateway.model.events.fields import MAX_ID_CHARACTERS, MAX_SAFE_INTEGER, InvalidEvent, integer, string
 from gateway.model.events.payload import check_payload
 from gateway.model.events.topics import Topic
 from gateway.model.events.visitor_ids import is_anonymous
-from gateway.model.times import DAY_MS, MAX_TIME_MS
+from gateway.model.times import DAY_MS, MAX_TIME_MS, MINUTE_MS
 
 LATE_WINDOW_MS: Final = 7 * DAY_MS
 """An event may be received this long after it happened."""
-AHEAD_LIMIT_MS: Final = 60 * 1000
+AHEAD_LIMIT_MS: Final = MINUTE_MS
 """An event may be dated this far ahead of its receipt."""
-SKEW_LIMIT_MS: Final = 5 * 60 * 1000
+SKEW_LIMIT_MS: Final = 5 * MINUTE_MS
 """A client clock that is off by less is left alone: jitter must not reorder a visitor's events."""
 
 
@@ -107,7 +107,7 @@ def check_record(record: object) -> Event:
     """
     if not isinstance(record, Mapping):
         raise InvalidEvent("MALFORMED", "the record must be a JSON object", "")
-    message_id = _required(string(record, "message_id", 128), "message_id")
+    message_id = _required(string(record, "message_id", MAX_ID_CHARACTERS), "message_id")
     type_name = record.get("type")
     try:
         event_type = EventType(type_name) if isinstance(type_name, str) else None
@@ -115,7 +115,7 @@ def check_record(record: object) -> Event:
         event_type = None
     if event_type is None:
         raise InvalidEvent("INVALID_VALUE", f"type must be one of {', '.join(EventType)}", "type")
-    visitor_id = _required(string(record, "visitor_id", 128), "visitor_id")
+    visitor_id = _required(string(record, "visitor_id", MAX_ID_CHARACTERS), "visitor_id")
     received_at_ms = _required(integer(record, "received_at_ms", 0, MAX_TIME_MS), "received_at_ms")
     event_time_ms = _required(integer(record, "event_time_ms", 0, MAX_TIME_MS), "event_time_ms")
     check_time(event_time_ms, received_at_ms)
@@ -129,7 +129,7 @@ def check_record(record: object) -> Event:
         event_time_ms=event_time_ms,
         received_at_ms=received_at_ms,
         sequence=integer(record, "sequence", 0, MAX_SAFE_INTEGER),
-        session_id=string(record, "session_id", 128),
+        session_id=string(record, "session_id", MAX_ID_CHARACTERS),
         payload=payload,
     )
 

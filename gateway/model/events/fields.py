@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+MAX_ID_CHARACTERS: Final = 128
+"""The longest id, and the longest name of a category, a brand or a custom event."""
 MAX_SAFE_INTEGER: Final = 2**53
-
 MAX_JSON_BYTES: Final = 4096
-
 MAX_JSON_DEPTH: Final = 8
-
 _AMOUNT: Final = re.compile(r"-?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?")
 
 _UNWANTED: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")

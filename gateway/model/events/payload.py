@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.model.events.fields import (
+    MAX_ID_CHARACTERS,
     MAX_SAFE_INTEGER,
     InvalidEvent,
     currency,
@@ -22,7 +23,7 @@ MAX_TRAITS: Final = 64
 FieldCheck = Callable[[Mapping[str, Any], str, str], Any]
 
 
-def _text(limit: int) -> FieldCheck:
+def _string(limit: int) -> FieldCheck:
     return lambda source, key, path: string(source, key, limit, path)
 
 
@@ -75,14 +76,15 @@ def check_fields(fields: Mapping[str, FieldCheck], required: tuple[str, ...], so
     return found
 
 
+_ID: Final = _string(MAX_ID_CHARACTERS)
 _PAGE: Final[dict[str, FieldCheck]] = {
-    "url": _text(2048), "title": _text(512), "referrer": _text(2048), "locale": _text(35), "type": _text(64),
-    "product_id": _text(128), "category": _text(128), "currency": currency,
+    "url": _string(2048), "title": _string(512), "referrer": _string(2048), "locale": _string(35), "type": _string(64),
+    "product_id": _ID, "category": _ID, "currency": currency,
 }  # fmt: skip
 _PRODUCT: Final[dict[str, FieldCheck]] = {
-    "product_id": _text(128), "variant_id": _text(128), "sku": _text(128), "category": _text(128), "brand": _text(128),
-    "name": _text(256), "price": money, "currency": currency, "quantity": _integer(1, 1_000_000), "url": _text(2048),
-    "image_url": _text(2048), "position": _integer(0, 1_000_000), "list_id": _text(128),
+    "product_id": _ID, "variant_id": _ID, "sku": _ID, "category": _ID, "brand": _ID,
+    "name": _string(256), "price": money, "currency": currency, "quantity": _integer(1, 1_000_000), "url": _string(2048),
+    "image_url": _string(2048), "position": _integer(0, 1_000_000), "list_id": _ID,
 }  # fmt: skip
 _product = _object(_PRODUCT, "product_id")
 
@@ -105,18 +107,18 @@ def _products(source: Mapping[str, Any], key: str, path: str) -> list[dict[str, 
     return found
 
 
-_ORDER: Final[dict[str, FieldCheck]] = {"order_id": _text(128), "value": money, "currency": currency, "products": _products}
+_ORDER: Final[dict[str, FieldCheck]] = {"order_id": _ID, "value": money, "currency": currency, "products": _products}
 _DECISION: Final[dict[str, FieldCheck]] = {
-    "id": _text(2048), "placement": _text(128), "campaign_id": _text(128), "variant": _text(128),
+    "id": _string(2048), "placement": _ID, "campaign_id": _ID, "variant": _ID,
     "ruleset_version": _integer(0, MAX_SAFE_INTEGER),
 }  # fmt: skip
 _COMMON: Final[dict[str, FieldCheck]] = {
-    "page": _object(_PAGE), "product": _product, "products": _products, "category": _text(128), "name": _text(128),
-    "order": _object(_ORDER, "order_id"), "search": _text(256), "properties": json_value,
+    "page": _object(_PAGE), "product": _product, "products": _products, "category": _ID, "name": _ID,
+    "order": _object(_ORDER, "order_id"), "search": _string(256), "properties": json_value,
     "decision": _object(_DECISION, "placement"),
 }  # fmt: skip
 _OWN: Final[dict[str, tuple[dict[str, FieldCheck], tuple[str, ...]]]] = {
-    "IDENTIFY": ({"user_id": _text(128), "traits": _traits}, ("user_id",)),
+    "IDENTIFY": ({"user_id": _ID, "traits": _traits}, ("user_id",)),
     "CONSENT": ({"personalization": _flag, "measurement": _flag}, ("personalization",)),
     "DELETE": ({}, ()),
 }

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.model.times import DAY_MS, HOUR_MS, MINUTE_MS
 from gateway.model.trends.snapshot import MAX_CATEGORIES, TOP_OF_CATEGORY, TOP_PRODUCTS, TrendingProduct
 
-WINDOW_MS: Final = 10 * 60 * 1000
-HORIZON_MS: Final = 24 * 3600 * 1000
+WINDOW_MS: Final = 10 * MINUTE_MS
+HORIZON_MS: Final = DAY_MS
 """Windows that began longer ago count no more."""
-HALF_LIFE_MS: Final = 6 * 3600 * 1000
+HALF_LIFE_MS: Final = 6 * HOUR_MS
 """What happened so long ago counts half: a day's rush outlasts the night, yesterday's is forgotten."""
 VIEW_WEIGHT: Final = 1
 CART_WEIGHT: Final = 5

@@ -14,11 +14,11 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.model.events.contribution import Contribution, Identification
-from gateway.model.times import earliest_ms
+from gateway.model.times import MINUTE_MS, earliest_ms
 from gateway.model.visitors.state import Part, State, outlives_purge
 from gateway.model.visitors.totals import CONSENT_GRACE_MS, Totals
 
-PURGE_DELAY_MS: Final = 60_000
+PURGE_DELAY_MS: Final = MINUTE_MS
 """What was received this long ago is taken to be stored: an answer given within the grace time must not come too late."""
 
 

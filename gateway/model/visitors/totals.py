@@ -33,10 +33,10 @@ from gateway.model.events.contribution import (
     Search,
     by_history,
 )
-from gateway.model.times import DAY_MS, earliest_ms
+from gateway.model.times import DAY_MS, MINUTE_MS, earliest_ms
 
 HALF_LIFE_MS: Final = DAY_MS
-CONSENT_GRACE_MS: Final = 10 * 60 * 1000
+CONSENT_GRACE_MS: Final = 10 * MINUTE_MS
 """A withdrawal taken back, and heard of by us, within this time forgets nothing. Part of what a log means: a replay must agree."""
 
 LIST_WEIGHT: Final = 0.5
