@@ -22,7 +22,9 @@ from gateway.model.decisions.decision_id import DecisionToken, InvalidDecisionId
 from gateway.model.decisions.preview_token import ActivePreview, decide_preview
 from gateway.model.decisions.stream import Content, Rules, StoreReading, StreamState, Subscription, step
 from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context, decode_cursor
+from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import Ruleset
+from gateway.model.times import MINUTE_MS
 from gateway.services.rulesets import RulesetService
 from gateway.services.trends import TrendsService
 from gateway.settings import Settings
@@ -34,7 +36,6 @@ from gateway.telemetry import Metrics
 MAX_PLACEMENTS: Final = 20
 MAX_SHOWN: Final = 2 * MAX_PLACEMENTS
 """Only this many ids of shown decisions are read: one per placement, and one more that the page may have received since."""
-MAX_PLACEMENT_CHARACTERS: Final = 128
 BACKSTOP_SECONDS: Final = 0.25
 """While waiting for a cursor, the context is read again this often, in case a notice is lost."""
 RULESET_SPREAD_SECONDS: Final = 0.5
@@ -43,7 +44,7 @@ TRENDS_SPREAD_SECONDS: Final = 5.0
 """The same after a new snapshot of the trends: nobody waits for one, and it may change every open page."""
 RULESET_WAIT_SECONDS: Final = 0.5
 """If this process does not have the ruleset and trends yet that a page was rendered with, the page waits this long for them …"""
-RULESET_AGE_MS: Final = 60_000
+RULESET_AGE_MS: Final = MINUTE_MS
 """… provided it was rendered at most this long ago: within a second every process has them."""
 
 PageFields = Mapping[str, Any] | None
@@ -76,8 +77,8 @@ class BannerRequest:
     def __post_init__(self) -> None:
         if len(self.placements) > MAX_PLACEMENTS:
             raise BadUserInput(f"at most {MAX_PLACEMENTS} placements at once", field="placements")
-        if any(not 0 < len(placement) <= MAX_PLACEMENT_CHARACTERS for placement in self.placements):
-            raise BadUserInput(f"a placement has 1 to {MAX_PLACEMENT_CHARACTERS} characters", field="placements")
+        if any(not 0 < len(placement) <= MAX_ID_CHARACTERS for placement in self.placements):
+            raise BadUserInput(f"a placement has 1 to {MAX_ID_CHARACTERS} characters", field="placements")
 
 
 class BannerService:

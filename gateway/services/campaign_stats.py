@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import BadUserInput, NotFound, Unavailable
+from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
 from gateway.model.statistics.results import CampaignResult, StatsRow, campaign_result, visitors_by_version
 from gateway.model.statistics.sample_ratio import NO_VARIANT, shares_of
@@ -57,7 +58,9 @@ class CampaignStatsService:
         as_of_ms = stored.coverage.as_of_ms if stored is not None else await self._store.as_of_ms()
         hours = {} if stored is None else stored.hours
         if not hours and current_shares is None:
-            raise NotFound(f"unknown campaign {campaign_id[:128]}: it is not in force, and there are no statistics of an earlier one")
+            raise NotFound(
+                f"unknown campaign {campaign_id[:MAX_ID_CHARACTERS]}: it is not in force, and there are no statistics of an earlier one"
+            )
         if as_of_ms is None:
             return None
         first_hour, end_hour = _whole_hours(from_ms, to_ms, as_of_ms, hours)

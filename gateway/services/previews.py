@@ -10,12 +10,12 @@ from gateway.clock import NowMs
 from gateway.errors import BadUserInput, NotFound
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.preview_token import ActivePreview, InvalidPreview, Preview, draft_hash, open_preview
+from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.services.rulesets import RulesetService
 from gateway.store.drafts import DraftStore
 
 MAX_MINUTES: Final = 7 * 24 * 60
-MINUTE_MS: Final = 60_000
 KEPT_LOADED: Final = 8
 DRAFT_VERSION: Final = 0
 """The ruleset version of decisions by an unpublished ruleset."""
@@ -63,7 +63,7 @@ class PreviewService:
         campaigns = {campaign.campaign_id for placement in ruleset.placements.values() for campaign in placement.campaigns}
         if request.campaign_id is not None and request.campaign_id not in campaigns:
             where = f"version {ruleset.version}" if draft is None else "this ruleset"
-            raise NotFound(f"{where} has no campaign {request.campaign_id[:128]}", field="campaignId")
+            raise NotFound(f"{where} has no campaign {request.campaign_id[:MAX_ID_CHARACTERS]}", field="campaignId")
         expires_at_ms = self._now_ms() + request.minutes * MINUTE_MS
         if draft is not None and request.yaml is not None:
             await self._drafts.save(draft, request.yaml, expires_at_ms)

@@ -1,10 +1,11 @@
 """Writing contexts: read the state, plan, compare and set, until all work is done.
 
-A state is stored if it still has the write id that was read; a writer whose write is refused reads again. Both the context
-writer and the gateway (consent, erasure) write this way; two of them at one visitor do no harm, by absorb.
+A state is stored if the stored one still has the write id that was read; a writer whose write is refused reads again. Both the
+context writer and the gateway (consent, erasure) write this way; two writers of the same visitor do no harm, because `absorb` is a
+union.
 
-An anonymous id that is identified first becomes an alias that still holds its part, then its part is united into the
-known visitor's state. Both steps are unions, so a crash between them or a redelivery does no harm.
+When an anonymous id is identified, it first becomes an alias that still holds its part; then the part is united into the known
+visitor's state. Both steps are unions, so a crash between them or a redelivery does no harm.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ MAX_ATTEMPTS: Final = 40
 
 @dataclass(slots=True)
 class WriteOutcome:
-    """The outcome of a batch."""
+    """The outcome of writing a batch of updates."""
 
     absorbed: AbsorbCounts = field(default_factory=AbsorbCounts)
     refused: list[RefusedUpdate] = field(default_factory=list)
@@ -42,16 +43,15 @@ class WriteOutcome:
     unchanged: int = 0
     conflicts: int = 0
     purged: int = 0
-    """States of which something was dropped because consent is withdrawn."""
+    """States from which something was dropped because consent is withdrawn."""
 
     def add(self, plan: VisitorPlan) -> None:
         """Add the outcome of a plan that was carried out."""
-        outcome = plan.outcome
         self.refused.extend(plan.refused)
-        self.absorbed.fresh += outcome.fresh
-        self.absorbed.duplicates += outcome.duplicates
-        self.absorbed.below_seal += outcome.below_seal
-        self.absorbed.erased += outcome.erased
+        self.absorbed.fresh += plan.counts.fresh
+        self.absorbed.duplicates += plan.counts.duplicates
+        self.absorbed.below_seal += plan.counts.below_seal
+        self.absorbed.erased += plan.counts.erased
 
 
 class StoredState(NamedTuple):
@@ -62,7 +62,7 @@ class StoredState(NamedTuple):
 
 
 class StateWrite(NamedTuple):
-    """A state to store where the stored one still has the write id `expected`."""
+    """A state to store if the stored one still has the write id `expected`."""
 
     expected: bytes
     visitor_id: str
@@ -70,7 +70,7 @@ class StateWrite(NamedTuple):
 
 
 class StateStore(Protocol):
-    """What the writer needs of the store. Every method raises `StoreUnavailable`; some of the states may be stored then."""
+    """What the writer needs from the store. Every method raises `StoreUnavailable`; some of the states may be stored then."""
 
     async def read(self, visitor_ids: Iterable[str]) -> Mapping[str, StoredState]:
         """The states of these visitor ids, an empty one where nothing is stored."""
@@ -87,61 +87,61 @@ class ContextWriter:
         self._now_ms = now_ms
 
     async def apply(self, updates: Iterable[Update]) -> WriteOutcome:
-        """Absorb `updates`; when this returns, they are stored. Raises `StoreUnavailable`; then applying again is safe."""
-        applied = WriteOutcome()
-        await self._work_off(work_by_visitor(work_of(updates)), applied)
-        return applied
+        """Absorb `updates`; when this returns, they are stored. Raises `StoreUnavailable`; then it is safe to apply them again."""
+        outcome = WriteOutcome()
+        await self._do_all(work_by_visitor(work_of(updates)), outcome)
+        return outcome
 
     async def purge(self, visitor_ids: Iterable[str]) -> WriteOutcome:
-        """Drop what may be dropped by now of these visitors, if they withdrew consent, and of the aliases that joined them.
+        """Purge what is due of these visitors, if they withdrew consent, and of the aliases that joined them.
 
-        Raises `StoreUnavailable`; purging again is safe.
+        Raises `StoreUnavailable`; then it is safe to purge again.
         """
-        applied = WriteOutcome()
+        outcome = WriteOutcome()
         visitor_ids = list(visitor_ids)
-        await self._work_off({visitor_id: [Purge()] for visitor_id in visitor_ids}, applied)
-        # The visitor first: what an alias still holds cannot come back into a part that was purged. The other way round it could.
+        await self._do_all({visitor_id: [Purge()] for visitor_id in visitor_ids}, outcome)
+        # The known visitor first: a purged part takes nothing back from an alias. In the other order it could be filled again.
         states = dict(await self._store.read(visitor_ids))
         owners = {alias_of for _, state in states.values() if (alias_of := state.alias_of) is not None}
         states |= await self._store.read(owners - states.keys())
-        await self._work_off(work_by_visitor(alias_purges(state for _, state in states.values())), applied)
-        return applied
+        await self._do_all(work_by_visitor(alias_purges(state for _, state in states.values())), outcome)
+        return outcome
 
-    async def _work_off(self, work: Mapping[str, Sequence[Work]], applied: WriteOutcome) -> None:
+    async def _do_all(self, work: Mapping[str, Sequence[Work]], outcome: WriteOutcome) -> None:
         for _ in range(MAX_ATTEMPTS):
             if not work:
                 return
-            work = work_by_visitor(await self._round(work, applied))
+            work = work_by_visitor(await self._attempt(work, outcome))
         raise StoreUnavailable(f"a context changed {MAX_ATTEMPTS} times while it was written")
 
-    async def _round(self, work: Mapping[str, Sequence[Work]], applied: WriteOutcome) -> list[Assigned]:
-        """One read and one write for each visitor; returns the work that is left."""
-        left: list[Assigned] = []
+    async def _attempt(self, work: Mapping[str, Sequence[Work]], outcome: WriteOutcome) -> list[Assigned]:
+        """One read and one write for each visitor. Returns the remaining work."""
+        remaining: list[Assigned] = []
         plans: list[tuple[bytes, VisitorPlan]] = []
         states = await self._store.read(work)
         for visitor_id, items in work.items():
             write_id, state = states[visitor_id]
             plan = plan_visitor(visitor_id, state, items, self._now_ms())
             if isinstance(plan, Forward):
-                left += plan.work
+                remaining += plan.work
                 continue
-            left += plan.elsewhere
+            remaining += plan.elsewhere
             if plan.release:
-                await self._work_off(work_by_visitor(plan.release), applied)
+                await self._do_all(work_by_visitor(plan.release), outcome)
             if plan.has_changed:
                 plans.append((write_id, plan))
             else:
-                applied.unchanged += 1
-                applied.add(plan)
+                outcome.unchanged += 1
+                outcome.add(plan)
         writes = [StateWrite(write_id, plan.visitor_id, plan.state) for write_id, plan in plans]
         stored = await self._store.compare_and_set(writes) if writes else ()
         for (_, plan), is_stored in zip(plans, stored, strict=True):
             if is_stored:
-                applied.written += 1
-                applied.purged += plan.is_purge
-                applied.add(plan)
-                left += plan.afterwards
+                outcome.written += 1
+                outcome.purged += plan.is_purge
+                outcome.add(plan)
+                remaining += plan.afterwards
             else:
-                applied.conflicts += 1
-                left += ((plan.visitor_id, item) for item in work[plan.visitor_id])
-        return left
+                outcome.conflicts += 1
+                remaining += ((plan.visitor_id, item) for item in work[plan.visitor_id])
+        return remaining

@@ -84,10 +84,10 @@ def first_hour_of(starts: list[LogStart], rule: AttributionRule, as_of_ms: int) 
     return first_hour
 
 
-async def _store(redis_url: str, campaigns: Hours, coverage: Coverage, began_hour: int) -> int:
+async def _store(redis_url: str, campaigns: Hours, coverage: Coverage, log_start_hour: int) -> int:
     redis = connect(redis_url, STORE_TIMEOUT_MS)
     try:
-        return await CampaignStatsStore(redis).save(campaigns, coverage, began_hour)
+        return await CampaignStatsStore(redis).save(campaigns, coverage, log_start_hour)
     except StoreUnavailable as problem:
         raise JobFailed(f"{problem}; is Redis running?") from problem
     finally:

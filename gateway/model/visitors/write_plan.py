@@ -1,10 +1,10 @@
-"""What is to be stored for one visitor, as a pure plan: from the work that is waiting and the state that was read.
+"""The plan of one visitor's write, as a pure function of the pending work and the state that was read.
 
     work of a visitor + stored state ─▶ plan_visitor ─▶ Forward      the id is an alias: its work goes to the visitor it joined
                                                     └─▶ VisitorPlan  the state to store, and work for other ids
 
-Every kind of work is a union or a cut-off, so it may be done twice, in any order, and by several writers at once. Storing is
-compare-and-set: a write that is refused is planned again from the state that is stored then.
+Every kind of work is a union or a cut-off, so it may be done more than once, in any order, and by several writers at once. Storing
+is compare-and-set: a write that is refused is planned again from the state that is stored by then.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Arrive:
-    """Unite with the part that an alias holds: this anonymous id joined the visitor."""
+    """Unite with the part that an alias holds: an anonymous id has joined this visitor."""
 
     alias: State
 
@@ -42,12 +42,12 @@ class Erase:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Drop what may be dropped by now, if the visitor withdrew consent."""
+    """Purge what is due, if the visitor has withdrawn consent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeAlias:
-    """Drop from this alias what was purged of its part in the state of the visitor that it joined."""
+    """Drop from this alias what was purged from its part in the state of the visitor that it joined."""
 
     owner: str
     until_ms: int
@@ -56,12 +56,12 @@ class PurgeAlias:
 Work = Apply | Arrive | Erase | Purge | PurgeAlias
 """One thing to do for a visitor id."""
 Assigned = tuple[str, Work]
-"""A visitor id and what is to be done for it."""
+"""A visitor id and one thing to do for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedUpdate:
-    """An update that is well-formed but cannot take effect: it belongs in the dead letters."""
+    """An update that is well-formed but cannot take effect; it belongs in the dead letters."""
 
     update: Update
     code: str
@@ -86,7 +86,7 @@ class VisitorPlan:
     visitor_id: str
     before: State
     state: State
-    outcome: AbsorbCounts
+    counts: AbsorbCounts
     refused: tuple[RefusedUpdate, ...]
     is_purge: bool
     release: tuple[Assigned, ...]
@@ -108,7 +108,7 @@ def work_by_visitor(assigned: Iterable[Assigned]) -> dict[str, list[Work]]:
 
 
 def work_of(updates: Iterable[Update]) -> Iterator[Assigned]:
-    """The work that updates are."""
+    """Each update as a piece of work."""
     return ((update.visitor_id, Apply(update)) for update in updates)
 
 
@@ -116,7 +116,7 @@ def plan_visitor(visitor_id: str, state: State, work: Sequence[Work], now_ms: in
     """What to do for a visitor id, given the state that is stored under it."""
     if state.alias_of is not None and not any(isinstance(item, Erase | PurgeAlias) for item in work):
         return Forward(tuple(_for_owner(state, work)))
-    work, elsewhere = _sent_back(state, work)
+    work, elsewhere = _split_undone(state, work)
     new = state
     erased_ms = latest_ms(*(item.cutoff_ms for item in work if isinstance(item, Erase)))
     if erased_ms is not None:
@@ -125,20 +125,20 @@ def plan_visitor(visitor_id: str, state: State, work: Sequence[Work], now_ms: in
         if isinstance(item, Arrive):
             new = unite(new, item.alias)
     updates, conflicting = screen_identifies(new, _updates(work))
-    new, outcome = absorb(new, updates)
+    new, counts = absorb(new, updates)
     if new.link is not None and new.alias_of is None and new.link.user_id != visitor_id:
         new = replace(new, alias_of=new.link.user_id)
-    purged = _without_purged(new, work, now_ms)
+    purged = _purge(new, work, now_ms)
     kept, released = split_released(purged, state.parts)
     elsewhere += tuple(_erased_aliases(kept, work))
     return VisitorPlan(
         visitor_id=visitor_id,
         before=state,
         state=kept,
-        outcome=outcome,
+        counts=counts,
         refused=tuple(_second_identify(update) for update in conflicting),
         is_purge=purged is not new,
-        # First the anonymous ids, then the visitor: after a crash between them the erasure comes again and still finds them.
+        # First the anonymous ids, then the visitor: after a crash in between, the erasure is applied again and still finds them.
         release=tuple(_released(released, purged)),
         elsewhere=elsewhere,
         afterwards=() if kept.alias_of is None else tuple(_for_owner(kept, ())),
@@ -146,7 +146,7 @@ def plan_visitor(visitor_id: str, state: State, work: Sequence[Work], now_ms: in
 
 
 def alias_purges(states: Iterable[State]) -> Iterator[Assigned]:
-    """What a purge of these visitors leaves to do in the aliases that joined them."""
+    """The purges of the aliases that joined these visitors, after the visitors themselves were purged."""
     for state in states:
         if state.alias_of is None:
             for alias, part in state.parts.items():
@@ -155,7 +155,7 @@ def alias_purges(states: Iterable[State]) -> Iterator[Assigned]:
 
 
 def _for_owner(alias: State, work: Sequence[Work]) -> Iterator[Assigned]:
-    """The work of an alias for the visitor that it joined, together with the part that the alias holds."""
+    """The work on an alias as work for the visitor that it joined, together with the part that the alias holds."""
     owner = alias.alias_of or alias.visitor_id
     yield owner, Arrive(alias)
     for item in work:
@@ -184,8 +184,8 @@ def _erased_aliases(owner: State, work: Sequence[Work]) -> Iterator[Assigned]:
             yield visitor_id, Erase(cutoff_ms)
 
 
-def _sent_back(state: State, work: Sequence[Work]) -> tuple[Sequence[Work], tuple[Assigned, ...]]:
-    """The work that stays, and what goes back to anonymous ids because an erasure undid that they joined."""
+def _split_undone(state: State, work: Sequence[Work]) -> tuple[Sequence[Work], tuple[Assigned, ...]]:
+    """The work that stays, and the work that goes back to anonymous ids because an erasure undid their joining."""
     updates = _updates(work)
     erased_ms = latest_ms(state.cutoff_ms, _erasure_received_ms(state.visitor_id, updates))
     undone: dict[str, int] = {}
@@ -210,7 +210,7 @@ def _sent_back(state: State, work: Sequence[Work]) -> tuple[Sequence[Work], tupl
     return stays, tuple(back)
 
 
-def _without_purged(state: State, work: Sequence[Work], now_ms: int) -> State:
+def _purge(state: State, work: Sequence[Work], now_ms: int) -> State:
     for item in work:
         if isinstance(item, PurgeAlias) and state.alias_of == item.owner:
             state = purge(state, item.until_ms)

@@ -54,7 +54,7 @@ def test_nothing_is_stored_where_nothing_changes() -> None:
     known = planned(KNOWN, State(KNOWN), Arrive(ALIAS)).state
     again = planned(KNOWN, known, Arrive(ALIAS), Apply(JOINING[0]))
     assert not again.has_changed
-    assert again.outcome.duplicates == 1
+    assert again.counts.duplicates == 1
 
 
 def test_a_second_identify_is_refused_and_named() -> None:
