@@ -12,6 +12,7 @@ from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.decisions.preview_token import ActivePreview, InvalidPreview, Preview, draft_hash, open_preview
 from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
+from gateway.model.times import MINUTE_MS
 from gateway.services.rulesets import RulesetService
 from gateway.store.drafts import DraftStore
 
