@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.api.schema import export_schema
 from gateway.commands import documents, preview, rules
+from gateway.commands.rules import Command
 from gateway.server import CannotStart, serve
 from gateway.settings import InvalidSettings, describe_settings, load_settings
 
-Command = Callable[[argparse.Namespace], int]
 Subparsers = argparse._SubParsersAction
 
 

@@ -39,8 +39,8 @@ class GraphQLAnswer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class GraphQLEndpoint:
-    """A gateway by its address without the path, and the key or token to call it with (None: without any)."""
+class GraphQLClient:
+    """Calls one gateway, whose address is given without a path, with one key or token (None: without any)."""
 
     gateway_url: str
     credential: str | None = field(default=None, repr=False)

@@ -15,7 +15,7 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from gateway.graphql_http import GraphQLEndpoint, GraphQLErrors, data_of, operation
+from gateway.graphql_http import GraphQLClient, GraphQLErrors, data_of, operation
 
 BANNER = """query Banner($placement: ID!, $userId: ID, $after: Cursor, $wait: Int!) {
   banner(placement: $placement, userId: $userId, after: $after, maxWaitMs: $wait) {
@@ -37,25 +37,25 @@ class Api:
     def __init__(self, http: httpx.AsyncClient, url: str, credential: str | None) -> None:
         self.http = http
         self.credential = credential
-        self._endpoint = GraphQLEndpoint(url, credential)
+        self._graphql = GraphQLClient(url, credential)
 
     def with_credential(self, credential: str | None) -> Api:
         """The same gateway, another credential."""
-        return Api(self.http, self._endpoint.gateway_url, credential)
+        return Api(self.http, self._graphql.gateway_url, credential)
 
     @property
     def url(self) -> str:
         """The address of the GraphQL endpoint."""
-        return self._endpoint.url
+        return self._graphql.url
 
     @property
     def headers(self) -> dict[str, str]:
         """The Authorization header, if there is a credential."""
-        return self._endpoint.headers
+        return self._graphql.headers
 
     async def run(self, query: str, **variables: Any) -> dict[str, Any]:
         """The `data` of an operation. Raises `GraphQLErrors`, `NoGraphQLAnswer` or httpx.HTTPError."""
-        return data_of(await self.http.post(**self._endpoint.request(query, variables)))
+        return data_of(await self.http.post(**self._graphql.request(query, variables)))
 
     async def start_visit(self) -> tuple[str, Api]:
         """A new anonymous visitor and a client with its token."""
@@ -94,7 +94,7 @@ class Api:
                     await one
 
     async def _sse(self, frames: Frames, variables: dict[str, Any]) -> None:
-        request = self._endpoint.request(CHANGED, variables, accept="text/event-stream")
+        request = self._graphql.request(CHANGED, variables, accept="text/event-stream")
         async with self.http.stream("POST", **request, timeout=None) as response:
             event = ""
             async for line in response.aiter_lines():

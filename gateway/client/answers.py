@@ -1,4 +1,4 @@
-"""What the gateway answers, as frozen values. Enums may grow: a value that is not known is read as the most general one."""
+"""The gateway's answers as frozen values. Enums may grow: a value that is not known here is read as the most general one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class DecisionReason(StrEnum):
-    """Why this banner. What is not known here is DEFAULT."""
+    """Why a decision has its banner. Unknown values are read as DEFAULT."""
 
     TARGETING_MATCH = "TARGETING_MATCH"
     SPLIT = "SPLIT"
@@ -23,7 +23,7 @@ class DecisionReason(StrEnum):
 
 
 class EventStatus(StrEnum):
-    """What became of an event. What is not known here is UNKNOWN: sending it again is safe."""
+    """The outcome for an event. Unknown values are read as UNKNOWN: sending the event again is safe."""
 
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
@@ -32,7 +32,7 @@ class EventStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Size in CSS pixels, where known."""
+    """An image; its size, if known, is in CSS pixels."""
 
     url: str
     alt: str
@@ -42,7 +42,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A related product of a banner; the shop knows the rest of it by its id."""
+    """A related product of a banner; the shop knows its other data by the id."""
 
     product_id: str
     category: str | None = None
@@ -50,7 +50,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """What a banner says, as plain text. `id` is equal for equal content."""
+    """The content of a banner, as plain text. Equal content has the same `id`."""
 
     id: str
     headline: str
@@ -65,10 +65,10 @@ class Banner:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The banner for a placement. Without a banner the page keeps its own content, and still names the decision.
+    """The decision for a placement. Without a banner the page keeps its own content, but still names the decision.
 
-    `is_personal`: made for a visitor (or a preview), so it belongs into pages of that visitor alone. `valid_until`: when it
-    may change without an event; `cursor`: how much of the log it has seen; `fresh` False: `after` was not covered in time.
+    `is_personal`: made for one visitor (or a preview), so it belongs only in pages of that visitor. `valid_until`: when it can
+    change without an event. `cursor`: how much of the log it includes. `fresh` False: `after` was not covered in time.
     """
 
     id: str
@@ -88,7 +88,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class StartedVisit:
-    """A visitor's token. Times are the gateway's."""
+    """A new visitor's id and token. Times are by the gateway's clock."""
 
     anonymous_id: str
     token: str = field(repr=False)
@@ -116,7 +116,7 @@ class EventResult:
 
 @dataclass(frozen=True, slots=True)
 class TrackResult:
-    """The answers to a batch. `decisions` are those of the placements that were asked for, after these events."""
+    """The answers to a batch. `decisions` are those for the requested placements, after these events."""
 
     results: tuple[EventResult, ...]
     cursor: str | None
@@ -125,12 +125,12 @@ class TrackResult:
 
     @property
     def all_accepted(self) -> bool:
-        """Whether the event log has every event."""
+        """Whether every event is in the event log."""
         return all(result.status is EventStatus.ACCEPTED for result in self.results)
 
     @property
     def to_send_again(self) -> frozenset[str]:
-        """Message ids of which nobody knows whether they arrived: send these events again, unchanged."""
+        """Message ids of events that may or may not have arrived: send these events again, unchanged."""
         return frozenset(result.message_id for result in self.results if result.status is EventStatus.UNKNOWN)
 
 
@@ -144,7 +144,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """A category and how much it interests the visitor."""
+    """A category, and how strongly the visitor is interested in it."""
 
     category: str
     score: float
@@ -152,7 +152,7 @@ class Interest:
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """A line of the cart; `price` is of one piece."""
+    """A line of the cart; `price` is for one piece."""
 
     product_id: str
     variant_id: str | None
@@ -163,7 +163,7 @@ class CartItem:
 
 @dataclass(frozen=True, slots=True)
 class Purchases:
-    """What the visitor bought, refunds taken off."""
+    """What the visitor bought, minus refunds."""
 
     count: int
     totals: tuple[Money, ...]
@@ -172,7 +172,7 @@ class Purchases:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """None: never asked."""
+    """What the visitor consented to; None: never asked."""
 
     personalization: bool | None
     measurement: bool | None
@@ -180,7 +180,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class UserContext:
-    """What is known of a visitor now. `traits` only with a secret key."""
+    """What is known about a visitor now. `traits` are only sent for a secret key."""
 
     user_id: str
     interested_category: str | None
@@ -196,7 +196,7 @@ class UserContext:
 
 
 class StepOutcome(StrEnum):
-    """What became of a campaign. What is not known here is CONDITION_FALSE."""
+    """The outcome for a campaign. Unknown values are read as CONDITION_FALSE."""
 
     MATCHED = "MATCHED"
     CONDITION_FALSE = "CONDITION_FALSE"
@@ -209,7 +209,7 @@ class StepOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A campaign of the placement, and what became of it, in words."""
+    """A campaign of the placement, its outcome, and the reason."""
 
     campaign_id: str
     outcome: StepOutcome
@@ -218,7 +218,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """An event that shapes a field of the context, by its place in the log."""
+    """An event that a field of the context depends on, with its position in the log."""
 
     field: str
     topic: str
@@ -230,7 +230,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a decision is as it is: the campaigns, strongest first, and the events behind what was looked at."""
+    """Why a decision was made: the campaigns, strongest first, and the events behind the context fields that they used."""
 
     decision: Decision
     steps: tuple[Step, ...]

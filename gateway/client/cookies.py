@@ -1,4 +1,4 @@
-"""The cookies that server and snippet share."""
+"""The cookies that the server and the snippet share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Final, Literal, TypedDict
 
 TOKEN_COOKIE: Final = "visitor_token"  # noqa: S105 - the name of a cookie
 TOKEN_COOKIE_MAX_AGE_S: Final = 30 * 24 * 3600
-"""As long as the gateway renews a token after its end (its setting visitor_renewal_days)."""
+"""As long as the gateway renews a token after its expiry (its setting visitor_renewal_days)."""
 CURSOR_COOKIE: Final = "visitor_cursor"
-"""Set by the snippet: the log position of the visitor's last event, so that the next page knows it."""
+"""Set by the snippet: the log position of the visitor's last event, so that the next page includes it."""
 
 
 class CookieArguments(TypedDict):
@@ -24,10 +24,10 @@ class CookieArguments(TypedDict):
 
 
 def token_cookie(token: str, *, secure: bool) -> CookieArguments:
-    """What keeps a visitor's token: `response.set_cookie(**token_cookie(token, secure=…))`. `secure`: the page came by https.
+    """The cookie with a visitor's token: `response.set_cookie(**token_cookie(token, secure=…))`. `secure`: the page uses https.
 
-    Scripts can read it, for the snippet sends it to the gateway. It outlives the token: a visitor who comes back the next day
-    is renewed and stays the same visitor.
+    Scripts can read it, because the snippet sends it to the gateway. It outlives the token: a visitor who comes back the next
+    day gets a renewed token and stays the same visitor.
     """
     return {
         "key": TOKEN_COOKIE,

@@ -1,4 +1,4 @@
-"""A moment until which an answer is of use. Several calls for one page share one."""
+"""A deadline for answers. All calls for one page can share it."""
 
 from __future__ import annotations
 

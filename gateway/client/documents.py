@@ -1,7 +1,7 @@
 """The GraphQL documents of the client: the files in `operations/`, one operation each, with the fragments they spread.
 
-`gateway documents build gateway/client/operations` makes a manifest of exactly these texts, so that a gateway which runs only
-known documents runs the client too.
+`gateway documents build gateway/client/operations` builds a manifest of exactly these documents, so that a gateway that only
+accepts known documents accepts the client.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SPREAD: Final = re.compile(r"\.\.\.(\w+)")
 
 
 def _text(name: str) -> str:
-    """An operation's file and its fragments, one after another with an empty line between."""
+    """An operation's file followed by its fragments, with empty lines between them."""
     parts = [_read(name)]
     seen: set[str] = set()
     for part in parts:  # grows while fragments spread others
@@ -31,7 +31,7 @@ def _read(name: str) -> str:
     return (FOLDER / f"{name}.graphql").read_text(encoding="utf-8").strip()
 
 
-# Read once, when the module is loaded: no page waits for a disk.
+# Read once, when the module is loaded, so that no page waits for a disk.
 _TEXTS: Final = {path.stem: _text(path.stem) for path in FOLDER.glob("*.graphql")}
 _IDS: Final = {name: "sha256:" + hashlib.sha256(text.encode()).hexdigest() for name, text in _TEXTS.items()}
 
@@ -42,5 +42,5 @@ def document(name: str) -> str:
 
 
 def document_id(name: str) -> str:
-    """The hash by which a gateway knows the document."""
+    """The hash that identifies the document to a gateway."""
     return _IDS[name]

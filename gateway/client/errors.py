@@ -1,13 +1,13 @@
-"""What a call of the client can end with, as one tree.
+"""The errors of the client's calls, as one tree.
 
     GatewayError
-    ├── NoAnswer               nothing that can be used came in time: away, slow, or an answer of another form
+    ├── NoAnswer               no usable answer in time: the gateway is away or slow, or its answer has an unexpected form
     └── Refused                the gateway answered with an error; `code` is its `extensions.code`
-        ├── CredentialRefused  the key or token is missing, forged, expired, or does not reach this far
-        └── TryLater           overload or a part that is away: `retry_after_ms`
+        ├── CredentialRefused  the key or token is missing, forged or expired, or does not allow the call
+        └── TryLater           the gateway is overloaded or lacks a part; see `retry_after_ms`
 
-`is_temporary` says whether the same call may succeed later. Sending an event again with its message id is always safe.
-Texts name what went wrong; they hold no credential and nothing of the visitor.
+`is_temporary` is whether the same call may succeed later. Sending an event again with its message id is always safe.
+The texts say what went wrong; they contain no credential and no data of the visitor.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class GatewayError(Exception):
 
 
 class NoAnswer(GatewayError):
-    """No answer that can be used. What was sent may or may not have arrived."""
+    """No usable answer. What was sent may or may not have arrived."""
 
 
 class Refused(GatewayError):
-    """An error of the API. `field` names the argument it is about, where it is about one."""
+    """An error of the API. `field` is the argument that is wrong, if the error is about one."""
 
     is_temporary = False
 
@@ -42,7 +42,7 @@ class Refused(GatewayError):
 
 
 class CredentialRefused(Refused):
-    """UNAUTHENTICATED or FORBIDDEN: another key or token is needed."""
+    """UNAUTHENTICATED or FORBIDDEN: a different key or token is needed."""
 
 
 class TryLater(Refused):
@@ -65,5 +65,5 @@ _KINDS: Final[dict[str, type[Refused]]] = {
 
 
 def refusal(code: str, message: str, *, field: str | None, retry_after_ms: int | None) -> Refused:
-    """The error of a code."""
+    """The exception for an error code."""
     return _KINDS.get(code, Refused)(code, message, field=field, retry_after_ms=retry_after_ms)

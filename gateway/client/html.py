@@ -1,4 +1,4 @@
-"""HTML as values: `element("a", {"href": link}, text)` escapes everything that is not HTML already."""
+"""HTML as values: `element("a", {"href": link}, text)` escapes everything that is not already `Html`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ VOID_ELEMENTS: Final = frozenset({"br", "img", "input", "link", "meta"})
 
 
 class Html(str):
-    """A text that is HTML: it is not escaped again, here or by templates that know `__html__` (Jinja, Django, Mako)."""
+    """A string that is HTML: it is not escaped again, here or by templates that support `__html__` (Jinja, Django, Mako)."""
 
     __slots__ = ()
 
     def __html__(self) -> str:
-        """The text itself."""
+        """The string itself."""
         return self
 
 
@@ -24,7 +24,7 @@ Attributes = Mapping[str, str | int | bool | None]
 
 
 def element(name: str, attributes: Attributes | None = None, *children: Child) -> Html:
-    """One element. Attributes that are None or False are left out, True ones have no value; lists of children are flattened."""
+    """One element. Attributes that are None or False are left out, those that are True have no value; nested children are flattened."""
     head = name + "".join(_attribute(key, value) for key, value in (attributes or {}).items())
     if name in VOID_ELEMENTS:
         return Html(f"<{head}>")

@@ -1,4 +1,4 @@
-"""What the client sends: the input types of the API, with its names, as dictionaries that a type checker knows.
+"""What the client sends: the input types of the API, with the API's names, as typed dictionaries.
 
 A `Decimal` is sent exactly and a `datetime` as RFC 3339.
 """
@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 
 
 class PageInput(TypedDict, total=False):
-    """The page a visitor looks at."""
+    """The page that a visitor is looking at."""
 
     url: str | None
     title: str | None
@@ -26,7 +26,7 @@ class PageInput(TypedDict, total=False):
 
 
 class ProductInput(TypedDict, total=False):
-    """A product; `productId` is needed."""
+    """A product; `productId` is required."""
 
     productId: str
     variantId: str | None
@@ -53,7 +53,7 @@ class OrderInput(TypedDict, total=False):
 
 
 class EventDetails(TypedDict, total=False):
-    """What an event can tell beside its type. `userId` only with a secret key."""
+    """The fields of an event other than its type. `userId` is only allowed with a secret key."""
 
     messageId: str
     userId: str | None
@@ -72,27 +72,27 @@ class EventDetails(TypedDict, total=False):
 
 
 class EventInput(EventDetails):
-    """One thing that happened, ready to be sent, and sent again: the message id stays."""
+    """One thing that happened. It can be sent, and sent again: its message id stays the same."""
 
     type: str
 
 
 def event(event_type: str, **details: Unpack[EventDetails]) -> EventInput:
-    """An event such as `event("PRODUCT_ADDED", product={…})`; what it does not say is a new message id and now."""
+    """An event such as `event("PRODUCT_ADDED", product={…})`. By default it has a new message id and the current time."""
     return {"messageId": new_message_id(), "timestamp": datetime.now(UTC), **details, "type": event_type}
 
 
 def new_message_id() -> str:
-    """A message id that nobody else has."""
+    """A unique message id."""
     return str(uuid.uuid4())
 
 
 def as_json(value: object) -> str:
-    """What `json.dumps` asks for a value it does not know."""
+    """The `default` function of `json.dumps`. Raises TypeError."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise TypeError("a time needs its zone: datetime.now(UTC), not datetime.now()")
+            raise TypeError("a datetime needs a time zone: use datetime.now(UTC), not datetime.now()")
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    raise TypeError(f"a {type(value).__name__} cannot be sent as JSON")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be sent as JSON")

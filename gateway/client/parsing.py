@@ -1,4 +1,4 @@
-"""From the gateway's JSON to values. What has another form than the API's is a `NoAnswer`, never half a value."""
+"""From the gateway's JSON to values. JSON that does not have the form of the API is a `NoAnswer`, never half a value."""
 
 from __future__ import annotations
 
@@ -36,237 +36,239 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 
-class Fields:
-    """The fields of one JSON object. A method raises `NoAnswer` when the field has another type."""
+class JsonObject:
+    """Reads the fields of one JSON object. Each method raises `NoAnswer` if the field has another type."""
 
-    def __init__(self, found: object) -> None:
-        if not isinstance(found, Mapping):
+    def __init__(self, value: object) -> None:
+        if not isinstance(value, Mapping):
             raise NoAnswer("unusable answer", "an object was expected")
-        self._found: Mapping[str, Any] = found
+        self._fields: Mapping[str, Any] = value
 
-    def text(self, name: str) -> str:
-        """A text."""
-        found: str = self._of(name, str)
-        return found
+    def string(self, name: str) -> str:
+        """A string."""
+        text: str = self._typed(name, str)
+        return text
 
-    def text_or_none(self, name: str) -> str | None:
-        """A text or null."""
-        return self.maybe(name, self.text)
+    def string_or_none(self, name: str) -> str | None:
+        """A string or null."""
+        return self.optional(name, self.string)
 
-    def number(self, name: str) -> int:
-        """A whole number."""
-        found: int = self._of(name, int)
-        return found
+    def integer(self, name: str) -> int:
+        """An integer."""
+        number: int = self._typed(name, int)
+        return number
 
-    def number_or_none(self, name: str) -> int | None:
-        """A whole number or null."""
-        return self.maybe(name, self.number)
+    def integer_or_none(self, name: str) -> int | None:
+        """An integer or null."""
+        return self.optional(name, self.integer)
 
-    def amount(self, name: str) -> float:
+    def number(self, name: str) -> float:
         """A number."""
-        return float(self._of(name, int, float))
+        return float(self._typed(name, int, float))
 
-    def truth(self, name: str) -> bool:
+    def boolean(self, name: str) -> bool:
         """true or false."""
-        found: bool = self._of(name, bool)
-        return found
+        flag: bool = self._typed(name, bool)
+        return flag
 
-    def truth_or_none(self, name: str) -> bool | None:
+    def boolean_or_none(self, name: str) -> bool | None:
         """true, false or null."""
-        return self.maybe(name, self.truth)
+        return self.optional(name, self.boolean)
 
-    def exact(self, name: str) -> Decimal:
-        """An exact number, as a text."""
+    def decimal(self, name: str) -> Decimal:
+        """An exact number, sent as a string."""
         try:
-            return Decimal(self.text(name))
+            return Decimal(self.string(name))
         except InvalidOperation:
-            raise _another_form(name) from None
+            raise _unexpected_form(name) from None
 
-    def moment(self, name: str) -> datetime:
+    def time(self, name: str) -> datetime:
         """An RFC 3339 time with its offset."""
         try:
-            found = datetime.fromisoformat(self.text(name))
+            moment = datetime.fromisoformat(self.string(name))
         except ValueError:
-            raise _another_form(name) from None
-        if found.tzinfo is None:
-            raise _another_form(name)
-        return found
+            raise _unexpected_form(name) from None
+        if moment.tzinfo is None:
+            raise _unexpected_form(name)
+        return moment
 
-    def moment_or_none(self, name: str) -> datetime | None:
+    def time_or_none(self, name: str) -> datetime | None:
         """An RFC 3339 time or null."""
-        return self.maybe(name, self.moment)
+        return self.optional(name, self.time)
 
-    def any(self, name: str) -> object:
-        """Any JSON value; null where there is none."""
-        return self._found.get(name)
+    def value(self, name: str) -> object:
+        """Any JSON value; None if the field is missing."""
+        return self._fields.get(name)
 
-    def one(self, name: str, parse: Callable[[object], T]) -> T | None:
+    def object_or_none(self, name: str, parse: Callable[[object], T]) -> T | None:
         """An object or null."""
-        found = self._found.get(name)
-        return None if found is None else parse(found)
+        value = self._fields.get(name)
+        return None if value is None else parse(value)
 
-    def many(self, name: str, parse: Callable[[object], T]) -> tuple[T, ...]:
+    def items(self, name: str, parse: Callable[[object], T]) -> tuple[T, ...]:
         """A list."""
-        return tuple(parse(found) for found in self._of(name, list))
+        return tuple(parse(item) for item in self._typed(name, list))
 
-    def word(self, name: str, kind: type[E], general: E) -> E:
-        """A value of an enum; one that is not known is the most general one."""
-        found = self.text(name)
-        return kind(found) if found in list(kind) else general
+    def enum(self, name: str, kind: type[E], fallback: E) -> E:
+        """A value of an enum; `fallback` if the value is not known here."""
+        text = self.string(name)
+        return kind(text) if text in list(kind) else fallback
 
-    def maybe(self, name: str, read: Callable[[str], T]) -> T | None:
-        """What `read` gives of the field, or None when it is null or missing."""
-        return None if self._found.get(name) is None else read(name)
+    def optional(self, name: str, read: Callable[[str], T]) -> T | None:
+        """What `read` returns for the field, or None if it is null or missing."""
+        return None if self._fields.get(name) is None else read(name)
 
-    def _of(self, name: str, *types: type) -> Any:
-        found = self._found.get(name)
-        if not isinstance(found, types) or (isinstance(found, bool) and bool not in types):
-            raise _another_form(name)
-        return found
+    def _typed(self, name: str, *types: type) -> Any:
+        value = self._fields.get(name)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise _unexpected_form(name)
+        return value
 
 
-def decision(found: object, *, is_personal: bool) -> Decision:
+def decision(value: object, *, is_personal: bool) -> Decision:
     """A `BannerDecision`."""
-    fields = Fields(found)
-    reason = fields.word("reason", DecisionReason, DecisionReason.DEFAULT)
+    fields = JsonObject(value)
+    reason = fields.enum("reason", DecisionReason, DecisionReason.DEFAULT)
     return Decision(
-        id=fields.text("id"),
-        placement=fields.text("placement"),
-        banner=fields.one("banner", banner),
+        id=fields.string("id"),
+        placement=fields.string("placement"),
+        banner=fields.object_or_none("banner", banner),
         reason=reason,
-        campaign_id=fields.text_or_none("campaignId"),
-        variant=fields.text_or_none("variant"),
-        ruleset_version=fields.number("rulesetVersion"),
-        context_version=fields.number("contextVersion"),
-        cursor=fields.text("cursor"),
-        fresh=fields.truth("fresh"),
-        decided_at=fields.moment("decidedAt"),
-        valid_until=fields.moment_or_none("validUntil"),
+        campaign_id=fields.string_or_none("campaignId"),
+        variant=fields.string_or_none("variant"),
+        ruleset_version=fields.integer("rulesetVersion"),
+        context_version=fields.integer("contextVersion"),
+        cursor=fields.string("cursor"),
+        fresh=fields.boolean("fresh"),
+        decided_at=fields.time("decidedAt"),
+        valid_until=fields.time_or_none("validUntil"),
         is_personal=is_personal or reason is DecisionReason.PREVIEW,
     )
 
 
-def banner(found: object) -> Banner:
+def banner(value: object) -> Banner:
     """A `Banner`."""
-    fields = Fields(found)
+    fields = JsonObject(value)
     return Banner(
-        id=fields.text("id"),
-        headline=fields.text("headline"),
-        body=fields.text_or_none("body"),
-        link_url=fields.text_or_none("linkUrl"),
-        cta_label=fields.text_or_none("ctaLabel"),
-        image=fields.one("image", _image),
-        locale=fields.text_or_none("locale"),
-        products=fields.many("products", _product),
-        data=fields.any("data"),
+        id=fields.string("id"),
+        headline=fields.string("headline"),
+        body=fields.string_or_none("body"),
+        link_url=fields.string_or_none("linkUrl"),
+        cta_label=fields.string_or_none("ctaLabel"),
+        image=fields.object_or_none("image", _image),
+        locale=fields.string_or_none("locale"),
+        products=fields.items("products", _product),
+        data=fields.value("data"),
     )
 
 
-def started_visit(found: object) -> StartedVisit:
+def started_visit(value: object) -> StartedVisit:
     """A `Visit`."""
-    fields = Fields(found)
-    return StartedVisit(fields.text("anonymousId"), fields.text("token"), fields.moment("expiresAt"), fields.moment("serverTime"))
+    fields = JsonObject(value)
+    return StartedVisit(fields.string("anonymousId"), fields.string("token"), fields.time("expiresAt"), fields.time("serverTime"))
 
 
-def track_result(found: object, *, is_personal: bool) -> TrackResult:
-    """A `TrackResult`; its decisions are missing where they were not asked for."""
-    fields = Fields(found)
+def track_result(value: object, *, is_personal: bool) -> TrackResult:
+    """A `TrackResult`; its decisions are missing if they were not requested."""
+    fields = JsonObject(value)
     return TrackResult(
-        fields.many("results", _event_result),
-        fields.text_or_none("cursor"),
-        fields.moment("serverTime"),
-        fields.maybe("decisions", lambda name: fields.many(name, lambda one: decision(one, is_personal=is_personal))) or (),
+        fields.items("results", _event_result),
+        fields.string_or_none("cursor"),
+        fields.time("serverTime"),
+        fields.optional("decisions", lambda name: fields.items(name, lambda item: decision(item, is_personal=is_personal))) or (),
     )
 
 
-def user_context(found: object) -> UserContext:
+def user_context(value: object) -> UserContext:
     """A `UserContext`."""
-    fields = Fields(found)
-    purchases, consent = Fields(fields.any("purchases")), Fields(fields.any("consent"))
-    traits = fields.any("traits")
+    fields = JsonObject(value)
+    purchases, consent = JsonObject(fields.value("purchases")), JsonObject(fields.value("consent"))
+    traits = fields.value("traits")
     return UserContext(
-        user_id=fields.text("userId"),
-        interested_category=fields.text_or_none("interestedCategory"),
-        interests=fields.many("interests", _interest),
-        cart=fields.many("cart", _cart_item),
-        recent_products=fields.many("recentProducts", str),
-        purchases=Purchases(purchases.number("count"), purchases.many("totals", _money), purchases.moment_or_none("lastAt")),
-        consent=Consent(consent.truth_or_none("personalization"), consent.truth_or_none("measurement")),
-        updated_at=fields.moment_or_none("updatedAt"),
-        version=fields.number("version"),
-        cursor=fields.text("cursor"),
+        user_id=fields.string("userId"),
+        interested_category=fields.string_or_none("interestedCategory"),
+        interests=fields.items("interests", _interest),
+        cart=fields.items("cart", _cart_item),
+        recent_products=fields.items("recentProducts", str),
+        purchases=Purchases(purchases.integer("count"), purchases.items("totals", _money), purchases.time_or_none("lastAt")),
+        consent=Consent(consent.boolean_or_none("personalization"), consent.boolean_or_none("measurement")),
+        updated_at=fields.time_or_none("updatedAt"),
+        version=fields.integer("version"),
+        cursor=fields.string("cursor"),
         traits=traits if isinstance(traits, Mapping) else {},
     )
 
 
-def explanation(found: object) -> Explanation:
+def explanation(value: object) -> Explanation:
     """An `Explanation`."""
-    fields = Fields(found)
+    fields = JsonObject(value)
     return Explanation(
-        decision(fields.any("decision"), is_personal=True),
-        fields.many("steps", _step),
-        fields.many("evidence", _evidence),
-        fields.many("notes", str),
+        decision(fields.value("decision"), is_personal=True),
+        fields.items("steps", _step),
+        fields.items("evidence", _evidence),
+        fields.items("notes", str),
     )
 
 
-def _step(found: object) -> Step:
-    fields = Fields(found)
-    return Step(fields.text("campaignId"), fields.word("outcome", StepOutcome, StepOutcome.CONDITION_FALSE), fields.text("detail"))
+def _step(value: object) -> Step:
+    fields = JsonObject(value)
+    return Step(fields.string("campaignId"), fields.enum("outcome", StepOutcome, StepOutcome.CONDITION_FALSE), fields.string("detail"))
 
 
-def _evidence(found: object) -> Evidence:
-    fields = Fields(found)
+def _evidence(value: object) -> Evidence:
+    fields = JsonObject(value)
     return Evidence(
-        fields.text("field"),
-        fields.text("topic"),
-        fields.number("partition"),
-        fields.text("offset"),
-        fields.text_or_none("messageId"),
-        fields.moment_or_none("occurredAt"),
+        fields.string("field"),
+        fields.string("topic"),
+        fields.integer("partition"),
+        fields.string("offset"),
+        fields.string_or_none("messageId"),
+        fields.time_or_none("occurredAt"),
     )
 
 
-def _event_result(found: object) -> EventResult:
-    fields = Fields(found)
-    return EventResult(fields.text("messageId"), fields.word("status", EventStatus, EventStatus.UNKNOWN), fields.one("error", _event_error))
+def _event_result(value: object) -> EventResult:
+    fields = JsonObject(value)
+    return EventResult(
+        fields.string("messageId"), fields.enum("status", EventStatus, EventStatus.UNKNOWN), fields.object_or_none("error", _event_error)
+    )
 
 
-def _event_error(found: object) -> EventError:
-    fields = Fields(found)
-    return EventError(fields.text("code"), fields.text("message"), fields.text_or_none("field"))
+def _event_error(value: object) -> EventError:
+    fields = JsonObject(value)
+    return EventError(fields.string("code"), fields.string("message"), fields.string_or_none("field"))
 
 
-def _image(found: object) -> Image:
-    fields = Fields(found)
-    return Image(fields.text("url"), fields.text("alt"), fields.number_or_none("width"), fields.number_or_none("height"))
+def _image(value: object) -> Image:
+    fields = JsonObject(value)
+    return Image(fields.string("url"), fields.string("alt"), fields.integer_or_none("width"), fields.integer_or_none("height"))
 
 
-def _product(found: object) -> Product:
-    fields = Fields(found)
-    return Product(fields.text("productId"), fields.text_or_none("category"))
+def _product(value: object) -> Product:
+    fields = JsonObject(value)
+    return Product(fields.string("productId"), fields.string_or_none("category"))
 
 
-def _interest(found: object) -> Interest:
-    fields = Fields(found)
-    return Interest(fields.text("category"), fields.amount("score"))
+def _interest(value: object) -> Interest:
+    fields = JsonObject(value)
+    return Interest(fields.string("category"), fields.number("score"))
 
 
-def _money(found: object) -> Money:
-    fields = Fields(found)
-    return Money(fields.exact("amount"), fields.text("currency"))
+def _money(value: object) -> Money:
+    fields = JsonObject(value)
+    return Money(fields.decimal("amount"), fields.string("currency"))
 
 
-def _cart_item(found: object) -> CartItem:
-    fields = Fields(found)
+def _cart_item(value: object) -> CartItem:
+    fields = JsonObject(value)
     return CartItem(
-        fields.text("productId"),
-        fields.text_or_none("variantId"),
-        fields.text_or_none("category"),
-        fields.number("quantity"),
-        fields.one("price", _money),
+        fields.string("productId"),
+        fields.string_or_none("variantId"),
+        fields.string_or_none("category"),
+        fields.integer("quantity"),
+        fields.object_or_none("price", _money),
     )
 
 
-def _another_form(name: str) -> NoAnswer:
-    return NoAnswer("unusable answer", f"{name} has another form")
+def _unexpected_form(name: str) -> NoAnswer:
+    return NoAnswer("unusable answer", f"{name} has an unexpected form")

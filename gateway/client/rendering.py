@@ -1,6 +1,6 @@
-"""HTML that the snippet adopts without touching it. The contract is at the head of frontend_snippet/README.md.
+"""HTML that the snippet adopts without changing it. The contract is at the start of frontend_snippet/README.md.
 
-A decision that was made for a visitor never goes into a page that others may get: `page_is_private` must say that the page is
+A decision that was made for a visitor never goes into a page that others may get: `page_is_private` states that the page is
 sent with `Cache-Control: private, no-store`.
 """
 
@@ -17,14 +17,14 @@ from gateway.client.inputs import PageInput
 from gateway.client.links import safe_link
 
 _ATTRIBUTE_NAME: Final = re.compile(r"(?!on)[a-z][a-z0-9-]*")
-_TAKEN: Final = frozenset(
+_RESERVED: Final = frozenset(
     {"placement", "aria-live", "dismissible", "style", "data-decision-id", "data-banner-id", "data-campaign-id", "data-variant"}
 )
 _CLOSE_SIGN: Final = "\N{MULTIPLICATION SIGN}"
 
 
 class PersonalOnPublicPage(ValueError):
-    """Something of one visitor was about to be put into a page that is not private."""
+    """Data of one visitor was about to be put into a page that is not private."""
 
 
 def render_banner(
@@ -36,19 +36,19 @@ def render_banner(
     dismissible: str | None = None,
     attributes: Mapping[str, str] | None = None,
 ) -> Html:
-    """`<live-banner>` with the decision's banner, or with the page's own content where there is none.
+    """`<live-banner>` with the decision's banner, or with the page's own content if there is none.
 
-    `fallback_html` is that content, as HTML of the page's author: it is not escaped. `dismissible` is the label of a close
-    button, `attributes` are more of the element's (`class`, say). Raises `PersonalOnPublicPage` for a decision that was made
-    for a visitor when the page is not private, ValueError for a decision of another placement or an attribute that is a script.
+    `fallback_html` is that content, written by the page's author: it is not escaped. `dismissible` is the label of a close
+    button; `attributes` are further attributes of the element, such as `class`. Raises `PersonalOnPublicPage` for a decision that
+    was made for a visitor if the page is not private, and ValueError for a decision of another placement or a script attribute.
     """
     if decision is not None and decision.is_personal and not page_is_private:
         raise PersonalOnPublicPage(
-            f"the banner of {placement} was decided for one visitor, and this page may be cached for others: send the page with "
-            "'Cache-Control: private, no-store' and say page_is_private=True, or ask for the banner with the publishable key"
+            f"the banner of {placement} was decided for one visitor, but this page may be cached for others: send the page with "
+            "'Cache-Control: private, no-store' and pass page_is_private=True, or request the banner with the publishable key"
         )
     if decision is not None and decision.placement != placement:
-        raise ValueError(f"this decision is for the placement {decision.placement}, not {placement}")
+        raise ValueError(f"this decision is for placement {decision.placement}, not {placement}")
     banner = None if decision is None else decision.banner
     own = Html(fallback_html) if fallback_html is not None else None
     head: dict[str, str | int | bool | None] = {"placement": placement, "aria-live": "polite"}
@@ -67,7 +67,7 @@ def render_banner(
 
 
 def banner_content(banner: Banner) -> Html:
-    """What stands inside the element: headline, text, link and image, all escaped. Links that are none of the web are left out."""
+    """The content of the element: headline, text, link and image, all escaped. Links that are not web links are left out."""
     link = safe_link(banner.link_url)
     headline: Html | str = banner.headline
     if link and not banner.cta_label:
@@ -90,15 +90,17 @@ def render_configuration(
     transport: Literal["sse", "websocket"] | None = None,
     page_is_private: bool = False,
 ) -> Html:
-    """The `<meta>` by which the snippet knows the gateway, for the head of the page.
+    """The `<meta>` element that configures the snippet, for the head of the page.
 
-    `endpoint` is where browsers reach the gateway. `token`: the visitor's, instead of the cookie; raises `PersonalOnPublicPage`
-    when the page is not private, ValueError for a key that is not publishable.
+    `endpoint` is where browsers reach the gateway. `token` is the visitor's, instead of the one in the cookie. Raises
+    `PersonalOnPublicPage` for a token in a page that is not private, and ValueError for a key that is not publishable.
     """
     if publishable_key and not publishable_key.startswith("pk_"):
-        raise ValueError("only a publishable key (pk_…) may stand in a page")
+        raise ValueError("only a publishable key (pk_…) is allowed in a page")
     if token is not None and not page_is_private:
-        raise PersonalOnPublicPage("a visitor's token may stand in a page that is private to the visitor only; else leave it to the cookie")
+        raise PersonalOnPublicPage(
+            "a visitor's token may only be in a page that is private to that visitor; otherwise leave it in the cookie"
+        )
     return element(
         "meta",
         {
@@ -126,8 +128,8 @@ def _close_button(label: str | None) -> Html | None:
 
 def _checked(attributes: Mapping[str, str]) -> Mapping[str, str]:
     for name in attributes:
-        if not _ATTRIBUTE_NAME.fullmatch(name) or name in _TAKEN:
+        if not _ATTRIBUTE_NAME.fullmatch(name) or name in _RESERVED:
             raise ValueError(
-                f"{name!r} cannot be an attribute of <live-banner> here: no script, no style, none that is set by this function"
+                f"{name!r} is not allowed as an attribute of <live-banner>: it is a script or a style, or this function sets it"
             )
     return attributes

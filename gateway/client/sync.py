@@ -1,8 +1,8 @@
-"""The client for code that does not await: Django, Flask, scripts.
+"""The client for synchronous code: Django, Flask, scripts.
 
-Every method is the asynchronous one, run on an event loop in a thread of its own, so that deadlines hold to the millisecond
-and nothing is written twice. All threads of a process share one pool. After a fork (a preforking server) the child makes a
-loop and a pool of its own: a connection shared by two processes could give one visitor's banner to another.
+Every method runs the asynchronous one on an event loop in its own thread, so that deadlines are kept to the millisecond and
+nothing is implemented twice. All threads of a process share one connection pool. After a fork (a preforking server) the child
+creates its own loop and pool: a connection shared by two processes could show one visitor's banner to another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _START_S: Final = 5.0
 def _waiting(
     method: Callable[Concatenate[GatewayClient, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[SyncGatewayClient, P], T]:
-    """The method of the asynchronous client, as one that waits for its result."""
+    """A method of the asynchronous client as one that blocks until it has the result."""
 
     def wait(self: SyncGatewayClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._run(lambda client: method(client, *args, **kwargs))
@@ -37,9 +37,9 @@ def _waiting(
 
 
 class SyncGatewayClient:
-    """The same calls with the same arguments as `GatewayClient`, which wait. It can be used from many threads.
+    """The same calls with the same arguments as `GatewayClient`, but they block. It can be used from many threads.
 
-    Takes the arguments of `GatewayClient`. Raises RuntimeError at the first call where the process does not run threads.
+    Takes the arguments of `GatewayClient`. The first call raises RuntimeError if the process does not run threads.
     """
 
     start_visit = _waiting(GatewayClient.start_visit)
@@ -56,13 +56,13 @@ class SyncGatewayClient:
     def __init__(self, endpoint: str, **options: Any) -> None:
         """Arguments of `GatewayClient`."""
         self._make: Callable[[], GatewayClient] = lambda: GatewayClient(endpoint, **options)
-        self._make()  # refuses wrong arguments here, not at the first page
+        self._make()  # wrong arguments are refused here, not at the first page
         self._lock = threading.Lock()
         self._running: _Running | None = None
         _all.add(self)
 
     def close(self) -> None:
-        """Close all connections and end the thread. A later call starts anew."""
+        """Close all connections and end the thread. A later call starts again."""
         with self._lock:
             running, self._running = self._running, None
         if running is not None:
@@ -82,7 +82,7 @@ class SyncGatewayClient:
         return running.run(call)
 
     def _forget(self) -> None:
-        """In a forked child: the thread is not there, and the connections are the parent's."""
+        """In a forked child: the thread does not exist, and the connections belong to the parent."""
         self._lock = threading.Lock()
         self._running = None
 
@@ -98,14 +98,14 @@ class _Running:
         started = threading.Event()
         self._loop.call_soon_threadsafe(started.set)
         if not started.wait(_START_S):
-            raise RuntimeError("this process runs no other threads (uWSGI: set enable-threads); use GatewayClient instead")
+            raise RuntimeError("this process does not run other threads (uWSGI: set enable-threads); use GatewayClient instead")
 
     def run(self, call: Callable[[GatewayClient], Coroutine[Any, Any, T]]) -> T:
         future = asyncio.run_coroutine_threadsafe(call(self._client), self._loop)
         try:
             return future.result()
         except CancelledError:
-            raise NoAnswer("closed", "the client was closed meanwhile") from None
+            raise NoAnswer("closed", "the client was closed during the call") from None
         except BaseException:
             future.cancel()
             raise
@@ -117,7 +117,7 @@ class _Running:
         self._loop.close()
 
     async def _end(self) -> None:
-        # Whoever waits in another thread must not wait for ever.
+        # Callers in other threads must not wait forever.
         calls = asyncio.all_tasks() - {asyncio.current_task()}
         for call in calls:
             call.cancel()

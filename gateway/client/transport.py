@@ -10,14 +10,14 @@ import httpx
 
 from gateway.client.deadline import Deadline
 from gateway.client.errors import NoAnswer
-from gateway.client.requests import Call, read_answer
+from gateway.client.requests import ApiCall, read_answer
 
-_CUT: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-"""How a pooled connection ends that the gateway closed while it was idle: it restarted, say."""
+_CLOSED_WHILE_IDLE: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+"""The errors of a pooled connection that the gateway closed while it was idle, for example by a restart."""
 
 
 class Transport:
-    """Sends calls to one gateway. Raises ValueError for an endpoint that is no http(s) address."""
+    """Sends calls to one gateway. Raises ValueError for an endpoint that is not an http(s) address."""
 
     def __init__(self, endpoint: str, max_connections: int, network: httpx.AsyncBaseTransport | None) -> None:
         parts = urlsplit(endpoint)
@@ -26,20 +26,20 @@ class Transport:
         self._endpoint = endpoint
         self._http = httpx.AsyncClient(
             transport=network,
-            trust_env=False,  # the gateway is a neighbour, never behind the machine's web proxy
-            timeout=None,  # noqa: S113 - the deadline bounds everything, also what httpx does not count
+            trust_env=False,  # the gateway is nearby, never behind the machine's web proxy
+            timeout=None,  # noqa: S113 - the deadline limits everything, even what httpx does not count
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30),
         )
 
-    async def send(self, call: Call, deadline: Deadline) -> object:
-        """What the call asked for, by the deadline. Raises `Refused` or `NoAnswer`."""
+    async def send(self, call: ApiCall, deadline: Deadline) -> object:
+        """The result of a call, by the deadline. Raises `Refused` or `NoAnswer`."""
         body = call.body()
         try:
             async with asyncio.timeout(deadline.remaining_s):
                 try:
                     response = await self._post(call, body)
-                except _CUT:
-                    # Every call may be sent twice: events count once by their message ids. One more try, on a new connection.
+                except _CLOSED_WHILE_IDLE:
+                    # Every call can be sent again: events count once by their message ids. One more try, on a new connection.
                     response = await self._post(call, body)
         except TimeoutError:
             raise NoAnswer("too late") from None
@@ -47,7 +47,7 @@ class Transport:
             raise NoAnswer(type(problem).__name__) from problem
         return read_answer(call, response.status_code, response.content)
 
-    async def _post(self, call: Call, body: bytes) -> httpx.Response:
+    async def _post(self, call: ApiCall, body: bytes) -> httpx.Response:
         return await self._http.post(self._endpoint, content=body, headers=call.headers())
 
     async def aclose(self) -> None:

@@ -36,7 +36,7 @@ _TYPES: Final = {
 _PRICE: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
-EventInput = dict[str, Any]
+EventInputJson = dict[str, Any]
 """An `EventInput` of the API as JSON, for the variables of `track`."""
 
 
@@ -62,9 +62,9 @@ class RecordedEvent:
     brand: str | None
     price: str
 
-    def as_input(self, prefix: str, shift_ms: int) -> EventInput:
+    def as_input(self, prefix: str, shift_ms: int) -> EventInputJson:
         """The input of `track`, with the time shifted by `shift_ms`. The same row and prefix have the same message id."""
-        event_input: EventInput = {
+        event_input: EventInputJson = {
             "messageId": f"{prefix}-{self.row}",
             "type": self.type,
             "userId": self.user_id,
@@ -86,14 +86,14 @@ class RecordedEvent:
         return event_input
 
 
-def inputs_ending_at(events: Iterable[RecordedEvent], end_ms: int, prefix: str) -> list[EventInput]:
+def inputs_ending_at(events: Iterable[RecordedEvent], end_ms: int, prefix: str) -> list[EventInputJson]:
     """The inputs of `track`, in order, with all times shifted by the same amount, so that the latest is `end_ms`."""
     recorded = list(events)
     shift_ms = end_ms - max((event.time_ms for event in recorded), default=end_ms)
     return [event.as_input(prefix, shift_ms) for event in recorded]
 
 
-def read_recorded(path: Path, *, end_ms: int, prefix: str, limit: int = 0) -> list[EventInput]:
+def read_recorded(path: Path, *, end_ms: int, prefix: str, limit: int = 0) -> list[EventInputJson]:
     """The inputs of `track` from a file: `read_events`, then `inputs_ending_at`. Raises what `read_events` raises."""
     return inputs_ending_at(read_events(path, limit), end_ms, prefix)
 

@@ -22,9 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.clock import system_now_ms
 from gateway.commands.percentiles import percentiles
-from gateway.commands.recorded import EventInput, MalformedFile, read_recorded
+from gateway.commands.recorded import MalformedFile, read_recorded
 from gateway.commands.secret_key import NoSecretKey, secret_key
-from gateway.graphql_http import GraphQLEndpoint, NoGraphQLAnswer, extensions_of, read_answer
+from gateway.graphql_http import GraphQLClient, NoGraphQLAnswer, extensions_of, read_answer
 from gateway.reports.columns import counted
 
 MAX_BATCH: Final = 100
@@ -85,7 +85,7 @@ async def replay_events(
     client: httpx.AsyncClient,
     url: str,
     key: str,
-    inputs: Sequence[EventInput],
+    inputs: Sequence[EventInputJson],
     rate: float = 0,
     progress: Callable[[int], None] | None = None,
     *,
@@ -97,7 +97,7 @@ async def replay_events(
     finished. After a temporary failure events are sent again with the same message ids, up to `MAX_ATTEMPTS` times. Raises
     `ReplayFailed` if the gateway refuses a whole request.
     """
-    sender = _Sender(client, GraphQLEndpoint(url, key), progress or _no_progress)
+    sender = _Sender(client, GraphQLClient(url, key), progress or _no_progress)
     started = time.monotonic()
     sent = 0
     try:
@@ -126,10 +126,10 @@ def _first_problem(group: ExceptionGroup[Exception]) -> Exception:
     return problem
 
 
-def _batches(inputs: Sequence[EventInput], rate: float, sample_every: int) -> Iterator[tuple[list[EventInput], bool]]:
+def _batches(inputs: Sequence[EventInputJson], rate: float, sample_every: int) -> Iterator[tuple[list[EventInputJson], bool]]:
     """The events in order, with whether they are a sample: every `sample_every`-th, alone. At a rate, a batch covers 0.1 s."""
     size = MAX_BATCH if rate <= 0 else max(1, min(MAX_BATCH, int(rate / 10)))
-    batch: list[EventInput] = []
+    batch: list[EventInputJson] = []
     for number, event_input in enumerate(inputs):
         if sample_every and number % sample_every == 0:
             yield [event_input], True
@@ -153,16 +153,16 @@ class _TemporaryFailure(Exception):
 class _Sender:
     """Sends batches until every event has its answer, and counts the answers."""
 
-    def __init__(self, client: httpx.AsyncClient, endpoint: GraphQLEndpoint, progress: Callable[[int], None]) -> None:
+    def __init__(self, http: httpx.AsyncClient, graphql: GraphQLClient, progress: Callable[[int], None]) -> None:
         self.result = ReplayResult()
         self.batch_slots = asyncio.Semaphore(IN_FLIGHT)
         self.sample_slots = asyncio.Semaphore(SAMPLES_IN_FLIGHT)
-        self._client = client
-        self._endpoint = endpoint
+        self._http = http
+        self._graphql = graphql
         self._progress = progress
         self._gave_up = False
 
-    async def send(self, batch: list[EventInput], slots: asyncio.Semaphore, *, is_sample: bool) -> None:
+    async def send(self, batch: list[EventInputJson], slots: asyncio.Semaphore, *, is_sample: bool) -> None:
         """Send a batch and release its slot. Raises `ReplayFailed`."""
         try:
             if self._gave_up:
@@ -173,7 +173,7 @@ class _Sender:
         finally:
             slots.release()
 
-    async def _send(self, batch: list[EventInput], *, is_sample: bool) -> None:
+    async def _send(self, batch: list[EventInputJson], *, is_sample: bool) -> None:
         remaining = batch
         cause = ""
         for attempt in range(MAX_ATTEMPTS):
@@ -197,27 +197,27 @@ class _Sender:
             await asyncio.sleep(max(pause_s, min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)) * random.uniform(0.7, 1.3))
         self._give_up(remaining, cause)
 
-    def _give_up(self, remaining: list[EventInput], cause: str) -> None:
+    def _give_up(self, remaining: list[EventInputJson], cause: str) -> None:
         self.result.unknown += len(remaining)
         if not self._gave_up:
             self._gave_up = True
             self.result.problems.append(f"gave up after {MAX_ATTEMPTS} attempts to send {remaining[0]['messageId']}: {cause}")
 
-    async def _post(self, events: list[EventInput], *, is_sample: bool) -> Mapping[str, Any]:
+    async def _post(self, events: list[EventInputJson], *, is_sample: bool) -> Mapping[str, Any]:
         """The `track` object of the answer. Raises `_TemporaryFailure` or `ReplayFailed`."""
         variables: dict[str, Any] = {"events": events}
         if is_sample:
             variables |= {"placements": [PLACEMENT], "wait": MAX_WAIT_MS}
-        request = self._endpoint.request(_SAMPLE if is_sample else _TRACK, variables)
+        request = self._graphql.request(_SAMPLE if is_sample else _TRACK, variables)
         try:
-            response = await self._client.post(**request, timeout=TIMEOUT_S)
+            response = await self._http.post(**request, timeout=TIMEOUT_S)
         except httpx.TransportError as problem:
             raise _TemporaryFailure(f"{type(problem).__name__}: {problem}".rstrip(": ")) from problem
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
-            raise ReplayFailed(f"cannot send to {self._endpoint.url}: {problem}") from problem
+            raise ReplayFailed(f"cannot send to {self._graphql.url}: {problem}") from problem
         return _track_of(response)
 
-    def _count(self, sent: list[EventInput], results: Sequence[Mapping[str, Any]], *, is_last: bool) -> list[EventInput]:
+    def _count(self, sent: list[EventInputJson], results: Sequence[Mapping[str, Any]], *, is_last: bool) -> list[EventInputJson]:
         """Count the final answers; returns the events that have to be sent again."""
         to_send_again = []
         for event_input, result in zip(sent, results, strict=True):
@@ -287,7 +287,7 @@ def replay_file(file: Path, url: str, key: str | None, rate: float, limit: int) 
     return 0 if result.ok else 1
 
 
-async def _replay_with_progress(url: str, key: str, inputs: Sequence[EventInput], rate: float) -> ReplayResult:
+async def _replay_with_progress(url: str, key: str, inputs: Sequence[EventInputJson], rate: float) -> ReplayResult:
     columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     async with httpx.AsyncClient(limits=httpx.Limits(max_connections=IN_FLIGHT + SAMPLES_IN_FLIGHT)) as client:
         await _check_reachable(client, url)

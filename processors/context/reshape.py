@@ -97,7 +97,7 @@ def _problem() -> Column:
         (
             sf.col("event").isNull(),
             "MALFORMED",
-            f"value must be a single JSON object of at most {MAX_JSON_LEVELS} levels, without NaN and without duplicate fields",
+            f"value must be one JSON object of at most {MAX_JSON_LEVELS} levels with nothing after it, without NaN or duplicate fields",
         ),
         *_text_checks("message_id"),
         (_string("message_id") == "", "INVALID_VALUE", "message_id must not be empty"),

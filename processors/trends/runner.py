@@ -20,7 +20,7 @@ from gateway.model.trends.windows import HORIZON_MS, window_of
 from processors.spark.query_watch import JVM_ERRORS, QueryFailed, failure_text
 from processors.spark.session import checkpoint_of
 from processors.trends.keeper import TrendsKeeper
-from processors.trends.stream import TrendsSource, start_trends_query
+from processors.trends.stream import TrendsKafkaSource, start_trends_query
 
 FIRST_RETRY_S: Final = 5.0
 LONGEST_RETRY_S: Final = 60.0
@@ -63,7 +63,7 @@ def run_trends_query(spark: SparkSession, plan: TrendsPlan, stop: StopFlag) -> N
                 return
         query = start_trends_query(
             spark,
-            source=TrendsSource(plan.bootstrap, window_of(system_now_ms() - HORIZON_MS)),
+            source=TrendsKafkaSource(plan.bootstrap, window_of(system_now_ms() - HORIZON_MS)),
             checkpoint=checkpoint_of(plan.checkpoint, plan.log_epoch),
             trigger=plan.trigger,
             on_counts=keeper.add,

@@ -63,7 +63,7 @@ class ProductCounts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class TrendsSource:
+class TrendsKafkaSource:
     """Where events come from, and from which time on (ms) if there is no checkpoint yet."""
 
     bootstrap: str
@@ -82,7 +82,7 @@ def parse_trends_trigger(text: str) -> str:
 
 
 def start_trends_query(
-    spark: SparkSession, *, source: TrendsSource, checkpoint: str, trigger: str, on_counts: Callable[[list[ProductCounts]], None]
+    spark: SparkSession, *, source: TrendsKafkaSource, checkpoint: str, trigger: str, on_counts: Callable[[list[ProductCounts]], None]
 ) -> StreamingQuery:
     """Start the query and return immediately. `on_counts` gets the counts that a batch changed, in a thread of the query.
 
@@ -121,7 +121,7 @@ def _query_settings() -> dict[str, str]:
     }
 
 
-def _read_records(spark: SparkSession, source: TrendsSource) -> DataFrame:
+def _read_records(spark: SparkSession, source: TrendsKafkaSource) -> DataFrame:
     """The source topics. Records that Kafka no longer has are lost for trends; the stream continues without them."""
     return (
         spark.readStream.format("kafka")

@@ -134,9 +134,9 @@ async def test_what_the_caller_must_know_is_raised(client: GatewayClient) -> Non
 
 async def test_nobody_is_named_twice_or_without_the_key_for_it(client: GatewayClient) -> None:
     """Mistakes of the caller are told at once, in words, and nothing is sent."""
-    with pytest.raises(ValueError, match="visitor_token or by user_id"):
+    with pytest.raises(ValueError, match="visitor_token and user_id"):
         await client.banner(PLACEMENT, visitor_token="a", user_id="b")
-    with pytest.raises(ValueError, match="visitor_token or by user_id"):
+    with pytest.raises(ValueError, match="visitor_token and user_id"):
         await client.user_context()
     with pytest.raises(ValueError, match="secret_key"):
         await GatewayClient(ENDPOINT).banner(PLACEMENT, user_id="alice")

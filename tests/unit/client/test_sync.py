@@ -75,7 +75,7 @@ def test_calls_wait_for_their_answer_and_errors_are_the_same() -> None:
         assert decision.placement == PLACEMENT
         with pytest.raises(NoAnswer):
             client.track([event("PAGE_VIEWED", userId="alice")])
-        with pytest.raises(ValueError, match="visitor_token or by user_id"):
+        with pytest.raises(ValueError, match="visitor_token and user_id"):
             client.user_context()
     with pytest.raises(ValueError, match="endpoint"):
         SyncGatewayClient("nowhere")

@@ -17,7 +17,7 @@ from gateway.client.answers import DecisionReason, EventStatus, StepOutcome, Tra
 from gateway.client.documents import FOLDER, document, document_id
 from gateway.client.errors import CredentialRefused, NoAnswer, Refused, TryLater, refusal
 from gateway.client.inputs import EventInput, OrderInput, PageInput, ProductInput, as_json, event
-from gateway.client.requests import Call, read_answer
+from gateway.client.requests import ApiCall, read_answer
 from gateway.client.tokens import read_cursor, read_token, sign_visitor_token, token_expiry_s
 from gateway.errors import ErrorCode
 from gateway.model.events.visitor_ids import ANONYMOUS_PREFIX
@@ -95,7 +95,7 @@ def test_values_cannot_be_changed() -> None:
 
 def test_an_error_beside_an_answer_takes_nothing_away() -> None:
     """A failing `decisions` of an accepted batch leaves the batch accepted; a failing root is the error."""
-    call = Call("track", "track", "secret", {})
+    call = ApiCall("track", "track", "secret", {})
     half = b'{"data": {"track": {"results": []}}, "errors": [{"message": "m", "path": ["track", "decisions"]}]}'
     assert read_answer(call, 200, half) == {"results": []}
     with pytest.raises(Refused, match="NEW_CODE"):
