@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.clock import system_now_ms
 from gateway.commands.percentiles import percentiles
-from gateway.commands.recorded import MalformedFile, read_recorded
+from gateway.commands.recorded import EventInputJson, MalformedFile, read_recorded
 from gateway.commands.secret_key import NoSecretKey, secret_key
 from gateway.graphql_http import GraphQLClient, NoGraphQLAnswer, extensions_of, read_answer
 from gateway.reports.columns import counted
