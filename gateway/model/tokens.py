@@ -1,8 +1,8 @@
-"""Opaque tokens: a tuple of plain values as base64url of msgpack, signed where it must be ours.
+"""Opaque tokens: a tuple of plain values as base64url of msgpack, signed where nobody else may make one.
 
     base64url( msgpack body + HMAC-SHA256 over purpose and body, cut to some bytes )     without padding
 
-The purpose is part of what is signed, so that a token of one kind is never taken for one of another.
+The purpose is part of what is signed, so that a token of one kind is never accepted as one of another kind.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ import msgpack
 
 
 class InvalidToken(ValueError):
-    """A string that is not a token of the kind that was asked for, or that was changed on its way."""
+    """A string that is not a token of the expected kind, or that was changed."""
 
 
 def pack(values: Sequence[Any]) -> str:
-    """The token of some values, not signed."""
+    """An unsigned token of some values."""
     return _text_of(bytes(msgpack.packb(values)))
 
 
 def unpack(token: str) -> list[Any]:
-    """The values of `pack`. Raises InvalidToken."""
+    """The inverse of `pack`. Raises `InvalidToken`."""
     return _values_of(_bytes_of(token))
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """How tokens of one kind are signed: for which purpose, with how many bytes of the MAC."""
+    """How tokens of one kind are signed: their purpose, and the length of the MAC in bytes."""
 
     purpose: bytes
     mac_bytes: int
 
     def pack(self, key: bytes, values: Sequence[Any]) -> str:
-        """The signed token of some values."""
+        """A signed token of some values."""
         body = bytes(msgpack.packb(values))
         return _text_of(body + self._mac(key, body))
 
     def unpack(self, key: bytes, token: str) -> list[Any]:
-        """The values of a token that was signed with `key`. Raises InvalidToken."""
+        """The values of a token that was signed with `key`. Raises `InvalidToken`."""
         raw = _bytes_of(token)
         body, mac = raw[: -self.mac_bytes], raw[-self.mac_bytes :]
         if not hmac.compare_digest(self._mac(key, body), mac):
@@ -66,7 +66,7 @@ def _bytes_of(token: str) -> bytes:
     except (ValueError, binascii.Error) as problem:
         raise InvalidToken("not base64url") from problem
     if _text_of(raw) != token:
-        # Python skips foreign characters and spare bits; one value must not have many tokens.
+        # Python ignores foreign characters and spare bits, but each value must have only one token.
         raise InvalidToken("not the only form of its bytes")
     return raw
 

@@ -1,7 +1,7 @@
 """Contributions: what one event adds to a visitor's state, compact.
 
-A contribution keeps the fields that the view needs and nothing else of the event. Its `data` is a named tuple by kind
-(`DATA_TYPES`); stored, it is the plain tuple.
+A contribution keeps the fields of the event that the view needs, and nothing else. Its `data` is a named tuple that depends on the
+kind (`DATA_TYPES`); stored, it is the plain tuple.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 from gateway.model.events.event import Event, EventType
 
 HistoryKey = tuple[int, int, str]
-"""Sorts a visitor's history: event time in ms, sequence, message id."""
+"""The sort key of a visitor's history: event time in ms, sequence, message id."""
 
 
 class Kind(IntEnum):
-    """What a contribution does to the view. Numbers are stored: never reuse one."""
+    """What a contribution does to the view. The numbers are stored: never use one again for another kind."""
 
     OTHER = 0
     VIEW = 1
@@ -59,7 +59,7 @@ class Search(NamedTuple):
 
 
 class ProductLine(NamedTuple):
-    """A line of a cart or an order, or what was added to the cart. `price`: per piece, an exact decimal string; None without a currency."""
+    """A line of a cart or an order, or an addition to the cart. `price`: per piece, an exact decimal string; None without a currency."""
 
     product_id: str
     variant_id: str | None
@@ -70,7 +70,7 @@ class ProductLine(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """A product taken out of the cart; `quantity` None: the whole line."""
+    """A product removed from the cart; `quantity` None: the whole line."""
 
     product_id: str
     variant_id: str | None
@@ -84,7 +84,7 @@ class CartSnapshot(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A completed order; `value` is an exact decimal string, None without a currency."""
+    """A completed order. `value`: an exact decimal string; None without a currency."""
 
     order_id: str
     value: str | None
@@ -101,27 +101,27 @@ class Refund(NamedTuple):
 
 
 class BannerAction(NamedTuple):
-    """A banner viewed, clicked or dismissed; `campaign_id` None: a fallback."""
+    """A banner viewed, clicked or dismissed; `campaign_id` None: it was a fallback."""
 
     campaign_id: str | None
 
 
 class Identification(NamedTuple):
-    """A login: who the visitor is, with traits. None as a trait's value deletes it."""
+    """A login: who the visitor is, with traits. A trait with the value None is deleted."""
 
     user_id: str
     traits: Mapping[str, Any]
 
 
 class ConsentAnswer(NamedTuple):
-    """An answer on consent; `measurement` None: nothing was said of it."""
+    """An answer on consent; `measurement` None: the answer does not mention it."""
 
     personalization: bool
     measurement: bool | None
 
 
 class NoData(NamedTuple):
-    """Nothing: the event counts as a message and moves `updated_at`."""
+    """No data: the event counts as a message and moves `updated_at`."""
 
 
 Data = (
@@ -159,7 +159,7 @@ DATA_TYPES: Final[Mapping[int, type[Data]]] = {
 
 
 def stored_data(kind: int, fields: tuple[Any, ...]) -> Data:
-    """The data of a contribution of this kind from its stored fields. Raises LookupError or TypeError where they do not fit."""
+    """The data of a contribution of this kind, from its stored fields. Raises LookupError or TypeError if they do not fit."""
     data = DATA_TYPES[kind]._make(fields)
     if isinstance(data, CartSnapshot | Order):
         return data._replace(lines=tuple(map(ProductLine._make, data.lines)))
@@ -167,7 +167,7 @@ def stored_data(kind: int, fields: tuple[Any, ...]) -> Data:
 
 
 class Position(NamedTuple):
-    """Where an event stands in the log: its name."""
+    """Where an event is in the log. It identifies the event within one log epoch."""
 
     topic: str
     partition: int
@@ -182,7 +182,7 @@ class LoggedEvent(NamedTuple):
 
 
 class Contribution(NamedTuple):
-    """Field order is the stored order. `event_time_ms, sequence, message_id` sort a visitor's history."""
+    """What one event adds to a visitor's state. The order of the fields is the stored order."""
 
     message_id: str
     event_time_ms: int
@@ -198,11 +198,11 @@ class Contribution(NamedTuple):
         return (self.event_time_ms, self.sequence, self.message_id)
 
     def beats(self, other: Contribution) -> bool:
-        """Of copies of one message, the one received first stays; the log position settles a tie.
+        """Whether this copy of a message counts instead of `other`: the copy received first does; the log position settles a tie.
 
-        Before that, the one that an erasure reaches last: else it would depend on the order of arrival whether an erasure
-        finds the copy that it takes away or the copy that it leaves. The two differ only for a changed copy and for a
-        client whose clock is ahead.
+        Before that, the copy that an erasure reaches last counts. Otherwise it would depend on the order of arrival whether an erasure
+        meets the copy that it removes or the copy that it leaves. The two rules differ only for a changed copy, and for a client whose
+        clock is ahead.
         """
         if self.lasts_until_ms != other.lasts_until_ms:
             return self.lasts_until_ms > other.lasts_until_ms
@@ -210,7 +210,7 @@ class Contribution(NamedTuple):
 
     @property
     def lasts_until_ms(self) -> int:
-        """An erasure up to this moment, or a later one, takes the contribution away: it was dated or received up to it."""
+        """The earlier of its event time and its receipt. An erasure up to this moment, or up to a later one, removes it."""
         return min(self.event_time_ms, self.received_at_ms)
 
 
@@ -237,7 +237,7 @@ _KINDS: Final = {
 
 
 def contribution_of(event: Event, position: Position) -> Contribution:
-    """What `event`, found at `position`, adds to its visitor's state."""
+    """What `event`, read at `position`, adds to the state of its visitor."""
     kind = _KINDS.get(event.type, Kind.OTHER)
     return Contribution(
         message_id=event.message_id,
@@ -284,7 +284,7 @@ def _data(kind: Kind, payload: Mapping[str, Any]) -> Data:
 
 def _line(product: Mapping[str, Any], page_currency: str | None) -> ProductLine:
     currency = product.get("currency") or page_currency
-    # An amount without a currency is not money: it could neither be shown nor summed.
+    # An amount without a currency can be neither shown nor summed.
     price = product.get("price") if currency else None
     return ProductLine(
         product["product_id"],
@@ -306,7 +306,7 @@ def _order(order: Mapping[str, Any], page_currency: str | None) -> Order:
 
 
 def _sum_of(lines: tuple[ProductLine, ...], currency: str) -> str | None:
-    """What the lines cost together; None unless each has a price in `currency`."""
+    """The total price of the lines; None unless each has a price in `currency`."""
     total = Decimal()
     for line in lines:
         if line.price is None or line.currency != currency:

@@ -1,13 +1,13 @@
-"""Events: their types, their record form in Kafka, and the one set of checks that admission and the processors share.
+"""Events: their types, their record form in Kafka, and the one set of checks that the gateway and the processors share.
 
 A record is a JSON object:
 
-    message_id, type, visitor_id   texts
+    message_id, type, visitor_id   strings
     event_time_ms, received_at_ms  milliseconds since the epoch
-    sequence, session_id           may be null
-    payload                        an object, by type (see `gateway.model.events.payload`)
+    sequence, session_id           an integer and a string; may be null
+    payload                        an object that depends on the type (see `gateway.model.events.payload`)
 
-`check_record` is idempotent: the record of an event it made passes it again and gives an equal event.
+`check_record` is idempotent: the record of an event that it returned passes again and leads to an equal event.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ LATE_WINDOW_MS: Final = 7 * DAY_MS
 AHEAD_LIMIT_MS: Final = MINUTE_MS
 """An event may be dated this far ahead of its receipt."""
 SKEW_LIMIT_MS: Final = 5 * MINUTE_MS
-"""A client clock that is off by less is left alone: jitter must not reorder a visitor's events."""
+"""The time of a client whose clock is off by less is not corrected: jitter must not reorder a visitor's events."""
 
 
 class EventType(StrEnum):
-    """What happened. The first fifteen are sent by `track`; the rest are written by mutations of their own."""
+    """What happened. The first fifteen are sent with `track`; the others are written by their own mutations."""
 
     PAGE_VIEWED = "PAGE_VIEWED"
     PRODUCTS_SEARCHED = "PRODUCTS_SEARCHED"
@@ -69,13 +69,13 @@ _TOPICS: Final = {
 
 
 def topic_of(event_type: EventType) -> Topic:
-    """The source topic an event of this type is written to."""
+    """The source topic that events of this type are written to."""
     return _TOPICS.get(event_type, Topic.USER_ACTIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, checked. Times are milliseconds since the epoch; `payload` is plain JSON."""
+    """One thing that happened, after the checks. Times are milliseconds since the epoch; `payload` is plain JSON."""
 
     message_id: str
     type: EventType
@@ -101,9 +101,9 @@ class Event:
 
 
 def check_record(record: object) -> Event:
-    """Make an event of a record, or raise `InvalidEvent` with the field and the remedy.
+    """The event of a record. Raises `InvalidEvent` with the field and the remedy.
 
-    The time window is judged by the record's own `received_at_ms`, so a replay judges as the live run did.
+    The event time is compared with the record's own `received_at_ms`, so a replay accepts what the first run accepted.
     """
     if not isinstance(record, Mapping):
         raise InvalidEvent("MALFORMED", "the record must be a JSON object", "")
@@ -135,7 +135,7 @@ def check_record(record: object) -> Event:
 
 
 def check_join(visitor_id: str, user_id: str) -> None:
-    """Only an anonymous id joins, and only a known visitor is joined: so there are no chains and no cycles."""
+    """Check that an anonymous id joins a known visitor: so there are no chains and no cycles. Raises `InvalidEvent`."""
     if is_anonymous(user_id):
         raise InvalidEvent("INVALID_VALUE", "user_id must be a known visitor, not an anonymous id", "user_id")
     if user_id != visitor_id and not is_anonymous(visitor_id):
@@ -144,13 +144,13 @@ def check_join(visitor_id: str, user_id: str) -> None:
 
 
 def check_time(event_time_ms: int, received_at_ms: int) -> None:
-    """Refuse an event that is dated ahead or older than the late window, saying by how much."""
+    """Check that an event is neither dated ahead nor older than the late window. Raises `InvalidEvent` with the difference."""
     ahead_ms = event_time_ms - received_at_ms
     if ahead_ms > AHEAD_LIMIT_MS:
         raise InvalidEvent(
             "TIMESTAMP_AHEAD",
             f"timestamp is {ahead_ms / 1000:.0f} s ahead of the gateway's clock, at most {AHEAD_LIMIT_MS // 1000} s are accepted; "
-            "correct the clock by serverTime, or send sentAt",
+            "correct the clock with serverTime, or send sentAt",
             "timestamp",
         )
     if -ahead_ms > LATE_WINDOW_MS:
@@ -162,7 +162,7 @@ def check_time(event_time_ms: int, received_at_ms: int) -> None:
 
 
 def corrected_time_ms(event_time_ms: int, sent_at_ms: int | None, received_at_ms: int) -> int:
-    """Correct the time of a client whose clock is off by more than five minutes, judged by its `sentAt`."""
+    """The event time, corrected if the client's clock is off by more than five minutes according to its `sentAt`."""
     if sent_at_ms is None:
         return event_time_ms
     skew_ms = received_at_ms - sent_at_ms

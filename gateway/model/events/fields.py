@@ -1,7 +1,7 @@
-"""The form of a single field of an event: strings, integers, money, currencies, JSON, each within its limits.
+"""The checks of a single field of an event: strings, integers, money, currencies and JSON, each within its limits.
 
-A check takes the value as it came (a number, a string) and returns the plain JSON form that the log keeps: money as an exact
-decimal string, whole numbers as int; None when the field is absent or null.
+A check takes the value as it was sent (a number, a string) and returns the plain JSON form that the log keeps: money as an exact
+decimal string, integers as int; None when the field is absent or null. It raises `InvalidEvent`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNWANTED: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class InvalidEvent(Exception):
-    """An event that is not accepted: `code`, `message` with the remedy, and the `field` (a path in snake_case)."""
+    """An event that is not accepted: a `code`, a `message` with the remedy, and the `field` (a path in snake_case)."""
 
     def __init__(self, code: str, message: str, field: str) -> None:
         super().__init__(message)
@@ -33,13 +33,13 @@ class InvalidEvent(Exception):
 
 
 def string(source: Mapping[str, Any], key: str, limit: int, path: str = "") -> str | None:
-    """A text of 1 to `limit` characters, or None when absent."""
+    """A string of 1 to `limit` characters without control characters; None when absent."""
     value = source.get(key)
     if value is None:
         return None
     field = path + key
     if not isinstance(value, str):
-        raise InvalidEvent("INVALID_VALUE", f"{field} must be a text", field)
+        raise InvalidEvent("INVALID_VALUE", f"{field} must be a string", field)
     if not value or len(value) > limit:
         raise InvalidEvent("INVALID_VALUE", f"{field} must have 1 to {limit} characters, it has {len(value)}", field)
     if not value.isprintable() and _UNWANTED.search(value):
@@ -48,7 +48,7 @@ def string(source: Mapping[str, Any], key: str, limit: int, path: str = "") -> s
 
 
 def integer(source: Mapping[str, Any], key: str, low: int, high: int, path: str = "") -> int | None:
-    """A whole number within limits, given as a number or a numeric text, or None when absent."""
+    """An integer from `low` to `high`, sent as a number or a numeric string; None when absent."""
     value = source.get(key)
     if value is None:
         return None
@@ -61,12 +61,12 @@ def integer(source: Mapping[str, Any], key: str, low: int, high: int, path: str 
     elif (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,17}", value)):
         number = int(value)
     if number is None or not low <= number <= high:
-        raise InvalidEvent("INVALID_VALUE", f"{field} must be a whole number from {low} to {high}", field)
+        raise InvalidEvent("INVALID_VALUE", f"{field} must be an integer from {low} to {high}", field)
     return number
 
 
 def money(source: Mapping[str, Any], key: str, path: str = "") -> str | None:
-    """An exact amount from 0 to 10^12 with at most 6 decimals, given as a number or numeric text; kept as plain text."""
+    """An exact amount from 0 to 10^12 with at most 6 decimals, sent as a number or a numeric string; returned as a decimal string."""
     value = source.get(key)
     if value is None:
         return None
@@ -79,12 +79,12 @@ def money(source: Mapping[str, Any], key: str, path: str = "") -> str | None:
     if amount is None or not 0 <= amount <= 10**12 or amount != (exact := round(amount, 6)):
         raise InvalidEvent("INVALID_VALUE", f"{field} must be an amount such as 19.90, from 0 to 10^12 with at most 6 decimals", field)
     shown = format(abs(amount), "f")
-    # A short text can stand for a long number ("0E-99"): six decimals say all of it.
+    # A short string can stand for a long number ("0E-99"): six decimals are all of it.
     return shown if len(shown.partition(".")[2]) <= 6 else format(abs(exact), "f")
 
 
 def currency(source: Mapping[str, Any], key: str, path: str = "") -> str | None:
-    """An ISO 4217 code, three capital letters."""
+    """An ISO 4217 code, three capital letters; None when absent."""
     value = source.get(key)
     if value is None:
         return None
@@ -94,7 +94,7 @@ def currency(source: Mapping[str, Any], key: str, path: str = "") -> str | None:
 
 
 def json_value(source: Mapping[str, Any], key: str, path: str = "") -> Any:
-    """Any JSON value of at most 4 KiB and 8 levels."""
+    """Any JSON value of at most `MAX_JSON_BYTES` and `MAX_JSON_DEPTH` levels; None when absent."""
     value = source.get(key)
     if value is None:
         return None
@@ -119,5 +119,5 @@ def _check_json(value: Any, field: str, level: int) -> None:
         for item in value:
             _check_json(item, field, level + 1)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        # Neither the log's JSON, nor the stored state, nor a condition can hold one.
-        raise InvalidEvent("INVALID_VALUE", f"{field} must not hold whole numbers beyond 64 bits; send those as text", field)
+        # The log's JSON, the stored state and conditions cannot hold such a number.
+        raise InvalidEvent("INVALID_VALUE", f"{field} must not hold integers beyond 64 bits; send those as strings", field)

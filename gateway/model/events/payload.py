@@ -1,4 +1,4 @@
-"""The payload of each event type: which fields it has and which are required. What is absent or null stays out of the payload."""
+"""The payload of each event type: which fields it has and which are required. Absent fields and nulls are left out."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from gateway.model.events.fields import (
 
 MAX_PRODUCTS: Final = 100
 MAX_TRAITS: Final = 64
-
+MAX_URL_CHARACTERS: Final = 2048
 
 FieldCheck = Callable[[Mapping[str, Any], str, str], Any]
+"""Takes the object, the name of the field and the path of the object; returns the plain value, or None when absent."""
 
 
 def _string(limit: int) -> FieldCheck:
@@ -62,29 +63,30 @@ def _traits(source: Mapping[str, Any], key: str, path: str) -> dict[str, Any] | 
 
 
 def check_fields(fields: Mapping[str, FieldCheck], required: tuple[str, ...], source: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Check every known field of `source`; refuse an unknown one, name a required one that is missing."""
+    """The checked fields of `source`. Raises `InvalidEvent` for an unknown field, an invalid value or a missing required field."""
     unknown = source.keys() - fields.keys()
     if unknown:
-        # Shown, logged and sent on: so neither long nor unprintable.
+        # The name is shown, logged and sent on, so it must be neither long nor unprintable.
         name = str(min(unknown, key=str))[:64]
         field = path + "".join(character if character.isprintable() else "?" for character in name)
         raise InvalidEvent("UNKNOWN_FIELD", f"{field} is not a field of this event", field)
-    found = {key: value for key, check in fields.items() if (value := check(source, key, path)) is not None}
+    checked = {key: value for key, check in fields.items() if (value := check(source, key, path)) is not None}
     for key in required:
-        if key not in found:
+        if key not in checked:
             raise InvalidEvent("REQUIRED", f"{path + key} is required", path + key)
-    return found
+    return checked
 
 
 _ID: Final = _string(MAX_ID_CHARACTERS)
+_URL: Final = _string(MAX_URL_CHARACTERS)
 _PAGE: Final[dict[str, FieldCheck]] = {
-    "url": _string(2048), "title": _string(512), "referrer": _string(2048), "locale": _string(35), "type": _string(64),
+    "url": _URL, "title": _string(512), "referrer": _URL, "locale": _string(35), "type": _string(64),
     "product_id": _ID, "category": _ID, "currency": currency,
 }  # fmt: skip
 _PRODUCT: Final[dict[str, FieldCheck]] = {
     "product_id": _ID, "variant_id": _ID, "sku": _ID, "category": _ID, "brand": _ID,
-    "name": _string(256), "price": money, "currency": currency, "quantity": _integer(1, 1_000_000), "url": _string(2048),
-    "image_url": _string(2048), "position": _integer(0, 1_000_000), "list_id": _ID,
+    "name": _string(256), "price": money, "currency": currency, "quantity": _integer(1, 1_000_000), "url": _URL,
+    "image_url": _URL, "position": _integer(0, 1_000_000), "list_id": _ID,
 }  # fmt: skip
 _product = _object(_PRODUCT, "product_id")
 
@@ -98,13 +100,13 @@ def _products(source: Mapping[str, Any], key: str, path: str) -> list[dict[str, 
         raise InvalidEvent("INVALID_VALUE", f"{field} must be a list of products", field)
     if len(value) > MAX_PRODUCTS:
         raise InvalidEvent("TOO_LARGE", f"{field} must hold at most {MAX_PRODUCTS} products, it holds {len(value)}", field)
-    found = []
+    products = []
     for index, item in enumerate(value):
-        place = f"{field}[{index}]"
+        item_field = f"{field}[{index}]"
         if item is None:
-            raise InvalidEvent("REQUIRED", f"{place} must be a product", place)
-        found.append(_product({place: item}, place, ""))
-    return found
+            raise InvalidEvent("REQUIRED", f"{item_field} must be a product", item_field)
+        products.append(_product({item_field: item}, item_field, ""))
+    return products
 
 
 _ORDER: Final[dict[str, FieldCheck]] = {"order_id": _ID, "value": money, "currency": currency, "products": _products}
@@ -131,14 +133,14 @@ _REQUIRED: Final[dict[str, tuple[str, ...]]] = {
 
 
 def check_payload(type_name: str, payload: object) -> dict[str, Any]:
-    """The payload in its plain form, or raise `InvalidEvent`. An order's value needs its currency: it would never be summed."""
+    """The payload in its plain form. Raises `InvalidEvent`. An order with a value needs a currency: otherwise it is never summed."""
     if payload is None:
         payload = {}
     if not isinstance(payload, Mapping):
         raise InvalidEvent("INVALID_VALUE", "payload must be an object", "payload")
     fields, required = _OWN.get(type_name, (_COMMON, _REQUIRED.get(type_name, ())))
-    found = check_fields(fields, required, payload, "")
-    order = found.get("order")
-    if order and "value" in order and "currency" not in order and "currency" not in found.get("page", {}):
-        raise InvalidEvent("REQUIRED", "order.currency (or page.currency) is required beside order.value", "order.currency")
-    return found
+    checked = check_fields(fields, required, payload, "")
+    order = checked.get("order")
+    if order and "value" in order and "currency" not in order and "currency" not in checked.get("page", {}):
+        raise InvalidEvent("REQUIRED", "order.currency (or page.currency) is required with order.value", "order.currency")
+    return checked

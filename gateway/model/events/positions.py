@@ -1,6 +1,6 @@
-"""Positions: up to where the log was read, the greatest offset of each partition.
+"""Positions: how far the log was read, as the greatest offset of each partition.
 
-Offsets name events within one log epoch only: when the topics were re-created, the offsets of the newer epoch replace those of the older.
+Offsets identify events only within one log epoch: after the topics were re-created, the offsets of the newer epoch replace the old ones.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 from gateway.model.events.contribution import Position
 
 Partition = tuple[str, int]
-"""A topic and the number of a partition."""
+"""A topic and the number of one of its partitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """For each partition the offset up to which the log is meant, inclusive."""
+    """For each partition the greatest offset that was read, inclusive."""
 
     log_epoch: int = 0
     offsets: Mapping[Partition, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, positions: Iterable[Position], log_epoch: int) -> Positions:
-        """Those that cover all of these events."""
+        """The positions that cover all of these events."""
         return cls(log_epoch).after((log_epoch, position) for position in positions)
 
     def after(self, records: Iterable[tuple[int, Position | None]]) -> Positions:
-        """Those after these records were read too, each with its log epoch. None as a position: the record moves no offset."""
+        """The positions after these records were read too, each with its log epoch. Position None: the record moves no offset."""
         log_epoch, offsets = self.log_epoch, dict(self.offsets)
         for epoch, position in records:
             if epoch > log_epoch:
@@ -40,12 +40,12 @@ class Positions:
         return Positions(log_epoch, offsets)
 
     def union(self, other: Positions) -> Positions:
-        """Those that cover what either covers, in the newer of the two epochs."""
+        """The positions that cover what either covers, in the newer of the two epochs."""
         moves = [(other.log_epoch, Position(*partition, offset)) for partition, offset in other.offsets.items()]
         return self.after([(other.log_epoch, None), *moves])
 
     def cover(self, other: Positions) -> bool:
-        """Whether all that `other` names was read. What an older epoch named was read long ago; a newer epoch was not read yet."""
+        """Whether everything up to `other` was read. An older epoch was read in full long ago; a newer epoch was not read yet."""
         if other.log_epoch != self.log_epoch:
             return self.log_epoch > other.log_epoch
         return all(self.offsets.get(partition, -1) >= offset for partition, offset in other.offsets.items())
@@ -56,7 +56,7 @@ class Positions:
 
 
 def positions_of_context(context: Mapping[str, Any] | None) -> Positions:
-    """What a context (public JSON, or None when there is none) has seen."""
+    """The positions of a context (public JSON; None: there is none)."""
     context = context or {}
     offsets = {}
     for name, offset in context.get("positions", {}).items():

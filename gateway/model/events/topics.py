@@ -1,4 +1,4 @@
-"""Kafka topics and record headers, as other systems see them. Nothing else spells them."""
+"""Kafka topics and record headers, as other systems see them. They are spelled here and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Topic(StrEnum):
-    """Kafka topics. The first four are the event log proper; their records are keyed by visitor id."""
+    """Kafka topics. The first four are the event log; their records are keyed by visitor id."""
 
     PAGE_VIEWS = "page_views"
     USER_CLICKS = "user_clicks"

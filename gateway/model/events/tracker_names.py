@@ -1,4 +1,4 @@
-"""What other trackers call the events of this project, for shops that send from an existing data layer.
+"""The names that other trackers use for the events of this project, for shops that send from an existing data layer.
 
 Sources: Segment's e-commerce spec (V2) and page spec; Google Analytics 4, recommended and automatically collected events;
 Shopify's web pixels, standard events; Snowplow's `snowplow_ecommerce_action` (values of its `type`), `page_view` and `site_search`.
@@ -15,7 +15,7 @@ from gateway.model.events.event import EventType
 
 
 class Tracker(StrEnum):
-    """Whose names they are."""
+    """A tracker whose event names are known."""
 
     SEGMENT = "segment"
     GA4 = "ga4"
@@ -97,15 +97,17 @@ NAMES: Final[Mapping[EventType, Mapping[Tracker, tuple[str, ...]]]] = {
         Tracker.SNOWPLOW: ("promo_click",),
     },
 }
-"""Ours to theirs. A cart that was looked at is CART_UPDATED: it carries the whole cart, and sets ours right."""
+"""The names in each tracker, by our type. A cart view is CART_UPDATED: it carries the whole cart, which corrects ours."""
 
 _TITLES: Final = {Tracker.SEGMENT: "Segment", Tracker.GA4: "GA4", Tracker.SHOPIFY: "Shopify", Tracker.SNOWPLOW: "Snowplow"}
-_BY_NAME: Final = {(tracker, name): ours for ours, theirs in NAMES.items() for tracker, names in theirs.items() for name in names}
+_TYPE_OF: Final = {
+    (tracker, name): event_type for event_type, names_of in NAMES.items() for tracker, names in names_of.items() for name in names
+}
 
 
 def event_type_of(tracker: Tracker, name: str) -> EventType:
-    """Our type of another tracker's event; CUSTOM where there is no counterpart. Names are taken as they are written there."""
-    return _BY_NAME.get((tracker, name), EventType.CUSTOM)
+    """Our type for another tracker's event; CUSTOM if there is no counterpart. Names are case-sensitive."""
+    return _TYPE_OF.get((tracker, name), EventType.CUSTOM)
 
 
 def names_table() -> str:
@@ -116,7 +118,7 @@ def names_table() -> str:
 def _rows() -> Iterator[str]:
     yield "| here | " + " | ".join(_TITLES[tracker] for tracker in Tracker) + " |"
     yield "|---|" + "---|" * len(Tracker)
-    for ours, theirs in NAMES.items():
-        cells = (", ".join(f"`{name}`" for name in theirs.get(tracker, ())) or "none" for tracker in Tracker)
-        yield f"| `{ours}` | " + " | ".join(cells) + " |"
+    for event_type, names_of in NAMES.items():
+        cells = (", ".join(f"`{name}`" for name in names_of.get(tracker, ())) or "none" for tracker in Tracker)
+        yield f"| `{event_type}` | " + " | ".join(cells) + " |"
     yield "| `CUSTOM` | " + " | ".join("all others" for _ in Tracker) + " |"

@@ -1,8 +1,8 @@
-"""Anonymous visitor ids: random, and recognizable as made by us.
+"""Anonymous visitor ids: random, and signed, so that the gateway recognizes its own.
 
     anon_ + 32 hex digits (16 random bytes) + 12 hex digits (6 bytes of HMAC-SHA256 over them)
 
-Nobody else can make one, so a secret key cannot invent an anonymous visitor and no shop's user id collides with one.
+Nobody else can make one. So the owner of a secret key cannot invent an anonymous visitor, and no shop's user id collides with one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def is_anonymous(visitor_id: str) -> bool:
 
 def is_genuine_anonymous_id(key: bytes, visitor_id: str) -> bool:
     """Whether `new_anonymous_id` made this id with this key."""
-    found = _FORM.fullmatch(visitor_id)
-    return found is not None and hmac.compare_digest(_mac(key, found[1]), found[2])
+    match = _FORM.fullmatch(visitor_id)
+    return match is not None and hmac.compare_digest(_mac(key, match[1]), match[2])
 
 
 def _mac(key: bytes, body: str) -> str:
