@@ -1,7 +1,7 @@
-"""Which answers a shared cache may keep: those that say nothing about anybody.
+"""Which answers a shared cache may keep: those that contain nothing about a visitor.
 
-Only of a GET that names a persisted document, so that a URL is short and means one operation; only of fields that are the
-same for everybody who asks by a publishable key; never of an answer with errors.
+The request must be a GET of a persisted document, so that the URL is short and identifies one operation. Its fields must be the
+same for everyone with a publishable key. An answer with errors is never kept.
 """
 
 from __future__ import annotations
@@ -24,48 +24,48 @@ from graphql import (
 from gateway.transport.documents.execution import GraphQLRequest
 
 PublicFields = Mapping[str, frozenset[str]]
-"""Root fields that are public, each with the arguments that leave it so."""
+"""Root fields that can be public. Each stays public only with the arguments listed here."""
 
 _VALID_UNTIL: Final = "validUntil"
 
 
 def public_seconds(
-    document: DocumentNode, request: GraphQLRequest, payload: Mapping[str, Any], public: PublicFields, most_s: int, now_s: float
+    document: DocumentNode, request: GraphQLRequest, payload: Mapping[str, Any], public: PublicFields, max_s: int, now_s: float
 ) -> int:
-    """How long a shared cache may keep the answer; 0: not at all.
+    """How long a shared cache may keep the answer, in seconds; 0: not at all.
 
-    `most_s` at most, and not beyond a `validUntil` that the answer shows. `now_s` is unix time.
+    At most `max_s`, and never beyond a `validUntil` in the answer. `now_s` is unix time.
     """
     operation = _operation(document, request.operation_name)
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    given = _given_variables(operation, request)
+    variables = _variables_with_value(operation, request)
     roots = _fields(operation.selection_set.selections, fragments)
-    if "errors" in payload or not all(_is_public(field, given, public) for field in roots):
+    if "errors" in payload or not all(_is_public(field, variables, public) for field in roots):
         return 0
     try:
-        return max(0, min([most_s, *(int(until - now_s) for until in _ends(payload.get("data")))]))
-    except ValueError:  # another field was given that name, and is no time
+        return max(0, min([max_s, *(int(until_s - now_s) for until_s in _valid_until_s(payload.get("data")))]))
+    except ValueError:  # a field with that alias is not a time
         return 0
 
 
-def _is_public(field: FieldNode, given: frozenset[str], public: PublicFields) -> bool:
+def _is_public(field: FieldNode, variables: frozenset[str], public: PublicFields) -> bool:
     if field.name.value == "__typename":
         return True
     allowed = public.get(field.name.value)
     if allowed is None:
         return False
-    return all(argument.name.value in allowed or _is_left_out(argument.value, given) for argument in field.arguments or ())
+    return all(argument.name.value in allowed or _is_omitted(argument.value, variables) for argument in field.arguments or ())
 
 
-def _is_left_out(value: object, given: frozenset[str]) -> bool:
-    return isinstance(value, VariableNode) and value.name.value not in given
+def _is_omitted(value: object, variables: frozenset[str]) -> bool:
+    return isinstance(value, VariableNode) and value.name.value not in variables
 
 
-def _given_variables(operation: OperationDefinitionNode, request: GraphQLRequest) -> frozenset[str]:
-    """Variables that have a value: from the request or by their default."""
-    found = {name for name, value in (request.variables or {}).items() if value is not None}
-    found |= {one.variable.name.value for one in operation.variable_definitions or () if one.default_value is not None}
-    return frozenset(found)
+def _variables_with_value(operation: OperationDefinitionNode, request: GraphQLRequest) -> frozenset[str]:
+    """The variables that have a value, from the request or by default."""
+    sent = {name for name, value in (request.variables or {}).items() if value is not None}
+    defaults = {node.variable.name.value for node in operation.variable_definitions or () if node.default_value is not None}
+    return frozenset(sent | defaults)
 
 
 def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
@@ -83,13 +83,14 @@ def _fields(selections: Iterable[SelectionNode], fragments: Mapping[str, Fragmen
             yield from _fields(fragments[node.name.value].selection_set.selections, fragments)
 
 
-def _ends(found: object) -> Iterator[float]:
-    if isinstance(found, Mapping):
-        for key, value in found.items():
+def _valid_until_s(data: object) -> Iterator[float]:
+    """Every `validUntil` in the answer, as unix time. Raises ValueError."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
             if key == _VALID_UNTIL and isinstance(value, str):
                 yield datetime.datetime.fromisoformat(value).timestamp()
             else:
-                yield from _ends(value)
-    elif isinstance(found, list):
-        for one in found:
-            yield from _ends(one)
+                yield from _valid_until_s(value)
+    elif isinstance(data, list):
+        for item in data:
+            yield from _valid_until_s(item)

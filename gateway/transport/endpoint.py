@@ -1,21 +1,20 @@
-"""The endpoint: GraphQL over HTTP, and the door to WebSocket and SSE on the same path. Pure ASGI.
+"""The endpoint: GraphQL over HTTP, WebSocket and SSE on the same path. Pure ASGI.
 
-A request's life is in `admission`. A request that is not well-formed is answered with its own status; later failures with
-200 where application/json is accepted (its clients read `errors` only then) and with their status where
-application/graphql-response+json is. The audits of graphql-http want it so.
+`gateway.transport.http.request_pipeline` has the checks of a request. A malformed request is answered with its own status. A
+later failure is answered with 200 if the client accepts application/json (its clients read `errors` only then), and with its
+status if the client accepts application/graphql-response+json. The audits of graphql-http require it.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Final
 
 import strawberry
 from graphql import OperationType
 
 from gateway.errors import ErrorCode, GatewayError, Throttled, Unavailable
 from gateway.transport.cache_control import public_seconds
-from gateway.transport.connections import OpenConnections
+from gateway.transport.connections import RESTARTING, OpenConnections
 from gateway.transport.cors import cors_headers, origin_allowed, preflight_headers
 from gateway.transport.documents.execution import Execution, Reply, ResponseStream
 from gateway.transport.documents.persisted_documents import PersistedDocuments
@@ -46,10 +45,8 @@ from gateway.transport.http.request_pipeline import (
 from gateway.transport.parameters import EVENT_STREAM, JSON, trace_parent
 from gateway.transport.settings import Authenticate, GraphQLService, MakeContext, TransportSettings
 from gateway.transport.sse.event_stream import DistinctStream, OperationStarter
-from gateway.transport.sse.single_connection import SingleConnections, token_of
+from gateway.transport.sse.single_connection import SingleConnections, stream_token
 from gateway.transport.websocket.session import Handshake, WebSocketSession
-
-_RESTARTS: Final = "The gateway restarts: try again."
 
 
 class GraphQLEndpoint:
@@ -82,13 +79,13 @@ class GraphQLEndpoint:
 
     @property
     def open_connections(self) -> int:
-        """WebSockets and event streams open now."""
+        """The number of open WebSockets and event streams."""
         return self._connections.slots.open
 
     async def shutdown(self) -> None:
         """Close WebSockets with 1012 and end event streams without `complete`; new ones are refused.
 
-        Returns when they are closed, or after `shutdown_deadline_s`. Plain requests that run are not touched.
+        Returns when they are closed, or after `shutdown_deadline_s`. Running HTTP requests are not affected.
         """
         self._single.shutdown()
         await self._connections.shutdown(self._settings.shutdown_deadline_s)
@@ -110,7 +107,7 @@ class GraphQLEndpoint:
         exchange = Exchange(scope["method"], scope["query_string"], headers, address_of(scope), receive, send, extra)
         try:
             check_method(exchange)
-            token = token_of(exchange)
+            token = stream_token(exchange)
             if exchange.method == "OPTIONS":
                 await self._preflight(exchange)
             elif token is not None or exchange.method in {"PUT", "DELETE"}:
@@ -123,9 +120,9 @@ class GraphQLEndpoint:
             pass
 
     async def _preflight(self, exchange: Exchange) -> None:
-        # These headers say more than those of other answers, and stand in their place.
-        found = preflight_headers(exchange.headers.get("origin"), self._settings.allowed_origins, METHODS)
-        headers = [(b"allow", ", ".join(METHODS).encode()), *found]
+        # These headers replace those of other answers, because they contain more.
+        preflight = preflight_headers(exchange.headers.get("origin"), self._settings.allowed_origins, METHODS)
+        headers = [(b"allow", ", ".join(METHODS).encode()), *preflight]
         await exchange.send({"type": "http.response.start", "status": 204, "headers": headers})
         await exchange.send({"type": "http.response.body", "body": b""})
 
@@ -142,7 +139,7 @@ class GraphQLEndpoint:
             await respond_json(exchange, 200, accepted[0], reply.payload, cached=self._cache_control(exchange, operation, reply))
         except RequestRefused as refusal:
             if accepted[0] == EVENT_STREAM:
-                await self._event_stream(exchange, None, _refusing(refusal))
+                await self._event_stream(exchange, None, _refused_start(refusal))
                 return
             status = 200 if accepted[0] == JSON and not refusal.is_malformed else refusal.status
             await respond_json(exchange, status, accepted[0], {"errors": refusal.errors}, refusal_headers(refusal))
@@ -167,7 +164,7 @@ class GraphQLEndpoint:
             raise RequestRefused([entry_of(error)], 500) from error
 
     def _cache_control(self, exchange: Exchange, operation: Operation, reply: Reply) -> bytes:
-        """Personal unless all is public: the caller, the fields, and that the URL names the document by its hash."""
+        """Private, unless the caller and all fields are public and the URL names the document by its hash."""
         settings, request = self._settings, operation.request
         if exchange.method != "GET" or request.document_sha256 is None or not settings.is_public(operation.credential):
             return PRIVATE
@@ -188,7 +185,7 @@ class GraphQLEndpoint:
 
     async def _event_stream(self, exchange: Exchange, operation: Operation | None, start: OperationStarter) -> None:
         if self._connections.stopping:
-            raise HttpError(503, _RESTARTS, ErrorCode.UNAVAILABLE, [(b"retry-after", b"1")])
+            raise HttpError(503, RESTARTING, ErrorCode.UNAVAILABLE, [(b"retry-after", b"1")])
         expires_at = operation.credential.expires_at if operation is not None else None
         try:
             with self._connections.slots.hold(exchange.address):
@@ -199,7 +196,7 @@ class GraphQLEndpoint:
                     send_deadline_s=self._settings.send_deadline_s,
                     expires_in_s=None if expires_at is None else expires_at - time.time(),
                 )
-                await self._connections.while_open(stream, stream.run(exchange.receive, exchange.send, exchange.extra))
+                await self._connections.while_open(stream, stream.serve(exchange.receive, exchange.send, exchange.extra))
         except Throttled as error:
             raise HttpError(429, error.message, ErrorCode.THROTTLED, [(b"retry-after", b"5")]) from error
 
@@ -211,22 +208,22 @@ class GraphQLEndpoint:
         if not origin_allowed(headers.get("origin"), self._settings.allowed_origins):
             return await refuse_handshake(scope, send, 403, {"message": "This origin is not allowed.", "extensions": {"code": "FORBIDDEN"}})
         if self._connections.stopping:
-            return await refuse_handshake(scope, send, 503, gateway_entry(Unavailable(_RESTARTS)))
+            return await refuse_handshake(scope, send, 503, gateway_entry(Unavailable(RESTARTING)))
         try:
             with self._connections.slots.hold(address):
-                shake = Handshake(
+                handshake = Handshake(
                     tuple(scope.get("subprotocols", ())),
                     headers.get("authorization"),
                     trace_parent(headers.get("traceparent")),
                     address,
                 )
-                session = WebSocketSession(self._service, shake, receive, send)
-                await self._connections.while_open(session, session.run())
+                session = WebSocketSession(self._service, handshake, receive, send)
+                await self._connections.while_open(session, session.serve())
         except Throttled as error:
             await refuse_handshake(scope, send, 429, gateway_entry(error))
 
 
-def _refusing(refusal: RequestRefused) -> OperationStarter:
+def _refused_start(refusal: RequestRefused) -> OperationStarter:
     async def start() -> Reply | ResponseStream:
         raise refusal
 

@@ -1,7 +1,7 @@
-"""From what went wrong to what a caller is told: one entry of `errors`, with its code.
+"""From an exception to what the caller gets: an entry of `errors`, with its code.
 
-A GatewayError speaks for itself. Mistakes in the document or its variables are the caller's and are explained. Anything
-else is a defect of ours: logged with its traceback under an incident number, and the number is all that the caller sees.
+A GatewayError contains its own message. Mistakes in the document or its variables are the caller's and are explained. Anything
+else is a defect of ours: it is logged with its traceback and an incident number, and the caller gets only that number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ErrorEntry = dict[str, Any]
 
 
 class RequestRefused(Exception):
-    """The request was not executed: `errors` says why. `status` is the HTTP status where the media type lets us choose."""
+    """The request was not executed; `errors` explains why. `status` is the HTTP status if the media type allows one."""
 
     def __init__(self, errors: list[ErrorEntry], status: int = 400) -> None:
         super().__init__(errors[0]["message"])
@@ -32,12 +32,12 @@ class RequestRefused(Exception):
 
     @property
     def is_malformed(self) -> bool:
-        """Whether it was no GraphQL request at all: then the status says so, whatever the media type."""
+        """Whether it was not a GraphQL request at all. Then the status says so, whatever the media type."""
         return bool(self.errors[0]["extensions"]["code"] == ErrorCode.BAD_REQUEST)
 
 
 def refuse(message: str, code: ErrorCode, status: int = 400) -> RequestRefused:
-    """A refusal of one sentence."""
+    """A refusal with one entry."""
     return RequestRefused([{"message": message, "extensions": {"code": code.value}}], status)
 
 
@@ -53,7 +53,7 @@ def gateway_entry(error: GatewayError) -> ErrorEntry:
 
 
 def document_entries(errors: Iterable[GraphQLError], code: ErrorCode) -> list[ErrorEntry]:
-    """Entries for mistakes of the caller in the document or its variables."""
+    """The entries for the caller's mistakes in the document or its variables."""
     return [_document_entry(error, code) for error in errors]
 
 
@@ -65,18 +65,18 @@ def _document_entry(error: GraphQLError, code: ErrorCode) -> ErrorEntry:
 
 
 def execution_entry(error: GraphQLError) -> ErrorEntry:
-    """The entry for an error that a field met while the operation ran."""
+    """The entry for an error that a field raised while the operation ran."""
     cause = root_cause(error)
     if isinstance(cause, GatewayError):
         return _located(error, gateway_entry(cause))
     if isinstance(cause, GraphQLError) and cause.nodes:
-        # graphql-core itself found an argument that does not fit; an answer that does not fit its type has no nodes.
+        # graphql-core itself rejected an argument. (An error about a result of the wrong type has no nodes.)
         return _document_entry(error, ErrorCode.BAD_USER_INPUT)
     return _located(error, internal_entry(cause))
 
 
 def internal_entry(error: BaseException) -> ErrorEntry:
-    """The entry for a defect of ours, which it logs."""
+    """The entry for a defect of ours. Logs the defect."""
     incident = secrets.token_hex(4)
     _log.error("Internal error (incident %s)", incident, exc_info=error)
     return {
@@ -86,14 +86,14 @@ def internal_entry(error: BaseException) -> ErrorEntry:
 
 
 def entry_of(error: Exception) -> ErrorEntry:
-    """The entry for anything that was raised outside of a field."""
+    """The entry for an exception that was raised outside a field."""
     if isinstance(error, GraphQLError):
         return execution_entry(error)
     return gateway_entry(error) if isinstance(error, GatewayError) else internal_entry(error)
 
 
 def root_cause(error: Exception) -> Exception:
-    """What was raised first, under the layers that graphql-core puts round it."""
+    """The exception that was raised first, inside the ones that graphql-core wraps around it."""
     while isinstance(error, GraphQLError) and error.original_error is not None:
         error = error.original_error
     return error

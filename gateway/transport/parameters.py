@@ -15,6 +15,7 @@ from gateway.transport.errors import refuse
 JSON: Final = "application/json"
 RESPONSE_JSON: Final = "application/graphql-response+json"
 EVENT_STREAM: Final = "text/event-stream"
+NO_BATCHING: Final = "Batching is not supported: send one operation per request."
 
 _DOCUMENT_ID: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 """A SHA256 hex document identifier (GraphQL over HTTP, appendix A); Apollo's has no prefix."""
@@ -33,7 +34,7 @@ def request_from_body(body: bytes) -> GraphQLRequest:
     except ValueError as error:
         raise refuse("The body is not JSON in UTF-8.", ErrorCode.BAD_REQUEST) from error
     if isinstance(parameters, list):
-        raise refuse("Batches are not served: send one operation a request.", ErrorCode.BAD_REQUEST)
+        raise refuse(NO_BATCHING, ErrorCode.BAD_REQUEST)
     if not isinstance(parameters, dict):
         raise refuse("The body must be a JSON object with the member query or documentId.", ErrorCode.BAD_REQUEST)
     return request_from_parameters(parameters)
@@ -45,7 +46,7 @@ def request_from_query(query_string: bytes) -> GraphQLRequest:
         values = parse_qs(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20)
     except ValueError as error:
         raise refuse("The query string is not URL-encoded UTF-8.", ErrorCode.BAD_REQUEST) from error
-    parameters: dict[str, Any] = {name: found[-1] for name, found in values.items()}
+    parameters: dict[str, Any] = {name: repeated[-1] for name, repeated in values.items()}
     for name in ("variables", "extensions"):
         if name in parameters:
             try:
@@ -56,7 +57,7 @@ def request_from_query(query_string: bytes) -> GraphQLRequest:
 
 
 def request_from_parameters(parameters: dict[str, Any]) -> GraphQLRequest:
-    """Check the parameters of a request, whatever carried them. Raises RequestRefused."""
+    """Check the parameters of a request from any transport. Raises RequestRefused."""
     for member in ("variables", "extensions"):
         if not isinstance(parameters.get(member), dict | None):
             raise refuse(f"The parameter {member} must be an object.", ErrorCode.BAD_REQUEST)
@@ -73,31 +74,31 @@ def request_from_parameters(parameters: dict[str, Any]) -> GraphQLRequest:
 
 
 def _document_hash(parameters: dict[str, Any]) -> str | None:
-    """The hash that documentId or Apollo's `extensions.persistedQuery` names; both may be given, when they agree."""
-    found = parameters.get("documentId")
-    named = None if found is None else _sha256(found, "documentId")
+    """The hash in documentId or in Apollo's `extensions.persistedQuery`. Both may be present if they agree."""
+    document_id = parameters.get("documentId")
+    sha256 = None if document_id is None else _sha256(document_id, "documentId")
     persisted = (parameters.get("extensions") or {}).get("persistedQuery")
     if persisted is None:
-        return named
+        return sha256
     if not isinstance(persisted, dict) or persisted.get("version") != 1:
-        raise refuse("extensions.persistedQuery must be an object of version 1.", ErrorCode.BAD_REQUEST)
-    apollo = _sha256(persisted.get("sha256Hash"), "extensions.persistedQuery.sha256Hash")
-    if named is not None and named != apollo:
-        raise refuse("documentId and extensions.persistedQuery name two documents.", ErrorCode.BAD_REQUEST)
-    return apollo
+        raise refuse("extensions.persistedQuery must be an object with version 1.", ErrorCode.BAD_REQUEST)
+    apollo_sha256 = _sha256(persisted.get("sha256Hash"), "extensions.persistedQuery.sha256Hash")
+    if sha256 is not None and sha256 != apollo_sha256:
+        raise refuse("documentId and extensions.persistedQuery name different documents.", ErrorCode.BAD_REQUEST)
+    return apollo_sha256
 
 
-def _sha256(found: object, name: str) -> str:
-    match = _DOCUMENT_ID.fullmatch(found) if isinstance(found, str) else None
+def _sha256(value: object, name: str) -> str:
+    match = _DOCUMENT_ID.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise refuse(f"{name} must be the SHA-256 of the document, sha256: and 64 lower-case hexadecimal digits.", ErrorCode.BAD_REQUEST)
+        raise refuse(f"{name} must be the SHA-256 of the document: sha256: and 64 lower-case hexadecimal digits.", ErrorCode.BAD_REQUEST)
     return match[1]
 
 
 def negotiate(accept: str | None) -> list[str]:
-    """The media types we can answer with that `accept` allows, the best first; empty: none (406).
+    """The media types that the gateway offers and `accept` allows, the preferred one first; empty: none (406).
 
-    Ties keep the client's order; a wildcard means application/json, which every client understands.
+    Ties keep the client's order. A wildcard means application/json, which every client understands.
     """
     if accept is None or not accept.strip():
         return [JSON]
@@ -123,7 +124,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def is_json_content(content_type: str | None) -> bool:
-    """Whether a POST body is declared as JSON in UTF-8: anything else a page could send without a preflight."""
+    """Whether a POST body is declared as JSON in UTF-8. Anything else could come from a foreign page without a preflight."""
     if content_type is None:
         return False
     name, *parameters = (piece.strip().lower() for piece in content_type.split(";"))

@@ -1,8 +1,8 @@
-"""Runs operations of a Strawberry schema.
+"""Executes operations of a Strawberry schema.
 
-graphql-core's executor is driven directly, with Strawberry's executor class: custom scalars, enums and `info.context`
-work as always, while the layers that Strawberry puts in between (extensions, a context manager per phase) are left out.
-Documents are parsed, measured and validated once, then kept.
+graphql-core's executor is called directly, with Strawberry's executor class: custom scalars, enums and `info.context` work as
+usual, but the layers that Strawberry adds (extensions, a context manager per phase) are skipped. A document is parsed, checked
+against the limits and validated once, then cached.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _MAX_VALIDATION_ERRORS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """The parameters of a request (GraphQL over HTTP, section 5.1 and appendix A), of the right types.
+    """The parameters of a request (GraphQL over HTTP, section 5.1 and appendix A), with their types checked.
 
-    At least one of `query` and `document_sha256` is given; `gateway.transport.documents.persisted_documents` finds the text.
+    At least one of `query` and `document_sha256` is set; `gateway.transport.documents.persisted_documents` finds the text.
     """
 
     query: str | None
@@ -48,40 +48,40 @@ class GraphQLRequest:
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
     document_sha256: str | None = None
-    """The hash, 64 lower-case hexadecimal digits, by which the request names its document."""
+    """The hash that names the document, as 64 lower-case hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One result as it goes on the wire: `data`, `errors`."""
+    """One result as it is sent: `data`, `errors`."""
 
     payload: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document that is within the limits and valid."""
+    """A valid document that is within the limits."""
 
     document: DocumentNode
     operations: Mapping[str, OperationType]
 
     def operation_type(self, name: str | None) -> OperationType:
-        """The type of the operation that `name` selects. Raises RequestRefused when it selects none."""
+        """The type of the operation that `name` selects. Raises RequestRefused if it selects none."""
         if name is not None:
-            found = self.operations.get(name)
-            if found is None:
-                raise refuse("The document has no operation of that operationName.", ErrorCode.OPERATION_RESOLUTION_FAILURE)
-            return found
+            kind = self.operations.get(name)
+            if kind is None:
+                raise refuse("The document has no operation with that operationName.", ErrorCode.OPERATION_RESOLUTION_FAILURE)
+            return kind
         if len(self.operations) != 1:
-            raise refuse("Say by operationName which operation to run.", ErrorCode.OPERATION_RESOLUTION_FAILURE)
+            raise refuse("Select the operation to run by operationName.", ErrorCode.OPERATION_RESOLUTION_FAILURE)
         return next(iter(self.operations.values()))
 
 
 class StreamFailed(Exception):
-    """A subscription ended by an error: `entry` is what the caller is told.
+    """A subscription ended with an error; `entry` is the error for the caller.
 
-    `started`: it had sent a result before. `retry`: opening it again may help, so the client must not believe that it
-    is over. `unexpected`: a defect of ours.
+    `started`: it had sent a result before. `retry`: opening it again may help, so the client must not take it as complete.
+    `unexpected`: a defect of ours.
     """
 
     def __init__(self, error: Exception, started: bool) -> None:
@@ -95,7 +95,7 @@ class StreamFailed(Exception):
 
 
 class ResponseStream:
-    """The results of a subscription, pulled one at a time: the resolver is asked for one only after the last went out."""
+    """The results of a subscription, pulled one at a time: the next one is requested only after the last one was sent."""
 
     def __init__(self, executor: Executor[Any], source: AsyncIterator[Any]) -> None:
         self._executor = executor
@@ -103,7 +103,7 @@ class ResponseStream:
         self._started = False
 
     async def next(self) -> Reply | None:
-        """The next result; None after the last. Raises StreamFailed when the resolver raised."""
+        """The next result; None after the last one. Raises StreamFailed if the resolver raised."""
         try:
             event = await anext(self._source)
             result = self._executor.build_per_event_executor(event).execute_operation(False)
@@ -117,18 +117,18 @@ class ResponseStream:
         return _reply(result)
 
     async def aclose(self) -> None:
-        """Close the resolver's generator. May be called at any time but during `next`, also before the first."""
+        """Close the resolver's generator. It may be called at any time except during `next`, even before the first result."""
         close = getattr(self._source, "aclose", None)
         if close is None:
             return
         try:
             await close()
-        except Exception as error:  # noqa: BLE001 - there is nobody left to tell: it is logged
+        except Exception as error:  # noqa: BLE001 - no caller is left, so it is logged
             entry_of(error)
 
 
 class Execution:
-    """Prepares and runs operations of one schema."""
+    """Prepares and executes operations of one schema."""
 
     def __init__(self, schema: strawberry.Schema, *, limits: DocumentLimits, production: bool, cache_entries: int) -> None:
         self._schema = schema._schema
@@ -141,19 +141,19 @@ class Execution:
         self._unstoppable: set[asyncio.Task[Reply]] = set()
 
     def prepare(self, query: str) -> PreparedDocument:
-        """Parse, measure and validate, or find it done. Raises RequestRefused."""
-        found = self._cache.get(query)
-        if found is not None:
+        """The prepared document, from the cache if possible. Raises RequestRefused."""
+        prepared = self._cache.get(query)
+        if prepared is not None:
             self._cache.move_to_end(query)
-            return found
-        found = self.check(query)
-        self._cache[query] = found
+            return prepared
+        prepared = self.check(query)
+        self._cache[query] = prepared
         if len(self._cache) > self._cache_entries:
             self._cache.popitem(last=False)
-        return found
+        return prepared
 
     def check(self, query: str) -> PreparedDocument:
-        """Parse, measure and validate, and leave it to the caller to keep it. Raises RequestRefused."""
+        """Parse a document, check it against the limits and validate it, without the cache. Raises RequestRefused."""
         try:
             check_text(query, self._limits)
             document = parse(query)
@@ -173,15 +173,15 @@ class Execution:
         return PreparedDocument(document, operations)
 
     async def execute(self, prepared: PreparedDocument, request: GraphQLRequest, context: object) -> Reply:
-        """Run a query or mutation. Raises RequestRefused when it did not start; errors of fields are in the reply."""
+        """Execute a query or mutation. Raises RequestRefused if it did not start; errors of fields are in the reply."""
         result = self._build(prepared, request, context).execute_operation()
         if isawaitable(result):
             result = await result
         return _reply(result)
 
     async def execute_to_end(self, prepared: PreparedDocument, request: GraphQLRequest, context: object) -> Reply:
-        """Like `execute`, for an operation that a stream or socket carries: a mutation goes on when its carrier is cut,
-        as events are often the last that a closing page sends."""
+        """Like `execute`, for an operation on a stream or socket. A mutation continues if its connection is cut, because events
+        are often the last thing that a closing page sends."""
         if prepared.operation_type(request.operation_name) is not OperationType.MUTATION:
             return await self.execute(prepared, request, context)
         task = asyncio.create_task(self.execute(prepared, request, context))
@@ -190,18 +190,18 @@ class Execution:
         return await asyncio.shield(task)
 
     async def subscribe(self, prepared: PreparedDocument, request: GraphQLRequest, context: object) -> ResponseStream:
-        """Open a subscription. Raises RequestRefused when it did not start, StreamFailed when its resolver raised at once."""
+        """Open a subscription. Raises RequestRefused if it did not start, StreamFailed if its resolver raised at once."""
         executor = self._build(prepared, request, context)
         source: Any = create_source_event_stream(executor)
         if isawaitable(source):
             source = await source
         if isinstance(source, ExecutionResult):
-            errors = source.errors or [GraphQLError("The subscription gave no stream.")]
+            errors = source.errors or [GraphQLError("The subscription returned no stream.")]
             raise StreamFailed(errors[0], started=False)
         return ResponseStream(executor, aiter(source))
 
     def check_variables(self, prepared: PreparedDocument, request: GraphQLRequest) -> None:
-        """Raise RequestRefused when the variables do not fit the operation."""
+        """Raise RequestRefused if the variables do not match the operation."""
         self._build(prepared, request, None)
 
     def _build(self, prepared: PreparedDocument, request: GraphQLRequest, context: object) -> Executor[Any]:

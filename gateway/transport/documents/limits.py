@@ -1,15 +1,12 @@
-"""Limits: what a document may ask for (judged before it is validated), and how much one client may hold open.
+"""Limits on what a document may ask for, checked before it is validated.
 
-A document is judged twice: its text by one pass of a regular expression (size, tokens, nesting: a hostile one is
-refused without being parsed), then its syntax tree with all fragments counted as often as they are spread.
+A document is checked twice. First its text, by one pass of a regular expression (size, tokens, nesting), so that a hostile
+document is refused without being parsed. Then its syntax tree, in which a fragment counts each time it is spread.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,12 +20,10 @@ from graphql import (
     SelectionNode,
 )
 
-from gateway.errors import Throttled
-
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
-    """Upper bounds for one document. `depth` counts fields inside fields; introspection has its own (it is off in production)."""
+    """Upper limits for one document. `depth` counts nested fields; introspection has its own depth (it is off in production)."""
 
     document_bytes: int = 16 * 1024
     tokens: int = 1000
@@ -36,17 +31,17 @@ class DocumentLimits:
     depth: int = 12
     introspection_depth: int = 20
     fields: int = 400
-    """Cost: all fields, fragments expanded."""
+    """The cost: all fields, with fragments expanded."""
     aliases: int = 30
     root_fields: int = 20
     directives: int = 20
 
 
 class DocumentTooLarge(Exception):
-    """A document passes a limit. The message names the limit, its value and what was found."""
+    """A document exceeds a limit. The message names the limit, its value, and the value of the document."""
 
-    def __init__(self, limit: str, allowed: int, found: int | str) -> None:
-        super().__init__(f"The document is too large: {limit} {found}, allowed are {allowed}. Ask for less at once.")
+    def __init__(self, limit: str, allowed: int, actual: int | str) -> None:
+        super().__init__(f"The document is too large: {limit} is {actual}, the limit is {allowed}. Request less at once.")
         self.limit = limit
         self.allowed = allowed
 
@@ -61,7 +56,7 @@ _CLOSING: Final = "}])"
 
 
 def check_text(text: str, limits: DocumentLimits) -> None:
-    """Raise DocumentTooLarge when the text passes the limits on size, tokens or nesting. Stops at the first excess."""
+    """Check size, tokens and nesting of the text. Raises DocumentTooLarge at the first limit that is exceeded."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
     if size > limits.document_bytes:
         raise DocumentTooLarge("document_bytes", limits.document_bytes, size)
@@ -83,7 +78,7 @@ def check_text(text: str, limits: DocumentLimits) -> None:
 
 @dataclass(slots=True)
 class _Size:
-    """What a selection set amounts to, its fragments expanded."""
+    """The size of a selection set, with its fragments expanded."""
 
     depth: int = 0
     introspection_depth: int = 0
@@ -102,7 +97,7 @@ class _Size:
 
 
 def check_document(document: DocumentNode, limits: DocumentLimits) -> None:
-    """Raise DocumentTooLarge when an operation passes a limit. Cycles of fragments are left to validation."""
+    """Check every operation of the document. Raises DocumentTooLarge. Cycles of fragments are left to validation."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     sizes: dict[str, _Size] = {}
     for name in fragments:
@@ -113,10 +108,10 @@ def check_document(document: DocumentNode, limits: DocumentLimits) -> None:
         size = _selections_size(definition.selection_set.selections, fragments, sizes)
         size.directives += len(definition.directives or ())
         for limit in ("depth", "introspection_depth", "root_fields", "fields", "aliases", "directives"):
-            found: int = getattr(size, limit)
+            actual: int = getattr(size, limit)
             allowed: int = getattr(limits, limit)
-            if found > allowed:
-                raise DocumentTooLarge(limit, allowed, found)
+            if actual > allowed:
+                raise DocumentTooLarge(limit, allowed, actual)
 
 
 def _fragment_size(name: str, fragments: dict[str, FragmentDefinitionNode], sizes: dict[str, _Size]) -> _Size:
@@ -124,7 +119,7 @@ def _fragment_size(name: str, fragments: dict[str, FragmentDefinitionNode], size
     if known is not None:
         return known
     fragment = fragments.get(name)
-    sizes[name] = _Size()  # while it is being measured: a cycle counts as nothing, validation refuses it
+    sizes[name] = _Size()  # while it is measured: a cycle counts as nothing, because validation rejects it
     if fragment is not None:
         size = _selections_size(fragment.selection_set.selections, fragments, sizes)
         size.directives += len(fragment.directives or ())
@@ -163,56 +158,3 @@ def _field_size(node: FieldNode, fragments: dict[str, FragmentDefinitionNode], s
     else:
         inner.depth += 1
     return inner
-
-
-class ConnectionSlots:
-    """Counts open connections, in all and by address."""
-
-    def __init__(self, most: int, most_per_address: int) -> None:
-        self._most = most
-        self._most_per_address = most_per_address
-        self._open: Counter[str] = Counter()
-        self._all = 0
-
-    @property
-    def open(self) -> int:
-        """Connections open now."""
-        return self._all
-
-    @contextmanager
-    def hold(self, address: str) -> Iterator[None]:
-        """Hold a slot for the length of the block. Raises Throttled when none is left."""
-        if self._all >= self._most or self._open[address] >= self._most_per_address:
-            if not self._open[address]:
-                del self._open[address]
-            raise Throttled("Too many open connections: try again later.", retry_after_ms=5000)
-        self._all += 1
-        self._open[address] += 1
-        try:
-            yield
-        finally:
-            self._all -= 1
-            self._open[address] -= 1
-            if not self._open[address]:
-                del self._open[address]
-
-
-class RateLimit:
-    """A token bucket: `burst` at once, `per_second` in the long run."""
-
-    def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
-        self._per_second = per_second
-        self._burst = float(burst)
-        self._clock = clock
-        self._left = float(burst)
-        self._at = clock()
-
-    def take(self) -> bool:
-        """Take one; False when nothing is left."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

@@ -2,8 +2,8 @@
 
     {"documents": {"sha256:<hash of the text>": "query …"}, "operations": {"<operation name>": "sha256:…"}}
 
-`operations` is for those who build clients; the gateway reads `documents` alone. A name that two documents have says of
-neither which is meant, so it is left out there.
+`operations` is for tools that build clients; the gateway reads only `documents`. A name that several documents have is
+ambiguous, so it is left out there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SUFFIX: Final = ".graphql"
 
 
 class InvalidManifest(Exception):
-    """Documents or a manifest that cannot be used; `problems` names each with its place."""
+    """Documents or a manifest that cannot be used; `problems` lists every mistake with its place."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -34,8 +34,8 @@ def document_id(text: str) -> str:
 
 
 def read_manifests(paths: Iterable[Path]) -> dict[str, str]:
-    """All documents of some manifests, by id. Raises InvalidManifest; the schema is not looked at."""
-    found: dict[str, str] = {}
+    """All documents of some manifests, by id, not checked against the schema. Raises InvalidManifest."""
+    documents_by_id: dict[str, str] = {}
     problems: list[str] = []
     for path in paths:
         try:
@@ -43,14 +43,14 @@ def read_manifests(paths: Iterable[Path]) -> dict[str, str]:
         except (OSError, ValueError) as problem:
             problems.append(f"{path}: {problem}")
             continue
-        for named, text in documents.items():
-            if not isinstance(text, str) or named != document_id(text):
-                problems.append(f"{path}: {named} is not the id of its document; make the file by `gateway documents build`")
+        for claimed_id, text in documents.items():
+            if not isinstance(text, str) or claimed_id != document_id(text):
+                problems.append(f"{path}: {claimed_id} is not the id of its document; create the file with `gateway documents build`")
             else:
-                found[named] = text
+                documents_by_id[claimed_id] = text
     if problems:
         raise InvalidManifest(problems)
-    return found
+    return documents_by_id
 
 
 def _documents(manifest: Any) -> dict[str, Any]:
@@ -61,19 +61,19 @@ def _documents(manifest: Any) -> dict[str, Any]:
 
 
 def write_manifest(documents: Iterable[str]) -> bytes:
-    """The manifest of some documents, in the order of their ids so that equal sources give equal files."""
+    """The manifest of some documents, sorted by id, so that equal sources result in equal files."""
     by_id = {document_id(text): text for text in documents}
-    named = [(name, its_id) for its_id, text in by_id.items() for name in _operation_names(parse(text))]
-    times = Counter(name for name, _ in named)
-    names = {name: its_id for name, its_id in named if times[name] == 1}
-    manifest = {"documents": dict(sorted(by_id.items())), "operations": dict(sorted(names.items()))}
+    operations = [(name, text_id) for text_id, text in by_id.items() for name in _operation_names(parse(text))]
+    counts = Counter(name for name, _ in operations)
+    unique = {name: text_id for name, text_id in operations if counts[name] == 1}
+    manifest = {"documents": dict(sorted(by_id.items())), "operations": dict(sorted(unique.items()))}
     return orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def documents_of(sources: Iterable[Path]) -> list[str]:
-    """The documents of .graphql files and of those in folders: a file with operations is one document.
+    """The documents in .graphql files and folders of them. A file with operations is one document.
 
-    Fragments it spreads may stand in another file; their text is appended. Raises InvalidManifest.
+    Fragments that it spreads may be in another file; their text is appended. Raises InvalidManifest.
     """
     files: dict[Path, tuple[str, DocumentNode]] = {}
     problems: list[str] = []
@@ -82,65 +82,67 @@ def documents_of(sources: Iterable[Path]) -> list[str]:
             text = path.read_text(encoding="utf-8").strip()
             files[path] = (text, parse(text))
         except GraphQLError as problem:
-            at = problem.locations[0] if problem.locations else None
-            problems.append(f"{path}:{at.line}:{at.column}: {problem.message}" if at else f"{path}: {problem.message}")
+            place = problem.locations[0] if problem.locations else None
+            problems.append(f"{path}:{place.line}:{place.column}: {problem.message}" if place else f"{path}: {problem.message}")
         except (OSError, UnicodeDecodeError) as problem:
             problems.append(f"{path}: {problem}")
     fragments = _fragments(files, problems)
-    found = [_complete(path, text, tree, fragments, problems) for path, (text, tree) in files.items() if _has_operation(tree)]
-    if not problems and not found:
-        problems.append("no operation was found: name files that end in .graphql, or folders with some")
+    documents = [_with_fragments(path, text, tree, fragments, problems) for path, (text, tree) in files.items() if _has_operation(tree)]
+    if not problems and not documents:
+        problems.append("no operation was found: name files that end in .graphql, or folders that contain some")
     if problems:
         raise InvalidManifest(problems)
-    return found
+    return documents
 
 
 def _files(sources: Iterable[Path], problems: list[str]) -> list[Path]:
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for source in sources:
         if source.is_dir():
-            found.update(dict.fromkeys(sorted(source.rglob(f"*{_SUFFIX}"))))
+            files.update(dict.fromkeys(sorted(source.rglob(f"*{_SUFFIX}"))))
         elif source.is_file():
-            found[source] = None
+            files[source] = None
         else:
-            problems.append(f"{source}: there is no such file or folder")
-    return list(found)
+            problems.append(f"{source}: no such file or folder")
+    return list(files)
 
 
 def _fragments(files: Mapping[Path, tuple[str, DocumentNode]], problems: list[str]) -> dict[str, tuple[str, DocumentNode]]:
-    """Fragments that other files may spread, with their own text."""
-    found: dict[str, tuple[str, DocumentNode]] = {}
+    """The fragments of all files by name, each with its own text."""
+    fragments: dict[str, tuple[str, DocumentNode]] = {}
     for path, (text, tree) in files.items():
         for node in tree.definitions:
             if not isinstance(node, FragmentDefinitionNode) or node.loc is None:
                 continue
             name = node.name.value
-            own = text[node.loc.start : node.loc.end]
-            if name in found and found[name][0] != own:
-                problems.append(f"{path}: another file has a fragment {name} that differs; give one of them another name")
-            found[name] = (own, DocumentNode(definitions=(node,)))
-    return found
+            own_text = text[node.loc.start : node.loc.end]
+            if name in fragments and fragments[name][0] != own_text:
+                problems.append(f"{path}: another file has a different fragment {name}; rename one of them")
+            fragments[name] = (own_text, DocumentNode(definitions=(node,)))
+    return fragments
 
 
-def _complete(path: Path, text: str, tree: DocumentNode, fragments: Mapping[str, tuple[str, DocumentNode]], problems: list[str]) -> str:
-    """The text with the fragments that it spreads and does not have."""
-    has = {node.name.value for node in tree.definitions if isinstance(node, FragmentDefinitionNode)}
+def _with_fragments(
+    path: Path, text: str, tree: DocumentNode, fragments: Mapping[str, tuple[str, DocumentNode]], problems: list[str]
+) -> str:
+    """The text with the fragments that it spreads and does not contain."""
+    included = {node.name.value for node in tree.definitions if isinstance(node, FragmentDefinitionNode)}
     wanted = _spreads(tree)
     while wanted:
         name = wanted.pop(0)
-        if name in has:
+        if name in included:
             continue
-        has.add(name)
+        included.add(name)
         if name not in fragments:
             problems.append(f"{path}: no file has the fragment {name}")
             continue
-        own, fragment = fragments[name]
-        text += "\n\n" + own
+        own_text, fragment = fragments[name]
+        text += "\n\n" + own_text
         wanted += _spreads(fragment)
     return text
 
 
-class _Spreads(Visitor):
+class _SpreadCollector(Visitor):
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
@@ -150,7 +152,7 @@ class _Spreads(Visitor):
 
 
 def _spreads(tree: DocumentNode) -> list[str]:
-    visitor = _Spreads()
+    visitor = _SpreadCollector()
     visit(tree, visitor)
     return visitor.names
 

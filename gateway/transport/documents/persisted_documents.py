@@ -1,15 +1,15 @@
 """Persisted documents: the operation that a request names by a hash (GraphQL over HTTP, appendix A; Apollo's APQ).
 
-    hash in the manifest ──────────────────────────────▶ run                    (trusted: checked at start, never forgotten)
+    hash in the manifest ──────────────────────────────▶ run                    (trusted: checked at start, never dropped)
     hash alone, remembered ────────────────────────────▶ run
     hash alone, unknown ───────▶ PERSISTED_QUERY_NOT_FOUND: the client sends it again with the text
     hash and text that agree ──────────────────────────▶ run, remembered once it is valid
     hash and text that differ ─▶ BAD_REQUEST
 
-With `only_manifest` nothing is remembered and every other text is FORBIDDEN.
+With `only_manifest` nothing is remembered, and every other text is FORBIDDEN.
 
-What clients register is kept in this process alone. A client heals a miss with one more request, while a store shared by
-all gateways would let anyone with a publishable key write into it, and would be one more part that can be away.
+Documents that clients register are kept in this process only. A miss costs a client one more request. A store shared by all
+gateways would let anyone with a publishable key write into it, and would be one more part that can fail.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from gateway.transport.documents.manifest import InvalidManifest, document_id
 from gateway.transport.errors import RequestRefused, refuse
 
 NOT_FOUND: Final = "PersistedQueryNotFound"
-"""The message that clients of Apollo's protocol compare, word for word."""
-_ONLY_MANIFEST: Final = "This gateway runs only the documents of its manifest, and this one is not in it: see `gateway documents build`."
+"""The message that clients of Apollo's protocol look for, word for word."""
+_ONLY_MANIFEST: Final = "This gateway runs only the documents in its manifest, and this is not one of them: see `gateway documents build`."
 
 
 class PersistedDocuments:
-    """Gives the prepared document of a request. Raises InvalidManifest when a trusted document is no good."""
+    """Finds the prepared document of a request. Raises InvalidManifest if a trusted document is invalid."""
 
     def __init__(self, execution: Execution, manifest: Mapping[str, str], *, only_manifest: bool, remembered_entries: int) -> None:
         self._execution = execution
@@ -43,17 +43,17 @@ class PersistedDocuments:
         self._remembered_entries = remembered_entries
 
     def prepare(self, request: GraphQLRequest) -> PreparedDocument:
-        """The document of the request, parsed, measured and validated. Raises RequestRefused."""
+        """The document of the request, parsed, checked and validated. Raises RequestRefused."""
         text, sha256 = request.query, request.document_sha256
         if text is None:
-            return self._named(sha256 or "")
+            return self._by_hash(sha256 or "")
         if not text:
             raise refuse("The parameter query must not be empty.", ErrorCode.BAD_REQUEST)
         if sha256 is None and not self._only_manifest:
             return self._execution.prepare(text)
         actual = _sha256(text)
         if sha256 is not None and sha256 != actual:
-            raise refuse("The hash that names the document is not the SHA-256 of the query beside it.", ErrorCode.BAD_REQUEST)
+            raise refuse("The hash that names the document is not the SHA-256 of the query sent with it.", ErrorCode.BAD_REQUEST)
         trusted = self._trusted.get(actual)
         if trusted is not None:
             return trusted
@@ -63,7 +63,7 @@ class PersistedDocuments:
         self._remember(actual, text)
         return prepared
 
-    def _named(self, sha256: str) -> PreparedDocument:
+    def _by_hash(self, sha256: str) -> PreparedDocument:
         trusted = self._trusted.get(sha256)
         if trusted is not None:
             return trusted
@@ -74,7 +74,7 @@ class PersistedDocuments:
         return self._execution.prepare(text)
 
     def _remember(self, sha256: str, text: str) -> None:
-        """Only valid documents come here, so an entry is at most as large as a document may be."""
+        """Remember a valid document. So an entry is at most as large as a document may be."""
         self._remembered[sha256] = text
         self._remembered.move_to_end(sha256)
         if len(self._remembered) > self._remembered_entries:
@@ -88,18 +88,18 @@ def check_documents(schema: strawberry.Schema, texts: Iterable[str], *, producti
 
 
 def _sha256(text: str) -> str:
-    # A lone surrogate, which JSON can carry, is no text: it never parses, whatever its hash.
+    # JSON can contain a lone surrogate, which is not valid text: such a document never parses, so its hash does not matter.
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _prepare_all(execution: Execution, manifest: Mapping[str, str]) -> dict[str, PreparedDocument]:
-    found: dict[str, PreparedDocument] = {}
+    prepared: dict[str, PreparedDocument] = {}
     problems: list[str] = []
     for text in manifest.values():
         try:
-            found[_sha256(text)] = execution.check(text)
+            prepared[_sha256(text)] = execution.check(text)
         except RequestRefused as refusal:
             problems += [f"{document_id(text)}: {entry['message']} In: {' '.join(text.split())[:80]}" for entry in refusal.errors]
     if problems:
         raise InvalidManifest(problems)
-    return found
+    return prepared

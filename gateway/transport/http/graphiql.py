@@ -1,7 +1,7 @@
-"""GraphiQL, the page to try the API with, at the endpoint's own address. For development: in production none of this is mounted.
+"""GraphiQL, the page for trying the API, at the address of the endpoint. For development only: production does not mount it.
 
-The page is what `npm run build` makes in the folder graphiql/: it loads nothing from elsewhere, and its
-Content-Security-Policy holds it to that. It carries no data and needs no credential; what it asks passes the endpoint's checks.
+The page is built by `npm run build` in the folder graphiql/. It loads nothing from elsewhere, and its
+Content-Security-Policy enforces that. It contains no data and needs no credential; its requests pass the endpoint's checks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEADERS: Final = {
 
 
 def _page_policy(nonce: str) -> str:
-    # Fonts and small images are inside of the stylesheet; the nonce is for the styles that menus and dialogs make.
+    # Fonts and small images are inside the stylesheet; the nonce is for the styles that menus and dialogs create.
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; font-src data:; img-src data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,9 +38,9 @@ def _page_policy(nonce: str) -> str:
 
 
 class GraphiQL:
-    """An ASGI application in front of the endpoint: a browser that opens the address gets the page, all else passes on.
+    """An ASGI application in front of the endpoint: a browser that opens the address gets the page, other requests pass through.
 
-    `directory` is looked at with each request, so a build shows without a restart.
+    `directory` is read on each request, so a new build is served without a restart.
     """
 
     def __init__(self, endpoint: ASGIApp, directory: Path | None) -> None:
@@ -49,8 +49,8 @@ class GraphiQL:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        answer = await self._page() if _is_navigation(scope) else self._endpoint
-        await answer(scope, receive, send)
+        application = await self._page() if _is_navigation(scope) else self._endpoint
+        await application(scope, receive, send)
 
     async def asset(self, request: Request) -> Response:
         """One of `ASSETS`, or 404."""
@@ -64,7 +64,7 @@ class GraphiQL:
         headers = {**_HEADERS, "vary": "Accept"}
         content = await self._read(PAGE)
         if content is None:
-            return PlainTextResponse(self._how_to_get_it(), 404, headers)
+            return PlainTextResponse(self._build_hint(), 404, headers)
         nonce = secrets.token_urlsafe(16)
         headers["content-security-policy"] = _page_policy(nonce)
         return Response(content.decode().replace(_NONCE_MARK, nonce), media_type="text/html", headers=headers)
@@ -77,17 +77,17 @@ class GraphiQL:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _how_to_get_it(self) -> str:
-        found = "GATEWAY_GRAPHIQL_DIR is not set" if self._directory is None else f"there is no {PAGE} in {self._directory}"
+    def _build_hint(self) -> str:
+        reason = "GATEWAY_GRAPHIQL_DIR is not set" if self._directory is None else f"there is no {PAGE} in {self._directory}"
         return (
-            f"The API is here; GraphiQL, the page to try it with, is not: {found}.\n\n"
+            f"This is the API. GraphiQL, the page for trying it, is not available: {reason}.\n\n"
             "  In the folder graphiql of the project:  npm ci && npm run build\n"
             "  For the gateway:                        GATEWAY_GRAPHIQL_DIR=<that folder>/dist\n"
         )
 
 
 def _is_navigation(scope: Scope) -> bool:
-    """Whether a browser opens the address: it asks for HTML, for nothing that a GraphQL client asks for, and names no operation."""
+    """Whether a browser opens the address: it accepts HTML and no media type of a GraphQL client, and names no operation."""
     if scope["method"] != "GET" or scope["query_string"]:
         return False
     accepted = {part.split(";")[0].strip().lower() for part in headers_of(scope).get("accept", "").split(",")}

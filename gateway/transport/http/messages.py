@@ -1,4 +1,4 @@
-"""HTTP below GraphQL: headers and body of a request, the head and body of an answer. Pure ASGI."""
+"""HTTP below GraphQL: the headers and body of a request, and of an answer. Pure ASGI."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One HTTP request and the way to answer it."""
+    """One HTTP request, and how to answer it."""
 
     method: str
     query_string: bytes
@@ -34,16 +34,16 @@ class Exchange:
     receive: Receive
     send: Send
     extra: RawHeaders
-    """Headers of every answer: CORS, Vary."""
+    """The headers of every answer: CORS and Vary."""
 
     @property
     def traceparent(self) -> str | None:
-        """The caller's trace, when it is well-formed."""
+        """The caller's trace context, if it is well-formed."""
         return trace_parent(self.headers.get("traceparent"))
 
 
 class HttpError(Exception):
-    """An answer with a status of its own, whatever the client accepts."""
+    """An error that is answered with its own status, whatever the client accepts."""
 
     def __init__(self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_REQUEST, headers: RawHeaders | None = None) -> None:
         super().__init__(message)
@@ -53,35 +53,36 @@ class HttpError(Exception):
 
     @classmethod
     def of(cls, status: int, errors: list[ErrorEntry], headers: RawHeaders | None = None) -> HttpError:
-        """An answer with errors that were found elsewhere."""
-        found = cls(status, errors[0]["message"], headers=headers)
-        found.errors = errors
-        return found
+        """An HttpError with the given entries of `errors`."""
+        error = cls(status, errors[0]["message"], headers=headers)
+        error.errors = errors
+        return error
 
 
 class ClientDisconnected(Exception):
-    """The client left before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Headers by lower-case name; of repeated ones all values, joined as RFC 9110 (section 5.3) says."""
-    found: dict[str, str] = {}
+    """Headers by lower-case name. The values of a repeated header are joined as RFC 9110 (section 5.3) says."""
+    headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def address_of(scope: Scope) -> str:
-    """The address of the client, as the server knows it."""
+    """The IP address of the client, as the server knows it."""
     client = scope.get("client")
     return client[0] if client else "unknown"
 
 
 async def read_body(exchange: Exchange, limit_for: Callable[[int], int], deadline_s: float) -> bytes:
-    """The body of a request. Raises HttpError when it is too large or comes too slowly, Gone when the client leaves.
+    """The body of a request.
 
-    `limit_for` gives the limit in bytes for the length that the client announced (0: none).
+    Raises HttpError if it is too large or arrives too slowly, ClientDisconnected if the client disconnects. `limit_for` returns
+    the limit in bytes for the length that the client announced (0: it announced none).
     """
     announced = exchange.headers.get("content-length", "")
     size_announced = int(announced) if announced.isdigit() else 0
@@ -111,7 +112,7 @@ async def read_body(exchange: Exchange, limit_for: Callable[[int], int], deadlin
 async def respond_json(
     exchange: Exchange, status: int, media_type: str, payload: Mapping[str, Any], more: RawHeaders | None = None, cached: bytes = PRIVATE
 ) -> None:
-    """Answer with JSON; `cached` is the value of Cache-Control."""
+    """Answer with JSON. `cached` is the value of Cache-Control."""
     body = orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
     await respond(exchange, status, f"{media_type}; charset=utf-8", body, more, cached)
 
@@ -119,7 +120,7 @@ async def respond_json(
 async def respond(
     exchange: Exchange, status: int, content_type: str | None, body: bytes, more: RawHeaders | None = None, cached: bytes = PRIVATE
 ) -> None:
-    """Answer; `content_type` None: there is no body."""
+    """Answer with a body. `content_type` None: there is none."""
     headers: RawHeaders = [] if content_type is None else [(b"content-type", content_type.encode())]
     if status != 204:
         headers.append((b"content-length", str(len(body)).encode()))
@@ -129,7 +130,7 @@ async def respond(
 
 
 def refusal_headers(refusal: RequestRefused) -> RawHeaders:
-    """Headers that say what the errors say, for clients below GraphQL."""
+    """The headers that say the same as the errors, for HTTP clients that do not read them."""
     extensions = refusal.errors[0]["extensions"]
     if extensions["code"] == ErrorCode.UNAUTHENTICATED:
         return [(b"www-authenticate", b"Bearer")]
@@ -139,7 +140,7 @@ def refusal_headers(refusal: RequestRefused) -> RawHeaders:
 
 
 async def refuse_handshake(scope: Scope, send: Send, status: int, entry: ErrorEntry) -> None:
-    """Refuse a WebSocket before it is accepted; where the server has no way to say why, it answers 403."""
+    """Refuse a WebSocket before it is accepted. If the server cannot send `entry`, the answer is a plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

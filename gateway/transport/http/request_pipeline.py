@@ -1,4 +1,4 @@
-"""What every HTTP request to the endpoint passes, from its head to the operation it names.
+"""The checks that every HTTP request to the endpoint passes, from its head to the operation that it names.
 
 method ▶ media type ▶ proof against forgery ▶ body ▶ parameters ▶ credential ▶ document ▶ operation
 """
@@ -20,6 +20,7 @@ from gateway.transport.http.messages import Exchange, HttpError, read_body
 from gateway.transport.parameters import (
     EVENT_STREAM,
     JSON,
+    NO_BATCHING,
     RESPONSE_JSON,
     is_json_content,
     negotiate,
@@ -29,12 +30,12 @@ from gateway.transport.parameters import (
 from gateway.transport.settings import CallerCredential, GraphQLService, RequestInfo
 
 METHODS: Final = ("GET", "POST", "PUT", "DELETE", "OPTIONS")
-"""PUT and DELETE are of graphql-sse's single connection mode."""
+"""PUT and DELETE belong to graphql-sse's single connection mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a request asks for, checked: it can be run."""
+    """The operation of a request that passed all checks: it can be run."""
 
     request: GraphQLRequest
     prepared: PreparedDocument
@@ -42,19 +43,19 @@ class Operation:
     credential: CallerCredential
 
     def info(self, exchange: Exchange, *, streams: bool) -> RequestInfo:
-        """What its context is made from."""
+        """What the operation's context is created from."""
         last_event_id = exchange.headers.get("last-event-id") if streams else None
         return RequestInfo(self.credential, "sse" if streams else "http", exchange.traceparent, exchange.address, last_event_id)
 
 
 def check_method(exchange: Exchange) -> None:
-    """Raises HttpError for a method that we do not serve."""
+    """Raises HttpError for a method that is not supported."""
     if exchange.method not in METHODS:
         raise HttpError(405, "Use POST or GET.", headers=[(b"allow", ", ".join(METHODS).encode())])
 
 
 def accepted_types(exchange: Exchange) -> list[str]:
-    """The media types to answer an operation with, the best first. Raises HttpError when there is none."""
+    """The media types to answer with, the preferred one first. Raises HttpError if there is none."""
     accepted = negotiate(exchange.headers.get("accept"))
     if not accepted:
         raise HttpError(406, f"Accept {JSON}, {RESPONSE_JSON} or {EVENT_STREAM}.")
@@ -62,22 +63,22 @@ def accepted_types(exchange: Exchange) -> list[str]:
 
 
 def check_origin_of_request(exchange: Exchange) -> None:
-    """Raises HttpError for what a foreign page could send without being asked first, and for bodies in another form."""
+    """Raises HttpError for a request that a foreign page could send without a preflight, and for a body in another form."""
     headers = exchange.headers
     if exchange.method == "GET":
         if not proves_no_forgery(headers):
             raise HttpError(403, "A GET must carry the header GraphQL-Require-Preflight (any value).", ErrorCode.FORBIDDEN)
     elif not is_json_content(headers.get("content-type")) or headers.get("content-encoding", "identity") != "identity":
-        raise HttpError(415, f"Send the body as content-type {JSON} in UTF-8, not compressed.")
+        raise HttpError(415, f"Send the body as {JSON} in UTF-8, uncompressed.")
 
 
 async def body_of(service: GraphQLService, exchange: Exchange) -> bytes | None:
-    """The body of a POST; None for a GET. Raises HttpError, Gone."""
+    """The body of a POST; None for a GET. Raises HttpError or ClientDisconnected."""
     if exchange.method != "POST":
         return None
     body = await read_body(exchange, partial(_body_limit, service, exchange.headers), service.settings.body_deadline_s)
     if body.lstrip()[:1] == b"[":
-        raise HttpError(400, "Batches are not served: send one operation a request.")
+        raise HttpError(400, NO_BATCHING)
     return body
 
 
@@ -101,7 +102,8 @@ def credential_of(service: GraphQLService, exchange: Exchange) -> CallerCredenti
 
 
 def _body_limit(service: GraphQLService, headers: Mapping[str, str], announced: int) -> int:
-    """Only a caller whom we trust may send a large body, such as a whole ruleset; `announced` in bytes, 0: it is not."""
+    """The limit in bytes: only a trusted caller may send a large body, such as a whole ruleset. `announced`: the length that the
+    client announced, 0 if it did not."""
     settings = service.settings
     if announced <= settings.max_body_bytes or announced > settings.max_trusted_body_bytes:
         return settings.max_body_bytes

@@ -1,10 +1,10 @@
-"""Server-sent events: what all streams do, and graphql-sse's distinct connections mode (graphql-sse, PROTOCOL.md).
+"""Server-sent events: what all streams share, and graphql-sse's distinct connections mode (graphql-sse, PROTOCOL.md).
 
     `:`  at once, then `:` as heartbeat     event: next / id: … / data: {…}      event: complete
 
-`complete` means: there is nothing more to come. A stream that ends without it was cut (restart, expired credential, a
-defect of ours, a failing part), and clients open it again. A refusal that opening it again does not heal is sent as
-`next` with errors, then `complete`. The single connection mode is in `single_connection`.
+`complete` means that nothing more will come. A stream that ends without it was cut (restart, expired credential, a defect of
+ours, a failing part), and clients open it again. An error that opening it again would not fix is sent as `next` with errors,
+then `complete`. The single connection mode is in `gateway.transport.sse.single_connection`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _RETRIED_CODES: Final = {ErrorCode.UNAVAILABLE.value, ErrorCode.THROTTLED.value}
 
 
 def event(name: str, data: Mapping[str, Any], event_id: str | None = None) -> bytes:
-    """One event. JSON has no line ends outside of strings, where they are escaped: one data line is enough."""
+    """One event. One data line is enough: JSON contains no line breaks, except escaped ones in strings."""
     head = b"event: " + name.encode() + b"\n"
     if event_id is not None and not any(character in event_id for character in "\r\n\0"):
         head += b"id: " + event_id.encode() + b"\n"
@@ -49,24 +49,24 @@ def event(name: str, data: Mapping[str, Any], event_id: str | None = None) -> by
 
 
 def next_event(payload: Mapping[str, Any], event_id: str | None = None) -> bytes:
-    """One `next` event of a stream of its own."""
+    """A `next` event of the distinct connections mode."""
     return event("next", payload, event_id)
 
 
 class CutReason(Enum):
     """Why a stream ends before its operation does."""
 
-    GONE = auto()
-    """The client has left."""
+    DISCONNECTED = auto()
+    """The client has disconnected."""
     RESTART = auto()
     EXPIRED = auto()
     SLOW = auto()
 
 
 class _StreamCut(Exception):
-    def __init__(self, why: CutReason) -> None:
-        super().__init__(why.name)
-        self.why = why
+    def __init__(self, reason: CutReason) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
 
 
 OperationStarter = Callable[[], Awaitable[Reply | ResponseStream]]
@@ -74,7 +74,7 @@ OperationStarter = Callable[[], Awaitable[Reply | ResponseStream]]
 
 
 class EventStream(ABC):
-    """One answer of type text/event-stream. `restart` cuts it; `run` returns when nothing of it runs any more."""
+    """One answer of type text/event-stream. `restart` cuts it; `serve` returns when nothing of it runs any more."""
 
     def __init__(self, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -84,57 +84,57 @@ class EventStream(ABC):
         self._expiry = None if expires_in_s is None else loop.call_later(max(0.0, expires_in_s), self._cut_by, CutReason.EXPIRED)
 
     @abstractmethod
-    async def _results(self) -> bool:
-        """Send all results; whether the client may believe that there are no more."""
+    async def _send_results(self) -> bool:
+        """Send all results. True if the client should take the stream as complete."""
 
     @abstractmethod
     def _closing_events(self, error: ErrorEntry) -> bytes:
-        """The events that tell why the stream is cut."""
+        """The events that tell the client why the stream is cut."""
 
     def restart(self) -> None:
-        """The gateway goes down: end without `complete`, so that the client opens the stream elsewhere."""
+        """The gateway is stopping: end without `complete`, so that the client opens the stream elsewhere."""
         self._cut_by(CutReason.RESTART)
 
-    async def run(self, receive: Receive, send: Send, extra_headers: list[tuple[bytes, bytes]]) -> None:
+    async def serve(self, receive: Receive, send: Send, extra_headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head and a first comment at once, then the results."""
         self._send = send
         watcher = asyncio.create_task(self._watch(receive))
         try:
             await self._guard(send({"type": "http.response.start", "status": 200, "headers": HEADERS + extra_headers}))
             await self._write(COMMENT)
-            if await self._results():
+            if await self._send_results():
                 await self._write(COMPLETE)
             await self._end()
         except _StreamCut as cut:
-            await self._after_cut(cut.why)
+            await self._after_cut(cut.reason)
         finally:
             if self._expiry is not None:
                 self._expiry.cancel()
-            await _finish(watcher)
+            await _cancel(watcher)
 
-    async def _after_cut(self, why: CutReason) -> None:
-        if why in {CutReason.GONE, CutReason.SLOW}:
+    async def _after_cut(self, reason: CutReason) -> None:
+        if reason in {CutReason.DISCONNECTED, CutReason.SLOW}:
             return  # nobody reads
         try:
-            if why is CutReason.EXPIRED:
-                await self._write(self._closing_events(gateway_entry(Unauthenticated("The token has expired: get another one."))))
+            if reason is CutReason.EXPIRED:
+                await self._write(self._closing_events(gateway_entry(Unauthenticated("The token has expired: get a new one."))))
             await self._end()
         except _StreamCut:
             return
 
     async def _while_beating(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do `work`, sending heartbeats meanwhile. When the stream is cut, it is cancelled and awaited.
+        """Do `work`, sending heartbeats in the meantime. If the stream is cut, the work is cancelled and awaited.
 
-        What was finished at the moment of the cut is handed over (a stream that was just opened must be closed); the
-        next call then finds the cut.
+        Work that ended at the moment of the cut still returns its result (a stream that was just opened must be closed). The
+        next call then raises the cut.
         """
         if self._cut.done():
             raise _StreamCut(self._cut.result())
         task = asyncio.ensure_future(work())
-        until: list[asyncio.Future[Any]] = [task, self._cut]
+        awaited: list[asyncio.Future[Any]] = [task, self._cut]
         try:
             while True:
-                await asyncio.wait(until, timeout=self._heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(awaited, timeout=self._heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
                     return task.result()
                 if self._cut.done():
@@ -142,7 +142,7 @@ class EventStream(ABC):
                 await self._write(COMMENT)
         finally:
             if not task.done():
-                await _finish(task)
+                await _cancel(task)
 
     async def _write(self, data: bytes) -> None:
         await self._guard(self._send({"type": "http.response.body", "body": data, "more_body": True}))
@@ -157,20 +157,20 @@ class EventStream(ABC):
         except TimeoutError:
             raise _StreamCut(CutReason.SLOW) from None
         except OSError:
-            raise _StreamCut(CutReason.GONE) from None
+            raise _StreamCut(CutReason.DISCONNECTED) from None
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._cut_by(CutReason.GONE)
+        self._cut_by(CutReason.DISCONNECTED)
 
-    def _cut_by(self, why: CutReason) -> None:
+    def _cut_by(self, reason: CutReason) -> None:
         if not self._cut.done():
-            self._cut.set_result(why)
+            self._cut.set_result(reason)
 
 
 class DistinctStream(EventStream):
-    """The stream of one operation, which `start` begins."""
+    """The stream of one operation. `start` starts the operation."""
 
     def __init__(
         self, start: OperationStarter, *, make_event_id: MakeEventId, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None
@@ -182,7 +182,7 @@ class DistinctStream(EventStream):
     def _closing_events(self, error: ErrorEntry) -> bytes:
         return next_event({"errors": [error]})
 
-    async def _results(self) -> bool:
+    async def _send_results(self) -> bool:
         try:
             outcome = await self._while_beating(self._start)
             if isinstance(outcome, Reply):
@@ -190,16 +190,16 @@ class DistinctStream(EventStream):
                 return True
             return await self._stream(outcome)
         except RequestRefused as refusal:
-            return await self._refuse(refusal.errors, over=not _RETRIED_CODES.intersection(_codes(refusal.errors)))
+            return await self._send_errors(refusal.errors, is_complete=not _RETRIED_CODES.intersection(_codes(refusal.errors)))
         except StreamFailed as failure:
             cut_short = failure.retry or (failure.started and failure.code == ErrorCode.UNAUTHENTICATED)
-            return await self._refuse([failure.entry], over=not cut_short)
+            return await self._send_errors([failure.entry], is_complete=not cut_short)
         except _StreamCut:
             raise
         except GatewayError as error:
-            return await self._refuse([entry_of(error)], over=not isinstance(error, Unavailable | Throttled))
+            return await self._send_errors([entry_of(error)], is_complete=not isinstance(error, Unavailable | Throttled))
         except Exception as error:  # noqa: BLE001 - a defect of ours: logged, masked, and the stream ends without complete
-            return await self._refuse([entry_of(error)], over=False)
+            return await self._send_errors([entry_of(error)], is_complete=False)
 
     async def _stream(self, stream: ResponseStream) -> bool:
         try:
@@ -209,9 +209,9 @@ class DistinctStream(EventStream):
         finally:
             await stream.aclose()
 
-    async def _refuse(self, errors: list[ErrorEntry], *, over: bool) -> bool:
+    async def _send_errors(self, errors: list[ErrorEntry], *, is_complete: bool) -> bool:
         await self._write(next_event({"errors": errors}))
-        return over
+        return is_complete
 
     async def _write_reply(self, reply: Reply) -> None:
         await self._write(next_event(reply.payload, self._make_event_id(reply.payload)))
@@ -221,8 +221,8 @@ def _codes(errors: list[ErrorEntry]) -> set[str]:
     return {error["extensions"]["code"] for error in errors}
 
 
-async def _finish(task: asyncio.Future[Any]) -> None:
-    """Cancel and wait until it has ended, whatever it ends with."""
+async def _cancel(task: asyncio.Future[Any]) -> None:
+    """Cancel the task and wait until it has ended, whatever it ends with."""
     for outcome in await cancel_and_wait([task]):
         if isinstance(outcome, ResponseStream):  # it was opened at the moment of the cut
             await outcome.aclose()

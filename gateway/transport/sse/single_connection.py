@@ -1,8 +1,8 @@
-"""graphql-sse's single connection mode: the thin shell of I/O round the core of `reservations`.
+"""graphql-sse's single connection mode: a thin shell of I/O around the core in `reservations`.
 
-PUT reserves a stream, GET or POST for text/event-stream opens it, POST starts an operation on it, DELETE stops one. Results
-of all operations go out on the stream, each beside its operation's id. An operation is asked for its next result only
-after the last one was taken, so results that wait for a stream are one an operation at most.
+PUT reserves a stream, GET or POST with Accept: text/event-stream opens it, POST starts an operation on it, DELETE stops one.
+The stream carries the results of all operations, each with its operation's id. The next result of an operation is requested
+only after the last one was taken, so at most one result per operation waits for the stream.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from graphql import OperationType
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.transport.connections import OpenConnections
+from gateway.transport.connections import RESTARTING, OpenConnections
 from gateway.transport.cors import STREAM_TOKEN
 from gateway.transport.documents.execution import StreamFailed
 from gateway.transport.errors import ErrorEntry, RequestRefused, entry_of
@@ -35,54 +35,54 @@ _MAX_OPERATION_ID: Final = 128
 _STATUS: Final = {ErrorCode.NOT_FOUND: 404, ErrorCode.CONFLICT: 409, ErrorCode.THROTTLED: 429}
 
 
-def token_of(exchange: Exchange) -> str | None:
-    """The token of a reserved stream that the request names, by header or in its URL."""
+def stream_token(exchange: Exchange) -> str | None:
+    """The token of a reserved stream, if the request has one, in a header or in its URL."""
     return exchange.headers.get(STREAM_TOKEN) or _parameter(exchange, "token")
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Events of one operation, as they go on the wire."""
+    """Events of one operation, as they are sent."""
 
     operation_id: str
     key: int
     data: bytes
     ends: bool = False
-    """Nothing of the operation follows."""
+    """It is the last frame of the operation."""
     fails: bool = False
-    """The stream must end with it: the client must not believe that the operation is over."""
+    """The stream must be cut after it, so that the client does not take the operation as complete."""
 
 
 @dataclass(eq=False, slots=True)
 class _ReservedStream:
-    """A reservation with what runs for it."""
+    """A reservation, with the tasks of its operations."""
 
     reservation: Reservation
     frames: asyncio.Queue[_Frame] = field(default_factory=lambda: asyncio.Queue(1))
     tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
-    overdue: asyncio.TimerHandle | None = None
+    expiry: asyncio.TimerHandle | None = None
 
     def end(self) -> None:
-        """Stop everything of it but mutations that have begun."""
-        if self.overdue is not None:
-            self.overdue.cancel()
+        """Stop all its operations, except mutations that have started."""
+        if self.expiry is not None:
+            self.expiry.cancel()
         for task in self.tasks.values():
             task.cancel()
 
 
 class _SharedStream(EventStream):
-    """The stream of many operations."""
+    """The stream of several operations."""
 
-    def __init__(self, live: _ReservedStream, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
+    def __init__(self, reserved: _ReservedStream, *, heartbeat_s: float, send_deadline_s: float, expires_in_s: float | None) -> None:
         super().__init__(heartbeat_s=heartbeat_s, send_deadline_s=send_deadline_s, expires_in_s=expires_in_s)
-        self._live = live
+        self._reserved = reserved
 
-    async def _results(self) -> bool:
-        reservation = self._live.reservation
+    async def _send_results(self) -> bool:
+        reservation = self._reserved.reservation
         while True:
-            frame = await self._while_beating(self._live.frames.get)
+            frame = await self._while_beating(self._reserved.frames.get)
             if not reservation.runs(frame.operation_id, frame.key):
-                continue  # stopped meanwhile
+                continue  # it was stopped in the meantime
             await self._write(frame.data)
             if frame.ends:
                 reservation.end(frame.operation_id, frame.key)
@@ -90,7 +90,7 @@ class _SharedStream(EventStream):
                 return False
 
     def _closing_events(self, error: ErrorEntry) -> bytes:
-        return b"".join(_next(operation_id, {"errors": [error]}) for operation_id in self._live.reservation.operations)
+        return b"".join(_next(operation_id, {"errors": [error]}) for operation_id in self._reserved.reservation.operations)
 
 
 class SingleConnections:
@@ -101,10 +101,10 @@ class SingleConnections:
         self._service = service
         self._connections = connections
         self._reservations = Reservations(settings.max_connections, settings.max_connections_per_address, settings.same_caller)
-        self._live: dict[str, _ReservedStream] = {}
+        self._streams: dict[str, _ReservedStream] = {}
 
     async def serve(self, exchange: Exchange, token: str | None) -> None:
-        """Answer a PUT or DELETE, or any request with a token. Raises HttpError, Gone."""
+        """Answer a PUT or DELETE, or any request with a token. Raises HttpError or ClientDisconnected."""
         try:
             if exchange.method == "PUT":
                 await self._reserve(exchange)
@@ -120,19 +120,19 @@ class SingleConnections:
             raise HttpError.of(_STATUS.get(error.code, 400), [entry_of(error)]) from error
 
     def shutdown(self) -> None:
-        """Forget reservations that no stream has come for; open streams are told by `OpenConnections`."""
-        for live in [one for one in self._live.values() if not one.reservation.is_open]:
-            self._forget(live)
+        """Forget reservations that were not opened yet. Open streams are ended by `OpenConnections`."""
+        for reserved in [reserved for reserved in self._streams.values() if not reserved.reservation.is_open]:
+            self._forget(reserved)
 
     async def _reserve(self, exchange: Exchange) -> None:
         accept = exchange.headers.get("accept")
         if accept and not _TOKEN_TYPES.intersection(part.split(";")[0].strip().lower() for part in accept.split(",")):
             raise HttpError(406, "The token is text/plain.")
         self._refuse_when_stopping()
-        live = _ReservedStream(self._reservations.reserve(credential_of(self._service, exchange), exchange.address))
-        live.overdue = asyncio.get_running_loop().call_later(self._service.settings.reservation_s, self._forget, live)
-        self._live[live.reservation.token] = live
-        await respond(exchange, 201, TEXT, live.reservation.token.encode())
+        reserved = _ReservedStream(self._reservations.reserve(credential_of(self._service, exchange), exchange.address))
+        reserved.expiry = asyncio.get_running_loop().call_later(self._service.settings.reservation_s, self._forget, reserved)
+        self._streams[reserved.reservation.token] = reserved
+        await respond(exchange, 201, TEXT, reserved.reservation.token.encode())
 
     async def _open(self, exchange: Exchange, token: str) -> None:
         if exchange.method == "GET":
@@ -141,20 +141,20 @@ class SingleConnections:
         credential = credential_of(self._service, exchange)
         settings = self._service.settings
         with self._connections.slots.hold(exchange.address):
-            live = self._live[self._reservations.open(token, credential).token]
+            reserved = self._streams[self._reservations.open(token, credential).token]
             try:
-                if live.overdue is not None:
-                    live.overdue.cancel()
+                if reserved.expiry is not None:
+                    reserved.expiry.cancel()
                 stream = _SharedStream(
-                    live,
+                    reserved,
                     heartbeat_s=settings.heartbeat_s,
                     send_deadline_s=settings.send_deadline_s,
                     expires_in_s=None if credential.expires_at is None else credential.expires_at - time.time(),
                 )
-                await self._connections.while_open(stream, stream.run(exchange.receive, exchange.send, exchange.extra))
+                await self._connections.while_open(stream, stream.serve(exchange.receive, exchange.send, exchange.extra))
             finally:
-                self._forget(live)
-                await asyncio.gather(*live.tasks.values(), return_exceptions=True)
+                self._forget(reserved)
+                await asyncio.gather(*reserved.tasks.values(), return_exceptions=True)
 
     async def _operate(self, exchange: Exchange, token: str) -> None:
         check_origin_of_request(exchange)
@@ -165,31 +165,31 @@ class SingleConnections:
         operation_id = (operation.request.extensions or {}).get("operationId")
         if not isinstance(operation_id, str) or not 0 < len(operation_id) <= _MAX_OPERATION_ID:
             raise HttpError(400, f"extensions.operationId must be a string of 1 to {_MAX_OPERATION_ID} characters.")
-        live = self._live[self._reservations.find(token, operation.credential).token]
-        key = live.reservation.begin(operation_id, self._service.settings.max_operations_per_connection)
+        reserved = self._streams[self._reservations.find(token, operation.credential).token]
+        key = reserved.reservation.begin(operation_id, self._service.settings.max_operations_per_connection)
         info = operation.info(exchange, streams=True)
-        task = asyncio.create_task(self._run(live, operation_id, key, operation, info))
-        live.tasks[key] = task
-        task.add_done_callback(partial(_drop, live.tasks, key))
+        task = asyncio.create_task(self._run_operation(reserved, operation_id, key, operation, info))
+        reserved.tasks[key] = task
+        task.add_done_callback(partial(_drop, reserved.tasks, key))
         await respond(exchange, 202, None, b"")
 
     async def _stop(self, exchange: Exchange, token: str | None) -> None:
         if token is None:
-            raise HttpError(400, f"Name the stream by the header {STREAM_TOKEN}.")
+            raise HttpError(400, f"Name the stream in the header {STREAM_TOKEN}.")
         operation_id = _parameter(exchange, "operationId")
         if not operation_id:
-            raise HttpError(400, "Name what to stop by the parameter operationId.")
-        live = self._live[self._reservations.find(token, credential_of(self._service, exchange)).token]
-        key = live.reservation.stop(operation_id)
-        if key is not None and key in live.tasks:
-            live.tasks[key].cancel()
+            raise HttpError(400, "Name the operation to stop in the parameter operationId.")
+        reserved = self._streams[self._reservations.find(token, credential_of(self._service, exchange)).token]
+        key = reserved.reservation.stop(operation_id)
+        if key is not None and key in reserved.tasks:
+            reserved.tasks[key].cancel()
         await respond(exchange, 200, None, b"")
 
-    async def _run(self, live: _ReservedStream, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
+    async def _run_operation(self, reserved: _ReservedStream, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
         frame = partial(_Frame, operation_id, key)
-        put: Callable[[Any], Any] = live.frames.put
+        put: Callable[[Any], Any] = reserved.frames.put
         try:
-            await self._results(live, operation_id, key, operation, info)
+            await self._send_results(reserved, operation_id, key, operation, info)
             await put(frame(_complete(operation_id), ends=True))
         except RequestRefused as refusal:
             await put(frame(_next(operation_id, {"errors": refusal.errors}) + _complete(operation_id), ends=True))
@@ -199,31 +199,31 @@ class SingleConnections:
                 await put(frame(errors, fails=True))
             else:
                 await put(frame(errors + _complete(operation_id), ends=True))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the stream lives on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an error and the stream stays open
             await put(frame(_next(operation_id, {"errors": [entry_of(error)]}) + _complete(operation_id), ends=True))
 
-    async def _results(self, live: _ReservedStream, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
+    async def _send_results(self, reserved: _ReservedStream, operation_id: str, key: int, operation: Operation, info: RequestInfo) -> None:
         execution = self._service.execution
         context = self._service.make_context(info)
         if operation.kind is not OperationType.SUBSCRIPTION:
             reply = await execution.execute_to_end(operation.prepared, operation.request, context)
-            await live.frames.put(_Frame(operation_id, key, _next(operation_id, reply.payload)))
+            await reserved.frames.put(_Frame(operation_id, key, _next(operation_id, reply.payload)))
             return
         stream = await execution.subscribe(operation.prepared, operation.request, context)
         try:
             while (result := await stream.next()) is not None:
-                await live.frames.put(_Frame(operation_id, key, _next(operation_id, result.payload)))
+                await reserved.frames.put(_Frame(operation_id, key, _next(operation_id, result.payload)))
         finally:
             await stream.aclose()
 
-    def _forget(self, live: _ReservedStream) -> None:
-        live.end()
-        self._reservations.cancel(live.reservation)
-        self._live.pop(live.reservation.token, None)
+    def _forget(self, reserved: _ReservedStream) -> None:
+        reserved.end()
+        self._reservations.cancel(reserved.reservation)
+        self._streams.pop(reserved.reservation.token, None)
 
     def _refuse_when_stopping(self) -> None:
         if self._connections.stopping:
-            raise HttpError(503, "The gateway restarts: try again.", ErrorCode.UNAVAILABLE, [(b"retry-after", b"1")])
+            raise HttpError(503, RESTARTING, ErrorCode.UNAVAILABLE, [(b"retry-after", b"1")])
 
 
 def _next(operation_id: str, payload: dict[str, Any]) -> bytes:

@@ -4,9 +4,9 @@
        │                              │                        │
        └── 4408 no init in time       └── 4403 refused         └── 1012 restart, 1013 slow or failed, 4403 expired, …
 
-Messages and events go in, actions come out; the caller carries them out in order and nothing else. After a `Close`
-nothing comes out any more. An operation is named by a key of ours, since a client may use an id again at once: what
-still comes for the old key is dropped.
+Messages and events go in, actions come out. The caller carries out the actions in order, and does nothing else. After
+`CloseSocket` no action follows. Each operation has a key of our own, because a client may reuse an id at once: results that
+still arrive for the old key are dropped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_REASON_BYTES: Final = 123
 
 
 class CloseCode(IntEnum):
-    """Why the server closes: code, meaning, and what the client does next (graphql-ws and ours behave so by themselves)."""
+    """Why the server closes: the code, its meaning, and what the client does next (graphql-ws and our snippet do so on their own)."""
 
     meaning: str
     client: str
@@ -39,22 +39,22 @@ class CloseCode(IntEnum):
         member.client = client
         return member
 
-    FLOODING = 1008, "Too many messages", "gives up: it has a defect"
-    MESSAGE_TOO_BIG = 1009, "A frame is larger than allowed", "gives up: sends less at once"
-    SERVICE_RESTART = 1012, "The gateway restarts", "connects again, resuming from what it shows"
-    TRY_AGAIN_LATER = 1013, "A subscription failed, or the client took messages too slowly", "connects again after a pause"
-    BAD_REQUEST = 4400, "A message is not as the protocol says", "gives up: it has a defect"
-    UNAUTHORIZED = 4401, "subscribe came before connection_ack", "gives up: it has a defect"
+    FLOODING = 1008, "Too many messages", "stops: it has a defect"
+    MESSAGE_TOO_BIG = 1009, "A frame is too large", "stops: it must send less at once"
+    SERVICE_RESTART = 1012, "The gateway is restarting", "connects again and resumes from what the page shows"
+    TRY_AGAIN_LATER = 1013, "A subscription failed, or the client read messages too slowly", "connects again after a pause"
+    BAD_REQUEST = 4400, "A message violates the protocol", "stops: it has a defect"
+    UNAUTHORIZED = 4401, "subscribe was sent before connection_ack", "stops: it has a defect"
     FORBIDDEN = 4403, "The credential is malformed, forged or expired", "gets another token, then connects again"
-    SUBPROTOCOL_NOT_ACCEPTABLE = 4406, "The client does not speak graphql-transport-ws", "gives up: it has a defect"
-    INIT_TIMEOUT = 4408, "connection_init did not come in time", "connects again"
-    SUBSCRIBER_EXISTS = 4409, "An operation with this id is running", "gives up: it has a defect"
-    TOO_MANY_INITS = 4429, "A second connection_init came", "gives up: it has a defect"
-    SILENT = 4499, "Nothing came from the client, not even a pong", "connects again"
+    SUBPROTOCOL_NOT_ACCEPTABLE = 4406, "The client does not support graphql-transport-ws", "stops: it has a defect"
+    INIT_TIMEOUT = 4408, "connection_init did not arrive in time", "connects again"
+    SUBSCRIBER_EXISTS = 4409, "An operation with this id is already running", "stops: it has a defect"
+    TOO_MANY_INITS = 4429, "connection_init was sent twice", "stops: it has a defect"
+    SILENT = 4499, "The client sent nothing, not even a pong", "connects again"
 
 
 class ClientMessage(StrEnum):
-    """Types of messages that a client sends."""
+    """The types of message that a client sends."""
 
     CONNECTION_INIT = "connection_init"
     PING = "ping"
@@ -80,7 +80,7 @@ class CloseSocket:
 
 @dataclass(frozen=True, slots=True)
 class CheckCredential:
-    """Judge this credential, then call `accepted` or `refused`."""
+    """Check this credential, then call `accepted` or `refused`."""
 
     authorization: str | None
 
@@ -95,7 +95,7 @@ class StartOperation:
 
 @dataclass(frozen=True, slots=True)
 class StopOperation:
-    """The client no longer wants the operation: end it and report nothing."""
+    """The client completed the operation: stop it and report nothing."""
 
     key: int
 
@@ -110,8 +110,8 @@ class _Phase(Enum):
     CLOSED = auto()
 
 
-class _Malformed(Exception):
-    """The message is not as the protocol says; the text says how."""
+class _MalformedMessage(Exception):
+    """A message violates the protocol; the text says how."""
 
 
 class ServerConnection:
@@ -126,62 +126,62 @@ class ServerConnection:
 
     @property
     def operations(self) -> int:
-        """Operations running now."""
+        """The number of operations that are running."""
         return len(self._ids)
 
     def receive(self, text: str) -> list[Action]:
-        """A text frame came."""
+        """Handle a text frame."""
         if self._phase is _Phase.CLOSED:
             return []
         try:
             message = _parse(text)
             kind = ClientMessage(message["type"])
             return _HANDLERS[kind](self, message)
-        except _Malformed as error:
+        except _MalformedMessage as error:
             return self.close(CloseCode.BAD_REQUEST, str(error))
 
     def receive_binary(self) -> list[Action]:
-        """A binary frame came: the protocol has none."""
-        return self.close(CloseCode.BAD_REQUEST, "Messages are text frames")
+        """Handle a binary frame: the protocol has none."""
+        return self.close(CloseCode.BAD_REQUEST, "Messages must be text frames")
 
     def init_timed_out(self) -> list[Action]:
-        """The time for connection_init is over."""
+        """Handle that connection_init did not arrive in time."""
         if self._phase is not _Phase.OPENED:
             return []
         return self.close(CloseCode.INIT_TIMEOUT, "Connection initialisation timeout")
 
     def accepted(self) -> list[Action]:
-        """The credential is good."""
+        """Handle that the credential is valid."""
         if self._phase is not _Phase.AUTHENTICATING:
             return []
         self._phase = _Phase.READY
         return [_send({"type": "connection_ack"})]
 
     def refused(self) -> list[Action]:
-        """The credential is not good, or has expired."""
+        """Handle that the credential is invalid, or has expired."""
         return self.close(CloseCode.FORBIDDEN, "Forbidden")
 
     def ping(self) -> list[Action]:
-        """Ask the client for a sign of life."""
+        """Ask the client whether it is still there."""
         return [] if self._phase is _Phase.CLOSED else [_send({"type": "ping"})]
 
     def next(self, key: int, payload: dict[str, Any]) -> list[Action]:
-        """A result of the operation."""
+        """Send a result of the operation."""
         operation_id = self._ids.get(key)
         return [] if operation_id is None else [_send({"id": operation_id, "type": "next", "payload": payload})]
 
     def complete(self, key: int) -> list[Action]:
-        """The operation has given all its results."""
+        """Tell the client that the operation has no more results."""
         operation_id = self._forget(key)
         return [] if operation_id is None else [_send({"id": operation_id, "type": "complete"})]
 
     def error(self, key: int, errors: list[ErrorEntry]) -> list[Action]:
-        """The operation failed for good; no `complete` follows."""
+        """Tell the client that the operation failed for good; no `complete` follows."""
         operation_id = self._forget(key)
         return [] if operation_id is None else [_send({"id": operation_id, "type": "error", "payload": errors})]
 
     def close(self, code: CloseCode, reason: str = "") -> list[Action]:
-        """Close for a reason that lies outside of the protocol, or inside."""
+        """Close the socket. `reason` defaults to the meaning of the code, and is cut to what a close frame can hold."""
         if self._phase is _Phase.CLOSED:
             return []
         self._phase = _Phase.CLOSED
@@ -196,7 +196,7 @@ class ServerConnection:
             return self.close(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")
         authorization = payload.get("authorization", payload.get("Authorization"))
         if authorization is not None and not isinstance(authorization, str):
-            raise _Malformed("connection_init: payload.authorization must be a string")
+            raise _MalformedMessage("connection_init: payload.authorization must be a string")
         self._phase = _Phase.AUTHENTICATING
         return [CheckCredential(authorization)]
 
@@ -212,7 +212,7 @@ class ServerConnection:
         operation_id = _id(message)
         payload = message.get("payload")
         if not isinstance(payload, dict):
-            raise _Malformed("subscribe: payload must be an object")
+            raise _MalformedMessage("subscribe: payload must be an object")
         request = _request(payload)
         if self._phase is not _Phase.READY:
             return self.close(CloseCode.UNAUTHORIZED, "Unauthorized")
@@ -220,7 +220,7 @@ class ServerConnection:
             return self.close(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
         if len(self._ids) >= self._max_operations:
             entry = {
-                "message": f"Too many operations on this connection, at most {self._max_operations} at once.",
+                "message": f"Too many operations on this connection: at most {self._max_operations} at once.",
                 "extensions": {"code": "THROTTLED", "retryAfterMs": 1000},
             }
             return [_send({"id": operation_id, "type": "error", "payload": [entry]})]
@@ -232,7 +232,7 @@ class ServerConnection:
     def _handle_complete(self, message: dict[str, Any]) -> list[Action]:
         key = self._keys.get(_id(message))
         if key is None:
-            return []  # it ended by itself meanwhile
+            return []  # it ended on its own in the meantime
         self._forget(key)
         return [StopOperation(key)]
 
@@ -256,33 +256,33 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         message = orjson.loads(text)
     except ValueError as error:
-        raise _Malformed("A message must be JSON") from error
+        raise _MalformedMessage("A message must be JSON") from error
     if not isinstance(message, dict):
-        raise _Malformed("A message must be an object")
+        raise _MalformedMessage("A message must be an object")
     if message.get("type") not in ClientMessage.__members__.values():
-        raise _Malformed("Unknown message type")
+        raise _MalformedMessage("Unknown message type")
     return message
 
 
 def _id(message: dict[str, Any]) -> str:
-    found = message.get("id")
-    if not isinstance(found, str) or not found:
-        raise _Malformed(f"{message['type']}: id must be a string that is not empty")
-    return found
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not operation_id:
+        raise _MalformedMessage(f"{message['type']}: id must be a non-empty string")
+    return operation_id
 
 
 def _optional_object(holder: dict[str, Any], name: str) -> dict[str, Any] | None:
-    found = holder.get(name)
-    if found is not None and not isinstance(found, dict):
-        raise _Malformed(f"{holder.get('type', 'subscribe: payload')}: {name} must be an object")
-    return found
+    value = holder.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise _MalformedMessage(f"{holder.get('type', 'subscribe: payload')}: {name} must be an object")
+    return value
 
 
 def _request(payload: dict[str, Any]) -> GraphQLRequest:
     try:
         return request_from_parameters(payload)
     except RequestRefused as refusal:
-        raise _Malformed(f"subscribe: {refusal}") from refusal
+        raise _MalformedMessage(f"subscribe: {refusal}") from refusal
 
 
 def _send(message: dict[str, Any]) -> SendText:

@@ -1,8 +1,8 @@
-"""WebSocket: the thin shell of I/O round the protocol core of `graphql_transport_ws`.
+"""A WebSocket session: a thin shell of I/O around the protocol core in `graphql_transport_ws`.
 
-One task reads, one task runs each operation, all write through one lock under a deadline. An operation is asked for its
-next result only after the last one was taken by the socket, so a client that does not read holds back itself alone: at
-most one message an operation waits, and past the deadline its socket is closed.
+One task reads, one task runs each operation, and all write through one lock, with a deadline. The next result of an operation
+is requested only after the socket took the last one, so a client that does not read delays only itself: at most one message
+per operation waits, and after the deadline the socket is closed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from graphql import OperationType
 
 from gateway.background import cancel_and_wait
 from gateway.errors import ErrorCode, Unauthenticated
+from gateway.transport.connections import RateLimit
 from gateway.transport.documents.execution import GraphQLRequest, StreamFailed
-from gateway.transport.documents.limits import RateLimit
 from gateway.transport.errors import RequestRefused, entry_of
 from gateway.transport.http.messages import Receive, Send
 from gateway.transport.parameters import trace_parent
@@ -36,7 +36,7 @@ _CLOSE_DEADLINE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What the shell keeps of the opening request."""
+    """What the session needs of the opening request."""
 
     subprotocols: tuple[str, ...]
     authorization: str | None
@@ -63,11 +63,11 @@ class WebSocketSession:
         self._heard = True
 
     def restart(self) -> None:
-        """The gateway goes down: close with 1012, so that the client connects to another one."""
+        """The gateway is stopping: close with 1012, so that the client connects to another one."""
         self._end_by(self._core.close(CloseCode.SERVICE_RESTART))
 
-    async def run(self) -> None:
-        """Serve the socket until it ends; afterwards nothing of it runs any more, but mutations that have begun."""
+    async def serve(self) -> None:
+        """Serve the socket until it ends. Afterwards nothing of it runs any more, except mutations that have started."""
         await self._receive()  # websocket.connect
         if protocol.SUBPROTOCOL not in self._handshake.subprotocols:
             await self._send_raw({"type": "websocket.accept"})
@@ -80,7 +80,7 @@ class WebSocketSession:
         until: list[asyncio.Future[Any]] = [*tasks, self._ending]
         try:
             await asyncio.wait(until, return_when=asyncio.FIRST_COMPLETED)
-            if not self._ending.done():  # a defect ended one of the tasks; it is logged below
+            if not self._ending.done():  # one of the tasks failed; the failure is logged below
                 self._end_by(self._core.close(CloseCode.TRY_AGAIN_LATER, "Internal error"))
         finally:
             for timer in self._timers:
@@ -105,7 +105,7 @@ class WebSocketSession:
                 return self._end(None)
             self._heard = True
             text = message.get("text")
-            if not rate.take():
+            if not rate.allow():
                 actions = self._core.close(CloseCode.FLOODING)
             elif text is None:
                 actions = self._core.receive_binary()
@@ -136,24 +136,24 @@ class WebSocketSession:
                     if key in self._operations:
                         self._operations[key].cancel()
                 case protocol.CheckCredential(authorization):
-                    await self._perform(self._judge(authorization))
+                    await self._perform(self._authenticate(authorization))
                 case protocol.CloseSocket():
                     self._end(action)
 
     def _forget(self, key: int, _done: asyncio.Task[None]) -> None:
         self._operations.pop(key, None)
 
-    def _judge(self, authorization: str | None) -> list[protocol.Action]:
+    def _authenticate(self, authorization: str | None) -> list[protocol.Action]:
         try:
             self._credential = self._service.authenticate(authorization if authorization is not None else self._handshake.authorization)
         except Unauthenticated:
             return self._core.refused()
         expires_at = self._credential.expires_at
         if expires_at is not None:
-            left_s = expires_at - time.time()
-            if left_s <= 0:
+            expires_in_s = expires_at - time.time()
+            if expires_in_s <= 0:
                 return self._core.refused()
-            self._call_later(left_s, self._core.refused)
+            self._call_later(expires_in_s, self._core.refused)
         return self._core.accepted()
 
     async def _run_operation(self, key: int, request: GraphQLRequest) -> None:
@@ -176,12 +176,12 @@ class WebSocketSession:
             await self._perform(self._core.error(key, refusal.errors))
         except StreamFailed as failure:
             await self._perform(self._after_failure(key, failure))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the socket lives on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an error and the socket stays open
             await self._perform(self._core.error(key, [entry_of(error)]))
 
     def _after_failure(self, key: int, failure: StreamFailed) -> list[protocol.Action]:
-        """Before the first result an `error` tells all. Later one the client must not believe that the stream is over:
-        where trying again helps, or another token, the socket is closed with a code that says so."""
+        """Before the first result an `error` is enough. After it the client would take an `error` for the end of the stream. So if
+        trying again or another token helps, the socket is closed with a code that says so."""
         if failure.started and failure.code == ErrorCode.UNAUTHENTICATED:
             return self._core.refused()
         if failure.started and failure.retry:
@@ -191,17 +191,17 @@ class WebSocketSession:
     def _request_info(self, request: GraphQLRequest) -> RequestInfo:
         if self._credential is None:
             raise RuntimeError("an operation started before the connection was accepted")
-        named = trace_parent((request.extensions or {}).get("traceparent"))
-        return RequestInfo(self._credential, "websocket", named or self._handshake.traceparent, self._handshake.client_address)
+        traceparent = trace_parent((request.extensions or {}).get("traceparent")) or self._handshake.traceparent
+        return RequestInfo(self._credential, "websocket", traceparent, self._handshake.client_address)
 
     async def _send(self, text: str) -> None:
         try:
             async with asyncio.timeout(self._settings.send_deadline_s), self._write_lock:
                 await self._send_raw({"type": "websocket.send", "text": text})
         except TimeoutError:
-            self._end_by(self._core.close(CloseCode.TRY_AGAIN_LATER, "Messages were taken too slowly"))
+            self._end_by(self._core.close(CloseCode.TRY_AGAIN_LATER, "Messages were read too slowly"))
         except OSError:
-            self._end(None)  # the client has gone
+            self._end(None)  # the client has disconnected
 
     def _call_later(self, delay_s: float, event: Callable[[], list[protocol.Action]]) -> None:
         loop = asyncio.get_running_loop()

@@ -205,5 +205,5 @@ def test_close_codes_say_what_the_client_does_next() -> None:
     source = Path(protocol.__file__).read_text() + Path(protocol.__file__).with_name("session.py").read_text()
     for code in CloseCode:
         assert code.meaning
-        assert re.match("gives up|connects again|gets another token", code.client)
+        assert re.match("stops|connects again|gets another token", code.client)
         assert f"CloseCode.{code.name}" in source

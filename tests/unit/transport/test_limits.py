@@ -7,8 +7,9 @@ from graphql import get_introspection_query
 
 from bench.limits import ATTACKS, judge
 from gateway.errors import Throttled
+from gateway.transport.connections import ConnectionSlots, RateLimit
 from gateway.transport.cors import check_origin_setting, origin_allowed, proves_no_forgery
-from gateway.transport.documents.limits import ConnectionSlots, DocumentTooLarge, RateLimit
+from gateway.transport.documents.limits import DocumentTooLarge
 from gateway.transport.parameters import EVENT_STREAM, JSON, RESPONSE_JSON, is_json_content, negotiate, trace_parent
 from gateway.transport.sse.event_stream import next_event
 
@@ -57,9 +58,9 @@ def test_rate_limit_refills_with_time() -> None:
     """The bucket gives its burst at once, then so many a second."""
     now = [0.0]
     rate = RateLimit(2.0, 3, lambda: now[0])
-    assert [rate.take() for _ in range(4)] == [True, True, True, False]
+    assert [rate.allow() for _ in range(4)] == [True, True, True, False]
     now[0] = 0.5
-    assert [rate.take() for _ in range(2)] == [True, False]
+    assert [rate.allow() for _ in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize(
