@@ -1,6 +1,6 @@
-"""A page that a CDN keeps for everybody: its banner is decided for nobody, the snippet replaces it by the visitor's own after load.
+"""A page that a CDN caches for everyone: its banner is decided for no visitor, and the snippet replaces it after the load.
 
-No cookie is read and none is set, so the page is the same for all. It is kept no longer than the banner may stand.
+No cookie is read or set, so the page is the same for everyone. It is cached no longer than its banner is valid.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from starlette.routing import Route
 from examples.recipes.starlette_page import PAGE
 from gateway.client import Decision, GatewayClient, render_banner, render_configuration
 
-KEPT_S: Final = 300
-KEPT_WITHOUT_BANNER_S: Final = 10
-"""The gateway was away: soon it will not be."""
+CACHED_S: Final = 300
+CACHED_WITHOUT_BANNER_S: Final = 10
+"""The gateway was away, and may be back soon."""
 
 
 def create_app(client: GatewayClient, publishable_key: str) -> Starlette:
-    """A shop of one public page."""
+    """A shop with one public page."""
 
     async def home(_: Request) -> Response:
         decision = await client.banner("homepage-hero", page={"type": "home"})
@@ -30,15 +30,15 @@ def create_app(client: GatewayClient, publishable_key: str) -> Starlette:
             configuration=render_configuration("/graphql", publishable_key=publishable_key, page={"type": "home"}),
             banner=render_banner(decision, placement="homepage-hero", page_is_private=False, fallback_html="<h2>Welcome</h2>"),
         )
-        return HTMLResponse(html, headers={"cache-control": f"public, s-maxage={kept_s(decision, datetime.now(UTC))}, max-age=0"})
+        return HTMLResponse(html, headers={"cache-control": f"public, s-maxage={cache_seconds(decision, datetime.now(UTC))}, max-age=0"})
 
     return Starlette(routes=[Route("/", home)])
 
 
-def kept_s(decision: Decision | None, now: datetime) -> int:
+def cache_seconds(decision: Decision | None, now: datetime) -> int:
     """How many seconds a shared cache may keep the page."""
     if decision is None:
-        return KEPT_WITHOUT_BANNER_S
+        return CACHED_WITHOUT_BANNER_S
     if decision.valid_until is None:
-        return KEPT_S
-    return max(0, min(KEPT_S, int((decision.valid_until - now).total_seconds())))
+        return CACHED_S
+    return max(0, min(CACHED_S, int((decision.valid_until - now).total_seconds())))

@@ -1,6 +1,6 @@
-"""Server rendering with Django: the client that waits, one cookie, one function that renders.
+"""Server rendering with Django: the synchronous client, one cookie, one function that renders.
 
-All of a project is in this file; in yours, what `configure` is given stands in the settings module.
+The whole project is in this file; in yours, the arguments of `configure` belong in the settings module.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ PAGE = Engine().from_string("""<!doctype html>
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """The view. Templates know that what the client renders is HTML already."""
-    found = settings.GATEWAY.personalize(
+    """The view. Templates do not escape what the client renders: it is marked as HTML."""
+    personal = settings.GATEWAY.personalize(
         ["homepage-hero"],
         token=request.COOKIES.get(TOKEN_COOKIE),
         after=request.COOKIES.get(CURSOR_COOKIE),
         page={"type": "home", "url": request.build_absolute_uri()},
     )
     banner = render_banner(
-        found.decisions.get("homepage-hero"), placement="homepage-hero", page_is_private=True, fallback_html="<h2>Welcome</h2>"
+        personal.decisions.get("homepage-hero"), placement="homepage-hero", page_is_private=True, fallback_html="<h2>Welcome</h2>"
     )
     configuration = render_configuration("/graphql", publishable_key=settings.PUBLISHABLE_KEY, page={"type": "home"})
     html = PAGE.render(Context({"configuration": configuration, "banner": banner}))
     response = HttpResponse(html, headers={"Cache-Control": "private, no-store"})
-    if found.started is not None:
-        response.set_cookie(**token_cookie(found.started.token, secure=request.is_secure()))
+    if personal.started is not None:
+        response.set_cookie(**token_cookie(personal.started.token, secure=request.is_secure()))
     return response
 
 
@@ -52,7 +52,7 @@ urlpatterns = [path("", home)]
 
 
 def create_app(client: SyncGatewayClient, publishable_key: str) -> WSGIHandler:
-    """A shop of one page. One client serves all threads of the process, so it is made once, in the settings."""
+    """A shop with one page. One client serves all threads of the process, so it is created once, in the settings."""
     if not settings.configured:
         settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["shop.test"], SECRET_KEY=secrets.token_urlsafe())
     settings.GATEWAY, settings.PUBLISHABLE_KEY = client, publishable_key

@@ -1,4 +1,4 @@
-"""Server rendering with Starlette (FastAPI is the same): one call, one cookie, one function that renders."""
+"""Server rendering with Starlette (FastAPI works the same way): one call, one cookie, one function that renders."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PAGE = """<!doctype html>
 
 
 def create_app(client: GatewayClient, publishable_key: str) -> Starlette:
-    """A shop of one page. `client` is closed with it."""
+    """A shop with one page. `client` is closed with it."""
 
     async def home(request: Request) -> Response:
-        found = await client.personalize(
+        personal = await client.personalize(
             ["homepage-hero"],
             token=request.cookies.get(TOKEN_COOKIE),
             after=request.cookies.get(CURSOR_COOKIE),
@@ -38,15 +38,15 @@ def create_app(client: GatewayClient, publishable_key: str) -> Starlette:
         html = PAGE.format(
             configuration=render_configuration("/graphql", publishable_key=publishable_key, page={"type": "home"}),
             banner=render_banner(
-                found.decisions.get("homepage-hero"),
+                personal.decisions.get("homepage-hero"),
                 placement="homepage-hero",
                 page_is_private=True,
                 fallback_html="<h2>Welcome</h2>",
             ),
         )
         response = HTMLResponse(html, headers={"cache-control": "private, no-store"})
-        if found.started is not None:
-            response.set_cookie(**token_cookie(found.started.token, secure=request.url.scheme == "https"))
+        if personal.started is not None:
+            response.set_cookie(**token_cookie(personal.started.token, secure=request.url.scheme == "https"))
         return response
 
     @asynccontextmanager

@@ -17,22 +17,22 @@ KEEP_ALIVE_SECONDS = 75
 
 
 def main() -> int:
-    """Serve until told to stop; 2 when a setting cannot be used."""
-    parser = argparse.ArgumentParser(prog="examples.storefront", description="A small shop whose banner answers what a visitor just did.")
+    """Serve until stopped; returns the exit code: 2 for an invalid setting."""
+    parser = argparse.ArgumentParser(prog="examples.storefront", description="A small shop whose banner follows what a visitor just did.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default %(default)s)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        settings = Settings()  # type: ignore[call-arg]  # the environment gives the fields
+        settings = Settings()  # type: ignore[call-arg]  # the fields come from the environment
     except ValidationError as problem:
         for error in problem.errors(include_input=False):
             print(f"STOREFRONT_{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}", file=sys.stderr)
         return 2
     if not settings.publishable_key.get_secret_value():
         logging.getLogger(__name__).warning("STOREFRONT_PUBLISHABLE_KEY is not set: every visitor sees the default banner")
-    # Access logs would hold what visitors looked at, next to their addresses.
+    # Access logs would store what visitors looked at together with their IP addresses.
     uvicorn.run(
         create_app(settings),
         host=arguments.host,

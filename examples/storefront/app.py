@@ -1,4 +1,4 @@
-"""The shop as a Starlette application: what each address does, and the wiring."""
+"""The shop as a Starlette application: the handler of each address, and the wiring."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from gateway.client import (
 
 STATIC: Final = Path(__file__).parent / "static"
 SNIPPET: Final = Path(__file__).parents[2] / "frontend_snippet" / "dist"
-"""What `npm run build` in frontend_snippet makes; a shop of its own would have it from the npm package."""
+"""The output of `npm run build` in frontend_snippet; another shop would take it from the npm package."""
 FEATURED: Final = 12
 LISTED: Final = 60
 MAX_FORM_BYTES: Final = 4096
@@ -48,7 +48,7 @@ _PRIVATE: Final = {"cache-control": "private, no-store"}
 
 
 class Shop:
-    """Handlers of all addresses. Pages are answered with or without the gateway, at most one banner deadline late."""
+    """The handlers of all addresses. Pages are sent with or without the gateway, at most one banner deadline late."""
 
     def __init__(self, settings: Settings, catalogue: Catalogue, client: GatewayClient) -> None:
         self._settings = settings
@@ -66,10 +66,10 @@ class Shop:
         return self._html(request, personal, html)
 
     async def category(self, request: Request) -> Response:
-        """`GET /category/{slug}`; the slug may be the readable name too."""
+        """`GET /category/{slug}`; the slug can also be the readable name."""
         category = self._catalogue.category(request.path_params["slug"])
         if category is None:
-            return self._missing(request, "There is no such category.")
+            return self._missing(request, "This category does not exist.")
         products = self._catalogue.products_in(category)
         frame = self._frame(request, self._page("category", category=category.name))
         personal = await self._personalize(request)
@@ -79,11 +79,11 @@ class Shop:
         """`GET /product/{product_id}`"""
         product = self._catalogue.product(request.path_params["product_id"])
         if product is None:
-            return self._missing(request, "There is no such product.")
-        more: PageInput = {"productId": product.product_id}
+            return self._missing(request, "This product does not exist.")
+        details: PageInput = {"productId": product.product_id}
         if product.category:
-            more["category"] = product.category.name
-        frame = self._frame(request, {**self._page("product"), **more})
+            details["category"] = product.category.name
+        frame = self._frame(request, {**self._page("product"), **details})
         return self._html(request, await self._personalize(request), pages.product_page(frame, product))
 
     async def cart(self, request: Request) -> Response:
@@ -96,20 +96,20 @@ class Shop:
         """`POST /cart/add`, form field `product_id`."""
         product = await self._posted_product(request)
         if product is None:
-            return PlainTextResponse("There is no such product.", 404)
-        happened = event("PRODUCT_ADDED", product={**product.as_event(), "quantity": 1})
-        return await self._changed_cart(request, self._cart(request).with_added(product.product_id), [happened])
+            return PlainTextResponse("This product does not exist.", 404)
+        added = event("PRODUCT_ADDED", product={**product.as_event(), "quantity": 1})
+        return await self._changed_cart(request, self._cart(request).with_added(product.product_id), [added])
 
     async def remove_from_cart(self, request: Request) -> Response:
         """`POST /cart/remove`, form field `product_id`."""
         product = await self._posted_product(request)
         if product is None:
-            return PlainTextResponse("There is no such product.", 404)
-        happened = event("PRODUCT_REMOVED", product=product.as_event())
-        return await self._changed_cart(request, self._cart(request).without(product.product_id), [happened])
+            return PlainTextResponse("This product does not exist.", 404)
+        removed = event("PRODUCT_REMOVED", product=product.as_event())
+        return await self._changed_cart(request, self._cart(request).without(product.product_id), [removed])
 
     async def order(self, request: Request) -> Response:
-        """`POST /cart/order`: empty the cart; a script gets the order, to report it by its queue, which outlasts faults."""
+        """`POST /cart/order`: empty the cart. A script gets the order and reports it through its own queue, which survives faults."""
         lines = self._cart(request).lines(self._catalogue)
         if not lines:
             return await self._changed_cart(request, Cart({}), [])
@@ -122,23 +122,23 @@ class Shop:
         return await self._changed_cart(request, Cart({}), [event("ORDER_COMPLETED", order=order)], {"order": order})
 
     async def panel(self, request: Request) -> Response:
-        """`GET /panel.json`: what is known of the visitor of the cookie, and why the banner is what it is."""
-        status, found = await panel.panel_data(self._client, request.cookies.get(TOKEN_COOKIE), self._page("home"))
-        return JSONResponse(found, status, headers=_PRIVATE)
+        """`GET /panel.json`: what is known about the cookie's visitor, and why the banner was chosen."""
+        status, data = await panel.panel_data(self._client, request.cookies.get(TOKEN_COOKIE), self._page("home"))
+        return JSONResponse(data, status, headers=_PRIVATE)
 
     async def healthz(self, request: Request) -> Response:
-        """`GET /healthz`: the process is up. The gateway is no part of that: the shop sells without it."""
+        """`GET /healthz`: the process is running. The gateway is not checked: the shop works without it."""
         return PlainTextResponse("ok\n")
 
     async def _personalize(self, request: Request, placements: Sequence[str] = (), page: PageInput | None = None) -> Personalized:
-        """The visitor of the cookies and the decisions for the page, within one banner deadline."""
+        """The cookies' visitor and the decisions for the page, within one banner deadline."""
         cookies = request.cookies
         return await self._client.personalize(placements, token=cookies.get(TOKEN_COOKIE), page=page, after=cookies.get(CURSOR_COOKIE))
 
-    def _page(self, kind: str, **more: str) -> PageInput:
-        page: PageInput = {"type": kind, "locale": pages.LANGUAGE, "currency": CURRENCY}
-        if "category" in more:
-            page["category"] = more["category"]
+    def _page(self, page_type: str, category: str | None = None) -> PageInput:
+        page: PageInput = {"type": page_type, "locale": pages.LANGUAGE, "currency": CURRENCY}
+        if category is not None:
+            page["category"] = category
         return page
 
     def _frame(self, request: Request, page: PageInput) -> pages.Frame:
@@ -171,20 +171,20 @@ class Shop:
             body += chunk
             if len(body) > MAX_FORM_BYTES:
                 return None
-        found = parse_qs(body.decode("utf-8", "replace")).get("product_id", [""])
-        return self._catalogue.product(found[0])
+        product_ids = parse_qs(body.decode("utf-8", "replace")).get("product_id", [""])
+        return self._catalogue.product(product_ids[0])
 
     async def _changed_cart(
-        self, request: Request, cart: Cart, happened: Sequence[EventInput], more: Mapping[str, object] | None = None
+        self, request: Request, cart: Cart, events: Sequence[EventInput], extra: Mapping[str, object] | None = None
     ) -> Response:
-        """Keep the changed cart. A script gets JSON and reports the event itself; without one the server does, and shows the cart."""
+        """Store the changed cart. A script gets JSON and reports the events itself; without a script the server reports them."""
         response: Response
         secure = request.url.scheme == "https"
         if "application/json" in request.headers.get("accept", ""):
-            response = JSONResponse({"count": cart.count, **(more or {})}, headers=_PRIVATE)
+            response = JSONResponse({"count": cart.count, **(extra or {})}, headers=_PRIVATE)
         else:
             response = RedirectResponse(read_choices(request.query_params).link("/cart"), 303, headers=_PRIVATE)
-            cursor = await track_without_script(self._client, request.cookies.get(TOKEN_COOKIE), happened)
+            cursor = await track_without_script(self._client, request.cookies.get(TOKEN_COOKIE), events)
             keep_cursor(response, cursor, secure=secure)
         max_age_s = CART_MAX_AGE_S if cart.quantities else 0
         response.set_cookie(CART_COOKIE, cart.encode(), max_age=max_age_s, path="/", secure=secure, httponly=True, samesite="lax")

@@ -1,4 +1,4 @@
-"""The banner's place in the page: `<live-banner>`, rendered by the gateway's client, adopted by its snippet."""
+"""The banner in the page: a `<live-banner>`, rendered by the gateway's client and adopted by its snippet."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ OWN_BANNER: Final = Banner(
     cta_label="Look around",
     image=Image("/static/hero.svg", "", 480, 320),
 )
-"""The shop's own content, shown when the gateway gives none."""
+"""The shop's own content, shown if the gateway has no banner."""
 
 
 def live_banner(decision: Decision | None, choices: Choices) -> Html:
-    """The banner in place. With `Render.CLIENT` the shop's own content stands there until the snippet has a decision."""
+    """The banner element. With `Render.CLIENT` it has the shop's own content until the snippet has a decision."""
     return render_banner(
         None if choices.render is Render.CLIENT else decision,
         placement=PLACEMENT,

@@ -1,7 +1,7 @@
 """The visitor's cart, kept in a cookie: `1004856-2.1005115-1` is two of the first product and one of the second.
 
-Nothing of it lives on the server, so the shop can restart or run many times over. What the cookie says is checked against
-the catalogue each time it is read.
+The server stores nothing of it, so the shop can restart, or run as many processes. The cookie's content is checked against the
+catalogue every time it is read.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class CartLine:
 
     @property
     def total(self) -> Decimal:
-        """Price of the whole line."""
+        """The price of the whole line."""
         return self.product.price * self.quantity
 
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """Quantities by product id, in the order in which the products were put in. Changes give a new cart."""
+    """Quantities by product id, in the order in which the products were added. Changes return a new cart."""
 
     quantities: Mapping[str, int]
 
     @property
     def count(self) -> int:
-        """Pieces in the cart."""
+        """The number of pieces in the cart."""
         return sum(self.quantities.values())
 
     def with_added(self, product_id: str) -> Cart:
-        """One piece more; the same cart when a limit is reached."""
+        """The cart with one more piece; the same cart if a limit is reached."""
         quantity = self.quantities.get(product_id, 0) + 1
         if quantity > MAX_QUANTITY or (quantity == 1 and len(self.quantities) >= MAX_LINES):
             return self
@@ -57,9 +57,9 @@ class Cart:
         return Cart({key: quantity for key, quantity in self.quantities.items() if key != product_id})
 
     def lines(self, catalogue: Catalogue) -> list[CartLine]:
-        """What is in the cart, with its products."""
-        found = ((catalogue.product(product_id), quantity) for product_id, quantity in self.quantities.items())
-        return [CartLine(product, quantity) for product, quantity in found if product is not None]
+        """The lines of the cart, with their products."""
+        lines = ((catalogue.product(product_id), quantity) for product_id, quantity in self.quantities.items())
+        return [CartLine(product, quantity) for product, quantity in lines if product is not None]
 
     def encode(self) -> str:
         """The cookie's value; empty for an empty cart."""
@@ -67,10 +67,10 @@ class Cart:
 
 
 def read_cart(cookie: str | None, catalogue: Catalogue) -> Cart:
-    """The cart of a cookie's value. What is malformed or not in the catalogue is left out."""
+    """The cart in a cookie's value. Parts that are malformed or not in the catalogue are left out."""
     quantities: dict[str, int] = {}
     for part in (cookie or "").split(".")[:MAX_LINES]:
-        found = _LINE.fullmatch(part)
-        if found and int(found[2]) > 0 and catalogue.product(found[1]) is not None:
-            quantities[found[1]] = int(found[2])
+        match = _LINE.fullmatch(part)
+        if match and int(match[2]) > 0 and catalogue.product(match[1]) is not None:
+            quantities[match[1]] = int(match[2])
     return Cart(quantities)

@@ -1,4 +1,4 @@
-"""The shop's catalogue: every product that occurs in the events file, the most visited first."""
+"""The shop's catalogue: every product in the events file, the most visited first."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Product:
     category: Category | None
 
     def as_event(self) -> ProductInput:
-        """The product as events tell of it; the category by its readable plural name."""
-        found: ProductInput = {"productId": self.product_id, "name": self.name, "price": str(self.price), "currency": CURRENCY}
+        """The product as it is sent in events; the category is its readable plural name."""
+        product: ProductInput = {"productId": self.product_id, "name": self.name, "price": str(self.price), "currency": CURRENCY}
         if self.brand:
-            found["brand"] = self.brand
+            product["brand"] = self.brand
         if self.category:
-            found["category"] = self.category.name
-        return found
+            product["category"] = self.category.name
+        return product
 
 
 class Catalogue:
@@ -54,7 +54,7 @@ class Catalogue:
 
     @property
     def categories(self) -> list[Category]:
-        """All categories, the one with most products first."""
+        """All categories, the largest first."""
         return sorted(self._categories.values(), key=lambda category: (-len(self._by_category[category.slug]), category.name))
 
     def product(self, product_id: str) -> Product | None:
@@ -62,7 +62,7 @@ class Catalogue:
         return self._by_id.get(product_id)
 
     def category(self, name_or_slug: str) -> Category | None:
-        """The category of a slug or of a readable name ("air heaters"), as banners link to it, or None."""
+        """The category with this slug or readable name ("air heaters"), which banners use in links, or None."""
         return self._categories.get(slug_of(name_or_slug))
 
     def products_in(self, category: Category) -> list[Product]:
@@ -71,20 +71,20 @@ class Catalogue:
 
     def featured(self, first: int, per_category: int = 3) -> list[Product]:
         """Up to `first` products for the homepage, at most `per_category` of one category."""
-        found: list[Product] = []
+        featured: list[Product] = []
         taken: Counter[str] = Counter()
         for product in self._by_id.values():
             if product.category is None or taken[product.category.slug] >= per_category or not product.price:
                 continue
             taken[product.category.slug] += 1
-            found.append(product)
-            if len(found) == first:
+            featured.append(product)
+            if len(featured) == first:
                 break
-        return found
+        return featured
 
 
 def load_catalogue(path: Path = DATA_FILE) -> Catalogue:
-    """Read the products out of an events file (gzipped CSV, see data/README.md). Raises OSError when it cannot be read."""
+    """Read the products from an events file (gzipped CSV, see data/README.md). Raises OSError."""
     visits: Counter[str] = Counter()
     rows: dict[str, Mapping[str, str]] = {}
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:

@@ -16,16 +16,16 @@ class Category:
 
     @property
     def slug(self) -> str:
-        """Name for the URL: "air heaters" is `air-heaters`."""
+        """The name in URLs: "air heaters" is `air-heaters`."""
         return slug_of(self.name)
 
     @property
     def title(self) -> str:
-        """The name as a heading begins: "Smartphones", "TVs"."""
+        """The name as a heading: "Smartphones", "TVs"."""
         return self.name[:1].upper() + self.name[1:]
 
 
-# One product, several: only what the rules below would get wrong.
+# Singular and plural, where the rules below would be wrong.
 _NAMES: Final[dict[str, tuple[str, str]]] = {
     "acoustic": ("guitar amplifier", "guitar amplifiers"),
     "alarm": ("car alarm", "car alarms"),
@@ -76,7 +76,7 @@ _NAMES: Final[dict[str, tuple[str, str]]] = {
 
 
 def category_of(category_code: str) -> Category | None:
-    """The category of a dotted code by its last part, or None when the code is empty."""
+    """The category in a dotted code, by its last part; None if the code is empty."""
     code = category_code.rpartition(".")[2]
     if not code:
         return None
@@ -85,7 +85,7 @@ def category_of(category_code: str) -> Category | None:
 
 
 def pluralize(noun: str) -> str:
-    """The plural of an English noun by rule: -s, -es after a hiss, -ies for a consonant and y."""
+    """The plural of an English noun by rule: -s, -es after a sibilant, -ies for a consonant and y."""
     if noun.endswith(("s", "x", "z", "ch", "sh")):
         return noun + "es"
     if noun.endswith("y") and noun[-2:-1] not in ("", *"aeiou"):
@@ -94,5 +94,5 @@ def pluralize(noun: str) -> str:
 
 
 def slug_of(name: str) -> str:
-    """A name as it stands in a URL; a slug stays as it is."""
+    """A name as it is written in a URL; a slug stays the same."""
     return "-".join(name.casefold().split())

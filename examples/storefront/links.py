@@ -1,4 +1,4 @@
-"""Links of the shop: they keep the visitor's choice of technique."""
+"""Links of the shop, which keep the visitor's choices in the address."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from urllib.parse import urlencode
 
 
 class Render(StrEnum):
-    """Who puts the banner into the page."""
+    """What puts the banner into the page."""
 
     SERVER = "server"
-    """The server, into the HTML, and no script at all; it changes with the next page."""
+    """The server, in the HTML, without any script; it changes with the next page."""
     CLIENT = "client"
     """The snippet, in place of the shop's own content; it changes while the page is open."""
     HYBRID = "hybrid"
-    """The server, then the snippet changes it while the page is open."""
+    """The server; then the snippet changes it while the page is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the visitor chose in the address."""
+    """The visitor's choices in the address."""
 
     render: Render = Render.HYBRID
     panel: bool = False
@@ -36,7 +36,7 @@ class Choices:
         return urlencode(chosen)
 
     def link(self, url: str) -> str:
-        """`url` with the choices when it is a path of this shop; any other URL as it is."""
+        """`url` with the choices if it is a path of this shop; any other URL unchanged."""
         query = self.query()
         if not query or not url.startswith("/") or url.startswith("/static/"):
             return url
@@ -45,6 +45,6 @@ class Choices:
 
 
 def read_choices(parameters: Mapping[str, str]) -> Choices:
-    """The choices of an address; what is unknown is the default."""
+    """The choices in an address; an unknown value is the default."""
     render = parameters.get("render")
     return Choices(Render(render) if render in list(Render) else Render.HYBRID, "panel" in parameters)

@@ -1,4 +1,4 @@
-"""The shop's pages as HTML. Everything that comes from data or the gateway is escaped by `element`."""
+"""The shop's pages as HTML. `element` escapes everything that comes from the data or the gateway."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PICTURES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What all pages share. `has_panel`: whether the page may show the panel."""
+    """What all pages have in common. `has_panel`: whether the page may show the panel."""
 
     choices: Choices
     categories: Sequence[Category]
@@ -56,7 +56,7 @@ def home_page(frame: Frame, decision: Decision | None, products: Sequence[Produc
 
 
 def category_page(frame: Frame, category: Category, products: Sequence[Product], total: int) -> str:
-    """Products of one category; `total` counts also those that are not listed."""
+    """The products of one category; `total` includes those that are not listed."""
     count = f"{total} products" if len(products) == total else f"The {len(products)} most popular of {total} products"
     return _layout(frame, category.title, element("h1", {}, category.title), element("p", {}, count), _grid(frame, products))
 
@@ -77,9 +77,9 @@ def product_page(frame: Frame, product: Product) -> str:
 
 
 def cart_page(frame: Frame, lines: Sequence[CartLine]) -> str:
-    """The cart, with a button for each line and one for the order."""
+    """The cart, with a button on each line and one to order."""
     if not lines:
-        return _layout(frame, "Your cart", element("h1", {}, "Your cart"), element("p", {}, "It is empty."))
+        return _layout(frame, "Your cart", element("h1", {}, "Your cart"), element("p", {}, "Your cart is empty."))
     total = sum((line.total for line in lines), Decimal(0))
     return _layout(
         frame,
@@ -107,7 +107,7 @@ def _layout(frame: Frame, title: str, *content: Child) -> str:
             element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
             element("title", {}, full_title),
             element("link", {"rel": "icon", "href": "/static/logo.svg", "type": "image/svg+xml"}),
-            # An inline script after a stylesheet would hold the page up until that is there.
+            # An inline script after a stylesheet would block the page until the stylesheet is loaded.
             _scripts(frame) if _has_script(frame) else None,
             element("link", {"rel": "stylesheet", "href": "/static/shop.css"}),
         ),
@@ -160,8 +160,8 @@ def _footer() -> Html:
 def _technique_choice(frame: Frame) -> Html:
     current = frame.choices
     options = [
-        ("Server: in the HTML, no script", Choices(Render.SERVER, current.panel)),
-        ("Client: by script", Choices(Render.CLIENT, current.panel)),
+        ("Server: in the HTML, without a script", Choices(Render.SERVER, current.panel)),
+        ("Client: by a script", Choices(Render.CLIENT, current.panel)),
         ("Hybrid: both", Choices(Render.HYBRID, current.panel)),
     ]
     links = (

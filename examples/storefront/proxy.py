@@ -1,7 +1,7 @@
-"""The gateway under a path of the shop's own origin: no CORS, no preflight requests, nothing for blockers of third parties.
+"""The gateway under a path of the shop's own origin: no CORS, no preflight requests, no third party for blockers to block.
 
-Only the GraphQL endpoint is reachable. What comes is passed on piece by piece as it comes, so that event streams flow; cookies
-stay here, for the visitor's token goes as `Authorization`.
+Only the GraphQL endpoint can be reached. Bodies are passed on piece by piece as they arrive, so that event streams work. Cookies
+are not passed on, because the visitor's token is sent as `Authorization`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
 MAX_BODY_BYTES: Final = 262_144
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 60.0
-"""The gateway gives a sign of life far more often, also on a stream."""
+"""The gateway sends something far more often than this, even on a stream."""
 _PASSED_ON: Final = (
     "accept",
     "accept-encoding",
@@ -48,43 +48,43 @@ _PASSED_BACK: Final = (
 
 
 class GatewayProxy:
-    """Answers a request with what the gateway answers; 502 when there is no gateway."""
+    """Answers a request with the gateway's answer, or with 502 if the gateway cannot be reached."""
 
     def __init__(self, endpoint: str, network: httpx.AsyncBaseTransport | None) -> None:
         self._endpoint = endpoint
         self._http = httpx.AsyncClient(
             transport=network,
-            trust_env=False,  # the gateway is a neighbour, never behind the machine's web proxy
+            trust_env=False,  # the gateway is nearby, never behind the machine's web proxy
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=CONNECT_S),
-            limits=httpx.Limits(max_connections=2000, max_keepalive_connections=20),  # every open page holds one
+            limits=httpx.Limits(max_connections=2000, max_keepalive_connections=20),  # each open page needs one
         )
 
     async def answer(self, request: Request) -> Response:
-        """Pass a request on; the gateway's answer as it comes."""
+        """Pass a request on to the gateway, and its answer back as it arrives."""
         body = await _body(request)
         if body is None:
-            return PlainTextResponse("Too much at once.", 413)
+            return PlainTextResponse("The request is too large.", 413)
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         if request.client is not None:
             headers["x-forwarded-for"] = request.client.host
-        asked = self._http.build_request(request.method, self._endpoint, params=request.query_params, headers=headers, content=body)
-        # What httpx would add for itself is not the browser's wish.
+        forwarded = self._http.build_request(request.method, self._endpoint, params=request.query_params, headers=headers, content=body)
+        # Headers that httpx adds by itself were not sent by the browser.
         for name in ("accept", "accept-encoding", "user-agent"):
             if name not in headers:
-                asked.headers.pop(name, None)
+                forwarded.headers.pop(name, None)
         try:
-            answer = await self._http.send(asked, stream=True)
+            answer = await self._http.send(forwarded, stream=True)
         except httpx.HTTPError:
             return PlainTextResponse("The gateway does not answer.", 502)
-        return _Relayed(answer)
+        return _RelayedResponse(answer)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
 
-class _Relayed(StreamingResponse):
-    """The gateway's answer, byte by byte as it comes; its connection is given back however this ends."""
+class _RelayedResponse(StreamingResponse):
+    """The gateway's answer, passed on as it arrives; its connection is always released."""
 
     def __init__(self, answer: httpx.Response) -> None:
         headers = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
@@ -103,7 +103,7 @@ async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
         async for piece in answer.aiter_raw():
             yield piece
     except httpx.HTTPError:
-        return  # the gateway went away in mid-stream: the snippet resumes
+        return  # the gateway went away in the middle of a stream: the snippet resumes it
 
 
 async def _body(request: Request) -> bytes | None:

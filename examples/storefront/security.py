@@ -1,4 +1,4 @@
-"""What browsers may do with the shop's answers, and which pages may post to it."""
+"""What browsers may do with the shop's responses, and which pages may post to it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ CONTENT_SECURITY_POLICY: Final = (
     f"default-src 'none'; script-src 'self' {POLICY_SOURCE}; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Only the shop's own scripts, styles and images, connections to the shop alone, and no text that becomes markup."""
+"""Only the shop's own scripts, styles and images, connections only to the shop, and no strings that become markup."""
 
 
 class SecurityHeaders:
-    """Pure ASGI middleware: the strict Content-Security-Policy and its companions on every answer."""
+    """Pure ASGI middleware that adds the Content-Security-Policy and related headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; add the headers to the head of an HTTP answer."""
+        """Handle a request; add the headers to an HTTP response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -47,14 +47,14 @@ class SecurityHeaders:
 
 
 def own_pages_only(handler: Handler) -> Handler:
-    """Refuse (403) what a browser sends for a page of another site. Tools without a browser's headers are let through."""
+    """Refuse (403) requests that a browser sends for a page of another site. Clients without a browser's headers are allowed."""
 
     async def guarded(request: Request) -> Response:
         origin = request.headers.get("origin")
         site = request.headers.get("sec-fetch-site", "same-origin")
         foreign_origin = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
         if foreign_origin or site not in ("same-origin", "none"):
-            return PlainTextResponse("Only pages of this shop may do that.", 403)
+            return PlainTextResponse("Only pages of this shop can do this.", 403)
         return await handler(request)
 
     return guarded

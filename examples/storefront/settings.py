@@ -1,4 +1,4 @@
-"""Configuration of the storefront: environment variables with the prefix STOREFRONT_."""
+"""The storefront's settings: environment variables with the prefix STOREFRONT_."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Validated at start. Browsers reach the gateway under a path of the shop's own origin, so they need no address of it."""
+    """Validated at the start. Browsers reach the gateway under a path of the shop's own origin, so they need no address for it."""
 
     model_config = SettingsConfigDict(env_prefix="STOREFRONT_", extra="ignore", frozen=True)
 
-    gateway_url: str = Field("http://127.0.0.1:8000", description="where the shop's server reaches the gateway")
-    publishable_key: SecretStr = Field(SecretStr(""), description='key "pk_…" that starts visits; without one nothing is personal')
-    secret_key: SecretStr = Field(SecretStr(""), description='key "sk_…" by which the panel explains decisions; pages need none')
-    panel: bool = Field(False, description="whether /?panel shows what is known of the visitor, and why; for development only")
-    banner_deadline_ms: int = Field(150, ge=1, le=10_000, description="the page is rendered with its own content after this time")
+    gateway_url: str = Field("http://127.0.0.1:8000", description="address at which the shop's server reaches the gateway")
+    publishable_key: SecretStr = Field(SecretStr(""), description='key "pk_…" that starts visits; without it nothing is personalized')
+    secret_key: SecretStr = Field(SecretStr(""), description='key "sk_…" with which the panel explains decisions; pages do not need it')
+    panel: bool = Field(False, description="whether /?panel shows what is known about the visitor, and why; for development only")
+    banner_deadline_ms: int = Field(150, ge=1, le=10_000, description="milliseconds after which the page is rendered with its own content")
 
     @field_validator("gateway_url")
     @classmethod

@@ -1,4 +1,4 @@
-"""Events of visitors whose browser runs no script: the shop's server reports what it sees itself."""
+"""Events of visitors whose browser runs no script: the shop's server reports what it sees."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 
 
 async def track_without_script(client: GatewayClient, token: str | None, events: Sequence[EventInput]) -> str | None:
-    """Send the events of the visitor of the token; where they stand in the log, so that the next page shows what they changed.
+    """Send events of the token's visitor; returns their cursor, so that the next page includes their changes.
 
-    A gateway that is away costs the event, never the visitor's cart.
+    If the gateway is away, the events are lost, but never the visitor's cart.
     """
     if not token or not events:
         return None
@@ -30,6 +30,6 @@ async def track_without_script(client: GatewayClient, token: str | None, events:
 
 
 def keep_cursor(response: Response, cursor: str | None, *, secure: bool) -> None:
-    """The cookie by which the next page knows of the events."""
+    """Set the cookie that lets the next page include the events."""
     if cursor is not None:
         response.set_cookie(CURSOR_COOKIE, cursor, max_age=CURSOR_SECONDS, path="/", secure=secure, httponly=False, samesite="lax")

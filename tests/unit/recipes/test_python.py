@@ -87,8 +87,8 @@ def test_a_page_is_kept_no_longer_than_its_banner_may_stand() -> None:
     now = datetime.now(UTC)
     decision = parsing.decision(DECISION, is_personal=False)
     ends = [timedelta(hours=1), timedelta(seconds=42), timedelta(seconds=-1)]
-    assert [cached_page.kept_s(replace(decision, valid_until=now + end), now) for end in ends] == [300, 42, 0]
-    assert cached_page.kept_s(None, now) == 10
+    assert [cached_page.cache_seconds(replace(decision, valid_until=now + end), now) for end in ends] == [300, 42, 0]
+    assert cached_page.cache_seconds(None, now) == 10
 
 
 def test_the_docs_show_the_code_that_runs() -> None:

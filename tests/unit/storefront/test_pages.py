@@ -316,7 +316,7 @@ async def test_cart_with_script(gateway: Gateway) -> None:
         assert ordered["order"]["currency"] == "USD"
         assert [(p["productId"], p["quantity"]) for p in ordered["order"]["products"]] == [("1004856", 2)]
         assert (await client.post("/cart/order", headers=accept)).json() == {"count": 0}
-        assert "It is empty" in (await client.get("/cart")).text
+        assert "Your cart is empty" in (await client.get("/cart")).text
 
 
 async def test_cart_without_script(gateway: Gateway) -> None:
