@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local_stack.console import Counter
+from local_stack.console import DownloadProgress
 from local_stack.errors import DownloadFailed, StackError
 
 LOCK_FILE: Final = Path(__file__).with_name("jars.lock")
@@ -128,14 +128,13 @@ def _fetch_all(missing: Sequence[Jar], folder: Path, fetch: Fetch) -> None:
     """Fetch with a few connections; the first failure ends it, what is under way may finish."""
     partial = folder / ".partial"
     shutil.rmtree(partial, ignore_errors=True)  # left by a download that was broken off; we hold the lock
-    counter = Counter(f"downloading {len(missing)} jars", sum(jar.bytes for jar in missing))
     pool = ThreadPoolExecutor(_PARALLEL)
     try:
-        running = {pool.submit(_fetch_one, jar, folder, partial, fetch): jar for jar in missing}
-        for done in as_completed(running):
-            done.result()
-            counter.add(running[done].bytes, running[done].coordinate)
-        counter.finish()
+        with DownloadProgress(f"downloading {len(missing)} jars", sum(jar.bytes for jar in missing)) as progress:
+            downloads = {pool.submit(_fetch_one, jar, folder, partial, fetch): jar for jar in missing}
+            for download in as_completed(downloads):
+                download.result()
+                progress.add(downloads[download].bytes, downloads[download].coordinate)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(partial, ignore_errors=True)
