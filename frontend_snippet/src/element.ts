@@ -11,7 +11,7 @@ const SEEN_SHARE = 0.5;
 const SEEN_MS = 1_000;
 const RETRY_MS = 3_000;
 
-const seen = new Set<string>();
+const seen: Record<string, boolean> = {};
 
 export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements BannerElement {
   declare _isVisible: boolean | undefined;
@@ -51,9 +51,9 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements Ba
     this._isVisible = isVisible;
     clearTimeout(this._timer);
     const id = this.dataset.decisionId!;
-    if (isVisible && !document.hidden && !seen.has(id))
+    if (isVisible && !document.hidden && !seen[id])
       this._timer = setTimeout(() => {
-        seen.add(id);
+        seen[id] = true;
         report(this, "viewed");
       }, SEEN_MS);
   }

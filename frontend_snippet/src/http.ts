@@ -1,5 +1,6 @@
 /** Requests: one persisted document with all operations of the snippet, named by its hash. */
 import { loadChunk } from "./chunk.ts";
+import { PERSISTED_QUERY_NOT_FOUND } from "./codes.ts";
 import { endpoint } from "./options.ts";
 import type { Refusal } from "./queue.ts";
 import { learn } from "./visitor.ts";
@@ -14,7 +15,7 @@ export const bodyOf = (operationName: string, variables: object) => ({ documentI
 
 /** The first of GraphQL errors, flat. Where the document was not known, the next try carries its text. */
 export const refusalOf = ([{ message, extensions }]: [{ message: string; extensions?: Refusal }]): Refusal => {
-  if (/^PE/.test(extensions?.code ?? "")) loadChunk().then(async (chunk) => (query = await chunk.text())).catch(String);
+  if (extensions?.code === PERSISTED_QUERY_NOT_FOUND) loadChunk().then(async (chunk) => (query = await chunk.text())).catch(String);
   return { ...extensions, message };
 };
 

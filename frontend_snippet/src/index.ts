@@ -1,9 +1,9 @@
 /** The snippet's public face. Importing it is enough: it defines `<live-banner>` and follows the page's life. */
 import { lookAgain } from "./banners.ts";
-import { loadLazily } from "./chunk.ts";
+import { loadLazily, setCore } from "./chunk.ts";
 import { LiveBanner } from "./element.ts";
 import { claim, enqueueEvent, leave, retryNow, sendLast } from "./outbox.ts";
-import { changed, configure, reset } from "./page.ts";
+import { changed, configure, core, reset } from "./page.ts";
 import { check, restart } from "./stream.ts";
 import type { LiveBannerApi } from "./types.ts";
 import { isAnother, readToken } from "./visitor.ts";
@@ -35,8 +35,10 @@ const follow = ({ type, persisted }: PageTransitionEvent): void => {
   else claim();
 };
 
+setCore(core);
 if (globalThis.document && !customElements.get("live-banner")) {
   customElements.define("live-banner", LiveBanner as unknown as CustomElementConstructor);
+  isAnother();
   claim();
   for (const name of ["online", "pagehide", "pageshow", "storage", "visibilitychange"]) addEventListener(name, follow as unknown as EventListener);
   setInterval(check, 5_000);

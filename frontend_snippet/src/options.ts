@@ -6,12 +6,13 @@ declare const __DOCS__: string;
 /** Of events, messages and what is stored. */
 export const PREFIX = "live-banner:";
 export const given: Options = {};
-const told = new Set<unknown>();
+const reported: Record<string, boolean> = {};
 
 /** Say what is wrong, once, with the place in the docs. */
 export const complain = (problem: unknown): void => {
-  if (!told.has(problem)) console.error(`${PREFIX} ${problem}. See ${__DOCS__}`);
-  told.add(problem);
+  const message = `${PREFIX} ${problem}. See ${__DOCS__}`;
+  if (!reported[message]) console.error(message);
+  reported[message] = true;
 };
 
 const meta = (): HTMLMetaElement | null => document.querySelector("meta[name=live-banner]");
@@ -27,9 +28,11 @@ export const endpoint = (): string => given.endpoint || meta()?.content || "/gra
 /** Take over options; a mistake is named and left out. */
 export const setOptions = (options: Options): void => {
   for (const name in options)
-    if ("endpoint,key,token,page,consent,transport,preview".includes(name)) given[name as "key"] = options[name as "key"]!;
-    else complain("No option " + name);
+    if (NAMES.includes(name)) given[name as "key"] = options[name as "key"]!;
+    else complain("unknown option " + name);
 };
+
+const NAMES = ["endpoint", "key", "token", "page", "consent", "transport", "preview"];
 
 const cut = (text: string, length = 2048): string | undefined => text.slice(0, length) || undefined;
 

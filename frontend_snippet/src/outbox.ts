@@ -85,8 +85,7 @@ const send = async (batch: Item[]): Promise<number> => {
     // UNKNOWN: it is still here.
     if (items.includes(first)) throw {};
     return (failures = 0);
-  } catch (problem) {
-    const refusal = problem as Refusal;
+  } catch (refusal: any) {
     refuse(refusal, token);
     if (isRetried(refusal, failures)) return backoffMs(failures++, refusal);
     limit = batch.length >> 1 || 1;

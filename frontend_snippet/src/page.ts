@@ -1,6 +1,6 @@
 /** What a page may do with its visitor and its options; hands the core over to the chunk. */
 import { forgetShown } from "./banners.ts";
-import { setCore } from "./chunk.ts";
+import type { Core } from "./host.ts";
 import { run } from "./http.ts";
 import { complain, given, option, setOptions } from "./options.ts";
 import { claim, enqueue, keep, sendLast } from "./outbox.ts";
@@ -37,8 +37,9 @@ export const reset: LiveBannerApi["reset"] = async () => {
   announce();
 };
 
-setCore({
+/** What the chunk uses of the core. */
+export const core: Core = {
   _changed: announce, _claims: claims, _complain: complain, _configure: configure, _cookie: cookie, _enqueue: enqueue, _given: given,
   _holds: holds, _isGranted: isGranted, _known: known, _locked: locked, _option: option, _reset: reset, _run: run, _sendLast: sendLast,
   _setToken: setToken, _storage: storage,
-});
+};

@@ -1,5 +1,5 @@
 /** The one stream of a page: open while the page is visible and has banners, opened again after every cut. */
-import { forgetShown, placements, show, shownIds } from "./banners.ts";
+import { banners, forgetShown, placements, show, shownIds } from "./banners.ts";
 import { loadChunk } from "./chunk.ts";
 import { bodyOf, refusalOf, run } from "./http.ts";
 import { complain, currentPage, endpoint, option } from "./options.ts";
@@ -30,7 +30,7 @@ export const restart = (): void => {
     // Another page of a single-page application: what a cap would end is no longer held.
     if (address && address !== here()) forgetShown();
     address = here();
-    if (!document.hidden && placements()[0]) void keepOpen();
+    if (!document.hidden && banners.size) void keepOpen();
   }, 20);
 };
 
@@ -69,8 +69,8 @@ const keepOpen = async (): Promise<void> => {
         },
         endpoint(),
       );
-    } catch (problem) {
-      refusal = problem as Refusal;
+    } catch (problem: any) {
+      refusal = problem;
     }
     own.abort();
     if (own !== connection) return;

@@ -1,5 +1,6 @@
 /** Who visits: consent, the token and its sources, the clock, and what is stored of them. Nothing is stored before consent. */
 import { loadLazily } from "./chunk.ts";
+import { UNAUTHENTICATED } from "./codes.ts";
 import { offsetOf, stampAfter } from "./clock.ts";
 import { fromPage, given, option, PREFIX } from "./options.ts";
 import type { Refusal } from "./queue.ts";
@@ -14,7 +15,7 @@ let renewing: Promise<string> | undefined;
 let offset: number | undefined;
 let last = 0;
 
-export const newId = (): string => `${Date.now()}-${Math.random()}`;
+export const newId = (): string => Date.now() + "-" + Math.random();
 
 // What is stored
 
@@ -47,20 +48,18 @@ export const isGranted = (): boolean => {
 let visit: string;
 /** Whether another page has changed the visitor since this was asked last; also while this one lay in the back/forward cache. */
 export const isAnother = (): boolean => visit !== (visit = storage[PREFIX + "visit"] + "," + storage[PREFIX + "consent"]);
-isAnother();
 
 // The clock
 
-export const now = (): number => Date.now() + (offset ??= +storage[PREFIX + "clock"]! || 0);
+export const now = (): number => Date.now() + (offset || +storage[PREFIX + "clock"]! || 0);
 export const timeText = (ms: number): string => new Date(ms).toISOString();
 
 /** The moment, later than every stamp before it. */
 export const stamp = (): string => timeText((last = stampAfter(last, now())));
 
-let learned = 0;
 /** Learn the clock's offset from an answer, once a page. */
 export const learn = (serverTime: string | undefined, sentMs: number): void => {
-  if (serverTime && !learned) store("clock", (offset = learned = offsetOf(serverTime, sentMs, Date.now()) || 1) + "");
+  if (serverTime && !offset) store("clock", (offset = offsetOf(serverTime, sentMs, Date.now()) || 1) + "");
 };
 
 // The token
@@ -91,7 +90,7 @@ export const credential = async (): Promise<string | undefined> =>
   isGranted() ? tokenAtHand() || (renewing ??= loadLazily("renew").finally(() => (renewing = undefined))) : option("key");
 
 /** Whether the gateway did not take this token: then another one is got before the next request. */
-export const refuse = ({ code }: Refusal = {}, of: string | undefined): unknown => /^UNAU/.test(code!) && (refused = of || "none");
+export const refuse = (refusal: Refusal | undefined, of: string | undefined): unknown => refusal?.code === UNAUTHENTICATED && (refused = of || "none");
 
 export const setToken = (found: string): string => {
   if (isGranted() && !given.token) setCookie(COOKIE + found, COOKIE_SECONDS);

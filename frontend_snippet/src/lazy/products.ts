@@ -1,4 +1,5 @@
 /** Related products below a banner. */
+import { element } from "./render.ts";
 import type { Decision, RelatedProduct, ShownProduct } from "../types.ts";
 
 /** From now on every swapped banner shows its products as links; `describe` gives what is shown of one, or nothing. */
@@ -10,7 +11,7 @@ export const showProducts = (describe: (product: RelatedProduct) => ShownProduct
         ...((event as CustomEvent<Decision>).detail.banner?.products || [])
           .map(describe)
           .filter((shown) => shown)
-          .map((shown) => Object.assign(document.createElement("a"), { className: "lb-product", textContent: shown!.name }, shown!.url && { href: shown!.url })),
+          .map((shown) => element("a", "product", shown!.name, shown!.url && { href: shown!.url })),
       ),
     );
   });

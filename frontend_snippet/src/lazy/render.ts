@@ -2,32 +2,31 @@
 import type { Banner } from "../types.ts";
 
 /** The address, unless it leads anywhere but to http(s). */
-export const safeUrl = (url: string | null | undefined): string | false | null | undefined => {
+const safeUrl = (url: string | null | undefined): string | false | null | undefined => {
   try {
     return url && /^https?:/.test(new URL(url, document.baseURI).href) && url;
   } catch {}
   return;
 };
 
+/** An element of class `lb-<part>`. What is not given of `properties` is left out. */
+export const element = (name: string, part: string, textContent: string, ...properties: unknown[]): HTMLElement =>
+  Object.assign(document.createElement(name), { className: "lb-" + part, textContent }, ...properties);
+
 /** The content of a banner; `dismissible`: the label of its close button, or null. */
-export const contentOf = ({ headline, body, linkUrl, ctaLabel, image }: Banner, dismissible: string | null): HTMLElement[] => {
-  const content: HTMLElement[] = [];
-  const add = (name: string, part: string, ...properties: unknown[]): number =>
-    content.push(Object.assign(document.createElement(name), { className: "lb-" + part }, ...properties));
+const contentOf = ({ headline, body, linkUrl, ctaLabel, image }: Banner, dismissible: string | null): HTMLElement[] => {
   const href = safeUrl(linkUrl);
-  add("h2", "headline", { textContent: headline });
-  if (body) add("p", "body", { textContent: body });
-  if (href) {
-    add("a", "link", { href, textContent: ctaLabel || headline });
-    if (!ctaLabel) content[0]!.replaceChildren(content.pop()!);
-  }
   const src = safeUrl(image?.url);
-  if (src) {
-    const { alt, width, height } = image!;
-    add("img", "image", { src, alt }, width && { width }, height && { height });
-  }
-  if (dismissible != null) add("button", "dismiss", { type: "button", ariaLabel: dismissible, textContent: "×" });
-  return content;
+  const heading = element("h2", "headline", headline);
+  const link = href && element("a", "link", ctaLabel || headline, { href });
+  if (link && !ctaLabel) heading.replaceChildren(link);
+  return [
+    heading,
+    body && element("p", "body", body),
+    ctaLabel && link,
+    src && element("img", "image", "", { src, alt: image!.alt }, image!.width && { width: image!.width }, image!.height && { height: image!.height }),
+    dismissible != null && element("button", "dismiss", "×", { type: "button", ariaLabel: dismissible }),
+  ].filter((part) => part) as HTMLElement[];
 };
 
 /** Swap the content; `null` brings the page's own back, which a template keeps meanwhile. */

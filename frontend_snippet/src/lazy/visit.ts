@@ -1,4 +1,5 @@
 /** What happens seldom to a visitor: a visit starts or is renewed, someone logs in or out, consent is given or withdrawn. */
+import { UNAUTHENTICATED } from "../codes.ts";
 import type { Core } from "../host.ts";
 import type { Refusal } from "../queue.ts";
 import type { Identity } from "../types.ts";
@@ -22,7 +23,7 @@ export const renew = async (core: Core): Promise<string> => {
     if (known && !isOurs && core._holds(known, Infinity)) return known;
     if (core._holds(shared)) return take(shared);
     take(await visit(core, isOurs && known).catch((refusal: Refusal) => {
-      if (isOurs && /^UNAU/.test(refusal.code!)) return visit(core);
+      if (isOurs && refusal.code === UNAUTHENTICATED) return visit(core);
       throw refusal;
     }));
     // Read back before the lock is given away: only then the other tabs are sure to see it.

@@ -1,4 +1,5 @@
 /** A subscription over a WebSocket of its own (graphql-transport-ws). */
+import { CLOSE_FORBIDDEN, UNAUTHENTICATED } from "../codes.ts";
 import type { Transport } from "../transport.ts";
 
 export const overWebSocket: Transport = (body, credential, signal, next, heard, address) =>
@@ -14,10 +15,13 @@ export const overWebSocket: Transport = (body, credential, signal, next, heard, 
       if (type === "ping") send({ type: "pong" });
       if (type === "connection_ack") send({ type: "subscribe", id: "1", payload: body });
       if (type === "next") next(payload);
-      if (type === "error") next({ errors: payload });
-      if (/^(err|com)/.test(type)) socket.close();
+      if (type === "error") {
+        next({ errors: payload });
+        socket.close();
+      }
+      if (type === "complete") socket.close();
     };
     socket.onclose = ({ code }) => {
-      resolve(code === 4403 && next({ errors: [{ message: String(code), extensions: { code: "UNAUTHENTICATED" } }] }));
+      resolve(code === CLOSE_FORBIDDEN && next({ errors: [{ message: String(code), extensions: { code: UNAUTHENTICATED } }] }));
     };
   });
