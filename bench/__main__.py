@@ -10,16 +10,16 @@ from bench import decide, freshness, limits, page, sizes
 _USAGE: Final = """\
 usage: scripts/bench NAME [OPTIONS]
 
-  decide       a decision among 10, 100 and 1,000 campaigns (scripts/bench decide --help)
-  freshness    event sent to frame received, beside Kafka alone and micro-batches (scripts/bench freshness --help)
-  limits       refusing a hostile document (scripts/bench limits --help)
+  decide       the time of a decision among 10, 100 and 1,000 campaigns (scripts/bench decide --help)
+  freshness    event sent to frame received, compared with Kafka alone and micro-batches (scripts/bench freshness --help)
+  limits       the time to refuse a hostile document (scripts/bench limits --help)
   page         what a live banner costs a page, in a real Chromium (scripts/bench page --help)
-  sizes        what the snippet weighs beside what others put into a page (scripts/bench sizes --help)
+  sizes        the size of the snippet compared with what others load into a page (scripts/bench sizes --help)
 """
 
 
 def main() -> int:
-    """Run the measurement that is named; gives its exit code."""
+    """Run a measurement by name; returns its exit code."""
     names = {"decide": decide.main, "freshness": freshness.main, "limits": limits.main, "page": page.main, "sizes": sizes.main}
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in names:

@@ -1,4 +1,4 @@
-"""Who used the processors while something was measured: a figure taken beside a busy neighbour is not worth much."""
+"""Which programs used the processors during a measurement: figures from a busy machine are not worth much."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class CpuShare:
-    """Shares in percent of all processors together."""
+    """Shares in percent of the time of all processors together."""
 
     load_generator: float
     parts: dict[str, float]
-    """Of the stack, by name."""
+    """By name of the stack's part."""
     others: float
 
 
 class CpuMeter:
-    """Measures from its making until `read`. `parts`: process ids of the stack by name; their children count with them."""
+    """Measures from its creation until `read`. `parts`: process ids of the stack by name; their child processes are included."""
 
     def __init__(self, parts: Mapping[str, int]) -> None:
         self._pids = {"": os.getpid(), **parts}
         self._start = self._used()
 
     def read(self) -> CpuShare:
-        """The shares since the meter was made."""
+        """The shares since the meter was created."""
         (all_before, used_before), (all_now, used_now) = self._start, self._used()
         total, busy = (now - before for now, before in zip(all_now, all_before, strict=True))
         shares = {name: round(100 * (used_now[name] - used_before[name]) / max(total, 0.01), 1) for name in self._pids}
@@ -37,7 +37,7 @@ class CpuMeter:
         return CpuShare(shares.pop(""), shares, others)
 
     def _used(self) -> tuple[tuple[float, float], dict[str, float]]:
-        """Seconds so far: of all processors in all and busy, and of each part."""
+        """Seconds so far: total and busy time of all processors, and the time of each part."""
         times = psutil.cpu_times()
         total = sum(times[:8])
         busy = total - times.idle - getattr(times, "iowait", 0.0)
@@ -47,7 +47,7 @@ class CpuMeter:
 def _family(name: str, root: int) -> list[psutil.Process]:
     with suppress(psutil.Error):
         process = psutil.Process(root)
-        # This process may be the parent of the whole stack: its children are no part of it.
+        # This process may be the parent of the whole stack: its children do not count as part of it.
         return [process, *process.children(recursive=True)] if name else [process]
     return []
 

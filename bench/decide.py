@@ -1,8 +1,8 @@
-"""How long a decision takes, and how that grows with the campaigns of a placement. Beside it: reading the context's JSON.
+"""How long a decision takes, and how that grows with the number of campaigns of a placement, compared with parsing the context's JSON.
 
-Every campaign has a condition of its own. "by category": each asks for another category of interest, so that only those of the
-visitor's are evaluated. "all asked": conditions of numbers only, which all have to be; of these "last wins" is the slowest case,
-"third wins" stops with the group of conditions in which the first true one stands.
+Every campaign has its own condition. "by category": each condition requires another category of interest, so only those with the
+visitor's category are evaluated. "all asked": conditions on numbers only, all of which have to be evaluated. Among these, "last
+wins" is the slowest case; "third wins" stops after the group of conditions that contains the first true one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CONTEXT: Final[dict[str, Any]] = {
 
 
 def ruleset(size: int, winner: int, *, by_category: bool) -> Ruleset:
-    """A placement with `size` campaigns of which only the one at `winner` applies."""
+    """A placement with `size` campaigns, of which only the one at index `winner` applies."""
     lines = ["version: 1", "placements: {hero: {}}", "campaigns:"]
     for number in range(size):
         if by_category:
@@ -53,23 +53,23 @@ def ruleset(size: int, winner: int, *, by_category: bool) -> Ruleset:
 
 
 def timed_us(work: Callable[[], object], seconds: float) -> list[float]:
-    """Microseconds of CPU time of each call, for about `seconds`."""
+    """The CPU time of each call in microseconds, sorted, measured for about `seconds`."""
     for _ in range(20):
         work()
-    found: list[float] = []
+    times_us: list[float] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         started = time.process_time_ns()
         work()
-        found.append((time.process_time_ns() - started) / 1000)
-    return sorted(found)
+        times_us.append((time.process_time_ns() - started) / 1000)
+    return sorted(times_us)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; gives the exit code."""
+    """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/bench decide", description=__doc__, epilog="example: scripts/bench decide --seconds 5")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each case (default %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("bench/results/decide.json"), help="where the JSON goes (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each case (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("bench/results/decide.json"), help="file for the JSON (default %(default)s)")
     options = parser.parse_args(arguments)
     stored = orjson.dumps(CONTEXT)
     peer = timed_us(lambda: orjson.loads(stored), options.seconds)
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rules = ruleset(size, winner, by_category=by_category)
             inputs = Inputs(CONTEXT, None, NOW_MS, "12345")
             if decide(rules, "hero", inputs).campaign_id != f"c{winner}":
-                raise AssertionError("the wrong campaign won: nothing was measured")
+                raise AssertionError("the wrong campaign was chosen, so nothing was measured")
             rows[f"{size} campaigns, {name}"] = _row(
                 timed_us(lambda rules=rules, inputs=inputs: decide(rules, "hero", inputs), options.seconds),  # type: ignore[misc]
                 peer,

@@ -1,4 +1,4 @@
-"""The load of `bench/freshness`: events at a steady rate, one open page a visitor, everything timed in this process."""
+"""The load of `bench/freshness`: events at a steady rate, one open page for each visitor, all times taken in this process."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ import orjson
 from bench.cpu_share import CpuMeter, CpuShare
 from bench.freshness_record import FreshnessRecord
 from bench.http_client import HttpClient
-from bench.subscribers import Page, Pages
+from bench.subscribers import OpenPage, OpenPages
 from gateway.clock import system_now_ms
+from gateway.graphql_http import operation
 from gateway.model.times import format_time_ms
 from local_stack.stack.info import StackInfo
 
 _TRACK: Final = "mutation($events: [EventInput!]!) { track(events: $events) { results { status error { message } } cursor } }"
 SETTLE_S: Final = 90.0
-"""The first round of events must have been shown within: a stream that was restarted has a backlog to work off."""
+"""The first event of each visitor must be shown within this time: a stream that was restarted has a backlog to process."""
 DRAIN_S: Final = 15.0
-"""What was sent must have been shown within, after the last one."""
+"""All events must be shown within this time after the last one was sent."""
 
 
 class BenchFailed(Exception):
-    """The system under test did not do what the measurement needs."""
+    """The system under test does not do what the measurement needs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What is sent: `rate` events a second over `visitors` pages, measured for `seconds` after `warmup_s`."""
+class EventLoad:
+    """What is sent: `rate` events per second over `visitors` pages, measured for `seconds` after `warmup_s`."""
 
     rate: float
     seconds: float
@@ -42,33 +43,33 @@ class Load:
 
 @dataclass(slots=True)
 class EndToEnd:
-    """What was measured; durations in milliseconds."""
+    """The measurements; durations are in milliseconds."""
 
     record: FreshnessRecord
     answered_ms: list[float] = field(default_factory=list)
-    """From sending `track` to its answer, which says that Kafka has the event."""
+    """From sending `track` to its answer, which means that Kafka has the event."""
     behind_ms: list[float] = field(default_factory=list)
-    """How much later than planned each event was sent: the load generator's own fault, not part of the latencies."""
+    """How much later than planned each event was sent: a delay of the load generator, not part of the latencies."""
     failures: list[str] = field(default_factory=list)
     events: int = 0
     cpu: CpuShare | None = None
-    """While events were measured."""
+    """During the measured part."""
 
 
-async def measure(info: StackInfo, load: Load) -> EndToEnd:
-    """Run the load against the gateway of a stack. Raises `BenchFailed` when events do not come through at all."""
+async def measure(info: StackInfo, load: EventLoad) -> EndToEnd:
+    """Run the load against a stack's gateway. Raises `BenchFailed` if events are not shown at all."""
     result = EndToEnd(FreshnessRecord(secrets.token_hex(3)))
     http = HttpClient(info.gateway.url)
-    pages = Pages(http, info.gateway.url, info.keys.publishable, result.record.frame)
+    pages = OpenPages(http, info.gateway.url, info.keys.publishable, result.record.frame)
     try:
         opened = await pages.open(load.visitors, load.websocket_every)
-        run = _Run(http, opened, result)
-        await run.settle()
-        await run.steady(load.rate, load.warmup_s, measured=False)
+        sender = _EventSender(http, opened, result)
+        await sender.settle()
+        await sender.send_steadily(load.rate, load.warmup_s, measured=False)
         meter = CpuMeter(info.pids)
-        await run.steady(load.rate, load.seconds, measured=True)
+        await sender.send_steadily(load.rate, load.seconds, measured=True)
         result.cpu = meter.read()
-        await run.drained(DRAIN_S)
+        await sender.drained(DRAIN_S)
         result.failures += pages.problems
     finally:
         await pages.close()
@@ -76,10 +77,10 @@ async def measure(info: StackInfo, load: Load) -> EndToEnd:
     return result
 
 
-class _Run:
-    """Sends events and keeps count."""
+class _EventSender:
+    """Sends events and counts them."""
 
-    def __init__(self, http: HttpClient, pages: list[Page], result: EndToEnd) -> None:
+    def __init__(self, http: HttpClient, pages: list[OpenPage], result: EndToEnd) -> None:
         self._http = http
         self._pages = pages
         self._result = result
@@ -88,14 +89,14 @@ class _Run:
         self._number = 0
 
     async def settle(self) -> None:
-        """One event a visitor, and wait until all are shown."""
+        """Send one event for each visitor and wait until all are shown. Raises `BenchFailed`."""
         for _ in self._pages:
             self._send_next(measured=False)
         if not await self.drained(SETTLE_S):
             raise BenchFailed(f"{self._record.pending} of the first {len(self._pages)} events were not shown within {SETTLE_S:.0f} s")
 
-    async def steady(self, rate: float, seconds: float, *, measured: bool) -> None:
-        """Send at the rate, whatever becomes of what was sent before (open loop)."""
+    async def send_steadily(self, rate: float, seconds: float, *, measured: bool) -> None:
+        """Send at the rate, without waiting for earlier events (open loop)."""
         started = time.monotonic()
         for index in range(round(seconds * rate)):
             planned = started + index / rate
@@ -107,7 +108,7 @@ class _Run:
             self._send_next(measured=measured)
 
     async def drained(self, within_s: float) -> bool:
-        """Wait until nothing is pending and every request was answered; whether that came true in time."""
+        """Wait until nothing is pending and every request is answered; returns whether that happened in time."""
         deadline = time.monotonic() + within_s
         while self._record.pending or self._sends:
             if time.monotonic() > deadline:
@@ -122,14 +123,14 @@ class _Run:
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)
 
-    async def _send(self, page: Page, number: int, *, measured: bool) -> None:
+    async def _send(self, page: OpenPage, number: int, *, measured: bool) -> None:
         body = self._body(number)
         at = time.monotonic()
         self._record.sent(page.visitor, number, at, measured=measured)
         self._result.events += measured
         try:
             answer = await self._http.post(body, page.token)
-        except Exception as problem:  # noqa: BLE001 - told in the report; the load goes on
+        except Exception as problem:  # noqa: BLE001 - the report shows it; the load goes on
             self._result.failures.append(f"{type(problem).__name__}: {problem}")
             return
         if measured:
@@ -138,7 +139,7 @@ class _Run:
             self._result.failures.append(answer[:300].decode(errors="replace"))
 
     def _body(self, number: int) -> bytes:
-        # Two topics in turn, also for each visitor; one product, so that the cart stays a cart.
+        # Two topics in turn, for each visitor too; always the same product, so that the cart does not grow.
         added = (number + number // len(self._pages)) % 2
         event = {
             "messageId": f"{self._record.run}-{number}",
@@ -148,4 +149,4 @@ class _Run:
             "sessionId": self._record.run,
             "product": {"productId": "bench-1", "category": self._record.category(number), "price": "19.90", "currency": "EUR"},
         }
-        return orjson.dumps({"query": _TRACK, "variables": {"events": [event]}})
+        return orjson.dumps(operation(_TRACK, {"events": [event]}))

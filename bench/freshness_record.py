@@ -1,9 +1,9 @@
-"""What was sent and what was shown: matches frames to events, without a clock or a socket.
+"""What was sent and what was shown: matches frames with events, without a clock or a socket.
 
-Every event has a category of its own, which the banner's headline repeats. Per visitor:
+Every event has its own category, which the banner's headline repeats. For each visitor:
 
     frame names the event                      ─▶ shown, after (frame - sent)
-    frame names a newer event of the visitor   ─▶ overtaken (latest wins): the page never showed it, but something newer
+    frame names a newer event of the visitor   ─▶ overtaken (latest wins): the page never showed it, but showed a newer one
     no such frame until the end                ─▶ lost
     frame names an older event than the last   ─▶ went back: a defect
 """
@@ -19,8 +19,8 @@ _SUFFIX: Final = " and accessories!"
 
 
 @dataclass(slots=True)
-class Sent:
-    """An event on its way. `at` is in seconds of the monotonic clock."""
+class SentEvent:
+    """An event that was sent but not shown yet. `at` is in seconds of the monotonic clock."""
 
     number: int
     at: float
@@ -29,16 +29,16 @@ class Sent:
 
 @dataclass(slots=True)
 class FreshnessRecord:
-    """The matching of one run; times are in milliseconds."""
+    """The record of one run; durations are in milliseconds."""
 
     run: str
-    """Part of every category, so that frames of another run are told apart."""
+    """Part of every category, so that frames of another run can be recognized."""
     shown_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """By transport."""
     overtaken_ms: list[float] = field(default_factory=list)
-    """From sending an event until a newer one of the visitor was shown."""
+    """From sending an event until a newer event of the visitor was shown."""
     went_back: int = 0
-    _pending: dict[int, OrderedDict[int, Sent]] = field(default_factory=lambda: defaultdict(OrderedDict))
+    _pending: dict[int, OrderedDict[int, SentEvent]] = field(default_factory=lambda: defaultdict(OrderedDict))
     _last: dict[int, int] = field(default_factory=dict)
 
     def category(self, number: int) -> str:
@@ -46,11 +46,11 @@ class FreshnessRecord:
         return f"{self.run}-{number}"
 
     def sent(self, visitor: int, number: int, at: float, *, measured: bool) -> None:
-        """An event is about to be sent; numbers grow."""
-        self._pending[visitor][number] = Sent(number, at, measured)
+        """Record that an event is about to be sent. Numbers must increase."""
+        self._pending[visitor][number] = SentEvent(number, at, measured)
 
     def frame(self, visitor: int, headline: str, at: float, transport: str) -> None:
-        """A frame came to the subscription of a visitor."""
+        """Record a frame that a visitor's subscription received."""
         number = self._number(headline)
         if number is None:
             return
@@ -70,12 +70,12 @@ class FreshnessRecord:
 
     @property
     def pending(self) -> int:
-        """Events neither shown nor overtaken; at the end of a run: lost."""
+        """The number of events that are neither shown nor overtaken; at the end of a run they are lost."""
         return sum(map(len, self._pending.values()))
 
     @property
     def all_shown_ms(self) -> list[float]:
-        """Over all transports."""
+        """The durations over all transports."""
         return [duration for durations in self.shown_ms.values() for duration in durations]
 
     def _number(self, headline: str) -> int | None:

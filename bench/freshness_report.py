@@ -1,4 +1,4 @@
-"""The report of `bench/freshness`: a table for people, the same as JSON for machines."""
+"""The report of `bench/freshness`: a table for people, and the same as JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cpu_share import CpuShare
-from bench.end_to_end import EndToEnd, Load
+from bench.end_to_end import EndToEnd, EventLoad
 from gateway.commands.percentiles import Percentiles, percentiles
 
 BUSY_PERCENT: Final = 10.0
-"""When other programs took more of the processors, the figures say more about them."""
+"""If other programs used more than this share of the processors, the figures say more about them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One trigger of the context stream, measured end to end."""
+class FreshnessRun:
+    """The figures of one trigger of the context stream, end to end."""
 
     trigger: str
     events: int
     shown: Percentiles | None
-    """Event sent until the frame that shows it."""
+    """From sending an event to the frame that shows it."""
     shown_by_transport: dict[str, Percentiles | None]
     overtaken: int
-    """Events that no frame showed, since a newer one of the visitor was shown at once (latest wins)."""
+    """Events that no frame showed because a newer event of the visitor was shown instead (latest wins)."""
     shown_or_overtaken: Percentiles | None
-    """Event sent until a frame shows it or a newer one of the visitor: all events."""
+    """From sending an event to the frame that shows it or a newer event of the visitor: all events."""
     answered: Percentiles | None
     lost: int
     went_back: int
@@ -41,18 +41,18 @@ class Measured:
 
     @property
     def is_sound(self) -> bool:
-        """Whether every event was accepted, shown or overtaken, and no banner went back to an older one."""
+        """Whether every event was accepted and shown or overtaken, and no banner went back to an older event."""
         return not self.lost and not self.went_back and not self.failures
 
 
-def measured(trigger: str, result: EndToEnd) -> Measured:
+def freshness_run(trigger: str, result: EndToEnd) -> FreshnessRun:
     """The figures of a run."""
     record = result.record
-    return Measured(
+    return FreshnessRun(
         trigger=trigger,
         events=result.events,
         shown=percentiles(record.all_shown_ms),
-        shown_by_transport={transport: percentiles(found) for transport, found in sorted(record.shown_ms.items())},
+        shown_by_transport={transport: percentiles(durations_ms) for transport, durations_ms in sorted(record.shown_ms.items())},
         overtaken=len(record.overtaken_ms),
         shown_or_overtaken=percentiles([*record.all_shown_ms, *record.overtaken_ms]),
         answered=percentiles(result.answered_ms),
@@ -64,24 +64,24 @@ def measured(trigger: str, result: EndToEnd) -> Measured:
     )
 
 
-def ratios(kafka: Percentiles | None, runs: Sequence[Measured]) -> dict[str, float]:
-    """How many times larger: end to end than Kafka alone, and micro-batches than the first run. At p50 and p99."""
-    found: dict[str, float] = {}
+def ratios(kafka: Percentiles | None, runs: Sequence[FreshnessRun]) -> dict[str, float]:
+    """Ratios at p50 and p99: of end to end to Kafka alone, and of micro-batches to the first run."""
+    quotients: dict[str, float] = {}
     first = runs[0]
     if kafka is not None and first.shown is not None:
-        found["real_time_to_kafka_p50"] = first.shown.p50_ms / kafka.p50_ms
-        found["real_time_to_kafka_p99"] = first.shown.p99_ms / kafka.p99_ms
+        quotients["real_time_to_kafka_p50"] = first.shown.p50_ms / kafka.p50_ms
+        quotients["real_time_to_kafka_p99"] = first.shown.p99_ms / kafka.p99_ms
     for other in runs[1:]:
         if first.shown is not None and other.shown is not None:
-            found["micro_batch_to_real_time_p50"] = other.shown.p50_ms / first.shown.p50_ms
-            found["micro_batch_to_real_time_p99"] = other.shown.p99_ms / first.shown.p99_ms
+            quotients["micro_batch_to_real_time_p50"] = other.shown.p50_ms / first.shown.p50_ms
+            quotients["micro_batch_to_real_time_p99"] = other.shown.p99_ms / first.shown.p99_ms
         if first.shown_or_overtaken is not None and other.shown_or_overtaken is not None:
-            found["micro_batch_to_real_time_p50_all_events"] = other.shown_or_overtaken.p50_ms / first.shown_or_overtaken.p50_ms
-    return {name: round(value, 2) for name, value in found.items()}
+            quotients["micro_batch_to_real_time_p50_all_events"] = other.shown_or_overtaken.p50_ms / first.shown_or_overtaken.p50_ms
+    return {name: round(value, 2) for name, value in quotients.items()}
 
 
-def as_json(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> dict[str, Any]:
-    """Everything; durations in milliseconds."""
+def as_json(load: EventLoad, kafka: Percentiles | None, runs: Sequence[FreshnessRun]) -> dict[str, Any]:
+    """All figures; durations are in milliseconds."""
     return {
         "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
         "load": asdict(load),
@@ -91,20 +91,20 @@ def as_json(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> 
     }
 
 
-def show(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> None:
-    """Print the table, the ratios and what went wrong."""
+def show(load: EventLoad, kafka: Percentiles | None, runs: Sequence[FreshnessRun]) -> None:
+    """Print the table, the ratios and the failures."""
     table = Table(title=f"{load.rate:g} events/s, {load.visitors} visitors with an open page each, {load.seconds:g} s after warm-up")
     table.add_column("milliseconds")
     for name in ("events", "p50", "p95", "p99", "max"):
         table.add_column(name, justify="right")
-    _row(table, "Kafka alone: produce → consume", kafka)
+    _add_row(table, "Kafka alone: produce → consume", kafka)
     for run in runs:
         table.add_section()
-        _row(table, f"trigger {run.trigger}: event → frame that shows it", run.shown)
-        for transport, found in run.shown_by_transport.items():
-            _row(table, f"    over {transport}", found)
-        _row(table, "  event → frame that shows it or a newer one", run.shown_or_overtaken)
-        _row(table, "  event → answer of track", run.answered)
+        _add_row(table, f"trigger {run.trigger}: event → frame that shows it", run.shown)
+        for transport, shown in run.shown_by_transport.items():
+            _add_row(table, f"    over {transport}", shown)
+        _add_row(table, "  event → frame that shows it or a newer one", run.shown_or_overtaken)
+        _add_row(table, "  event → answer of track", run.answered)
     console = Console(width=110)
     console.print(table)
     for run in runs:
@@ -112,11 +112,11 @@ def show(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> Non
         behind = run.sent_behind.p99_ms if run.sent_behind else 0.0
         console.print(
             f"trigger {run.trigger}: {run.overtaken} of {run.events} events ({share:.1f} %) overtaken by a newer one, "
-            f"{run.lost} lost, {run.went_back} frames went back;\n    events left {behind:.1f} ms late (p99)"
+            f"{run.lost} lost, {run.went_back} frames went back;\n    events were sent {behind:.1f} ms late (p99)"
         )
         if run.cpu is not None:
             parts = ", ".join(f"{name} {share} %" for name, share in run.cpu.parts.items())
-            busy = " (not a quiet machine: measure again)" if run.cpu.others > BUSY_PERCENT else ""
+            busy = " (the machine is busy: measure again)" if run.cpu.others > BUSY_PERCENT else ""
             console.print(f"    processors: {parts}, load generator {run.cpu.load_generator} %, other programs {run.cpu.others} %{busy}")
         for failure in run.failures[:5]:
             console.print(f"  ! {failure}", markup=False)
@@ -124,9 +124,9 @@ def show(load: Load, kafka: Percentiles | None, runs: Sequence[Measured]) -> Non
         console.print(f"{name.replace('_', ' ')}: {value:g} times")
 
 
-def _row(table: Table, name: str, found: Percentiles | None) -> None:
-    if found is None:
+def _add_row(table: Table, name: str, durations: Percentiles | None) -> None:
+    if durations is None:
         table.add_row(name, "0", "-", "-", "-", "-")
     else:
-        times = (found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms)
-        table.add_row(name, str(found.count), *(f"{value:.1f}" for value in times))
+        times = (durations.p50_ms, durations.p95_ms, durations.p99_ms, durations.max_ms)
+        table.add_row(name, str(durations.count), *(f"{value:.1f}" for value in times))

@@ -1,6 +1,8 @@
-"""A light HTTP/1.1 client for load generators: a hundred microseconds a request, so that it leaves the machine to what is measured.
+"""A light HTTP/1.1 client for load generators, on raw asyncio streams for speed.
 
-Requests take an idle connection or open another one: nobody waits for anybody (open loop). Answers are parsed by httptools.
+It takes about a hundred microseconds per request, so that the machine is left to what is measured; everything else uses
+`gateway.graphql_http`. Requests take an idle connection or open another one, so none waits for another (open loop). httptools
+parses the answers.
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ from httptools import HttpResponseParser
 
 _TIMEOUT_S: Final = 30.0
 _IDLE_S: Final = 2.0
-"""A connection idle for longer is not used again: the server may be closing it at this moment."""
+"""A connection that was idle for longer is not used again: the server may be closing it at this moment."""
 
 
 class HttpProblem(OSError):
-    """A connection broke, or the answer is no success."""
+    """A connection failed, or the status is not 200."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `take` gets each piece of a body as it comes; `done` is set when an answer is complete."""
+    """One connection. `on_piece` gets each piece of a body as it arrives; `done` is set when an answer is complete."""
 
     def __init__(self) -> None:
-        self.take: Callable[[bytes], None] = self._keep
+        self.on_piece: Callable[[bytes], None] = self._append
         self.done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.lost = False
         self._transport: asyncio.WriteTransport | None = None
@@ -34,7 +36,7 @@ class Connection(asyncio.Protocol):
         self._body = b""
 
     def send(self, request: bytes) -> None:
-        """Write a request; at most one may be under way."""
+        """Send a request; the previous one must be complete."""
         if self._transport is None:
             raise HttpProblem("not connected")
         self.done = asyncio.get_running_loop().create_future()
@@ -42,13 +44,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def close(self) -> None:
-        """Close at once."""
+        """Close immediately."""
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is not derived from it
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's class is not derived from it
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""
@@ -66,25 +68,25 @@ class Connection(asyncio.Protocol):
             self._fail(f"HTTP {status}")
 
     def on_body(self, piece: bytes) -> None:
-        """Part of httptools' protocol, which binds it once: hence `take`."""
-        self.take(piece)
+        """Part of httptools' protocol, which binds this method once: hence `on_piece`."""
+        self.on_piece(piece)
 
     def on_message_complete(self) -> None:
         """Part of httptools' protocol."""
         if not self.done.done():
             self.done.set_result(self._body)
 
-    def _keep(self, piece: bytes) -> None:
+    def _append(self, piece: bytes) -> None:
         self._body += piece
 
     def _fail(self, cause: str) -> None:
         if not self.done.done():
             self.done.set_exception(HttpProblem(cause))
-            self.done.exception()  # whoever waits for it sees it; nobody may
+            self.done.exception()  # marks it as retrieved: perhaps nothing awaits it
 
 
 class HttpClient:
-    """Posts JSON to /graphql of one gateway over as many connections as it takes."""
+    """Posts JSON to /graphql of one gateway, over as many connections as are needed."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -94,17 +96,17 @@ class HttpClient:
 
     @property
     def connections(self) -> int:
-        """Connections opened so far."""
+        """The number of connections opened so far."""
         return len(self._all)
 
     async def open(self) -> Connection:
-        """A connection of the caller's own."""
+        """Open a connection for the caller."""
         _, connection = await asyncio.get_running_loop().create_connection(Connection, self._host, self._port)
         self._all.append(connection)
         return connection
 
     async def post(self, body: bytes, credential: str) -> bytes:
-        """The body of the answer. Raises `HttpProblem`, OSError or TimeoutError."""
+        """The body of the answer to a request. Raises `HttpProblem`, OSError or TimeoutError."""
         connection = self._take_idle() or await self.open()
         connection.send(self.request(body, credential, b"application/json"))
         async with asyncio.timeout(_TIMEOUT_S):
@@ -113,7 +115,7 @@ class HttpClient:
         return answer
 
     def _take_idle(self) -> Connection | None:
-        """The connection that was used last, if it is fresh enough; then all the others are older still."""
+        """The connection that was used last, if it is fresh enough; all others are older."""
         if self._idle:
             connection, since = self._idle.pop()
             if not connection.lost and time.monotonic() - since < _IDLE_S:
@@ -122,7 +124,7 @@ class HttpClient:
         return None
 
     def request(self, body: bytes, credential: str, accept: bytes) -> bytes:
-        """The bytes of a POST."""
+        """The bytes of a POST request."""
         return (
             b"POST /graphql HTTP/1.1\r\nhost: %s:%d\r\ncontent-type: application/json\r\naccept: %s\r\n"
             b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s"

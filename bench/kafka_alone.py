@@ -1,4 +1,4 @@
-"""The yardstick of `bench/freshness`: an event through Kafka alone, produced and consumed by aiokafka in this process."""
+"""The baseline of `bench/freshness`: an event through Kafka alone, produced and consumed by aiokafka in this process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from gateway.clock import system_now_ms
+from gateway.kafka.consumers import make_consumer
 
 PARTITIONS: Final = 2
 WARMUP_S: Final = 3.0
@@ -21,8 +22,8 @@ DRAIN_S: Final = 10.0
 async def measure(bootstrap: str, rate: float, seconds: float) -> list[float]:
     """Milliseconds from handing a record to the producer until the consumer has it, at a steady rate.
 
-    The producer is set up as the gateway's (idempotent, acks=all, no linger), a record is as large as an event's. The topic
-    is deleted afterwards. Raises TimeoutError when records do not arrive.
+    The producer is configured like the gateway's (idempotent, acks=all, no linger), and records are as large as an event's. The
+    topic is deleted afterwards. Raises TimeoutError if records do not arrive.
     """
     topic = f"bench_{secrets.token_hex(4)}"
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -39,7 +40,7 @@ async def measure(bootstrap: str, rate: float, seconds: float) -> list[float]:
 
 async def _measure(bootstrap: str, topic: str, rate: float, seconds: float) -> list[float]:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=0)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=100)
+    consumer = make_consumer(bootstrap, fetch_max_wait_ms=100)
     await producer.start()
     await consumer.start()
     consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
@@ -68,19 +69,19 @@ async def _measure(bootstrap: str, topic: str, rate: float, seconds: float) -> l
 
 async def _read(consumer: AIOKafkaConsumer, sent: dict[int, float], warm: int, total: int) -> list[float]:
     durations_ms: list[float] = []
-    left = total
-    while left:
+    remaining = total
+    while remaining:
         for batch in (await consumer.getmany(timeout_ms=500)).values():
             at = time.monotonic()
             for record in batch:
                 number = int(record.value[1:9])
-                left -= 1
+                remaining -= 1
                 if number >= warm:
                     durations_ms.append((at - sent[number]) * 1000)
     return durations_ms
 
 
 def _value(number: int) -> bytes:
-    """As many bytes as an event's record; its number first, so that reading it costs nothing."""
+    """As many bytes as an event's record, starting with its number, so that reading the number costs nothing."""
     event = {"event_time_ms": system_now_ms(), "received_at_ms": system_now_ms(), "payload": "x" * 250}
     return b'"%08d"' % number + orjson.dumps(event)

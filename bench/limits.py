@@ -1,6 +1,6 @@
-"""How long it takes to refuse a hostile document: before anything of it is run, by the limit that it breaks.
+"""How long it takes to refuse a hostile document: before any of it is run, by the limit that it exceeds.
 
-Beside it: parsing and judging the largest document that the limits still allow a page to send.
+For comparison: parsing and checking an ordinary document.
 """
 
 from __future__ import annotations
@@ -51,34 +51,34 @@ ATTACKS: Final[tuple[tuple[str, str], ...]] = (
     ("directives", "query " + "@a " * 21 + "{ hello }"),
     ("root_fields", _bomb()),
 )
-"""The limit that each breaks, and the document."""
+"""The limit that each document exceeds, and the document."""
 
 
-def judge(text: str) -> None:
-    """What the gateway does with a document before it is validated. Raises DocumentTooLarge."""
+def check_limits(text: str) -> None:
+    """What the gateway does with a document before it validates it. Raises DocumentTooLarge."""
     check_text(text, LIMITS)
     check_document(parse(text), LIMITS)
 
 
-def refused(text: str, limit: str) -> None:
-    """Judge an attack. Raises AssertionError unless it is refused by this limit."""
+def check_refused(text: str, limit: str) -> None:
+    """Check an attack. Raises AssertionError unless this limit refuses it."""
     try:
-        judge(text)
+        check_limits(text)
     except DocumentTooLarge as problem:
         if problem.limit == limit:
             return
-    raise AssertionError(f"the attack on {limit} was not refused by it: nothing was measured")
+    raise AssertionError(f"the limit {limit} did not refuse its attack, so nothing was measured")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; gives the exit code: 1 when an attack takes longer than the aim at the median."""
+    """Measure and print; returns the exit code: 1 if the median of an attack is above `AIM_MS`."""
     parser = argparse.ArgumentParser(prog="scripts/bench limits", description=__doc__, epilog="example: scripts/bench limits --rounds 500")
-    parser.add_argument("--rounds", type=int, default=200, help="of each document (default %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("bench/results/limits.json"), help="where the JSON goes (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=200, help="rounds of each document (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("bench/results/limits.json"), help="file for the JSON (default %(default)s)")
     options = parser.parse_args(arguments)
-    rows: dict[str, dict[str, float]] = {"an ordinary document": _row(lambda: judge(USUAL), options.rounds)}
+    rows: dict[str, dict[str, float]] = {"an ordinary document": _row(lambda: check_limits(USUAL), options.rounds)}
     for number, (limit, text) in enumerate(ATTACKS, 1):
-        rows[f"{number} {limit}"] = _row(lambda text=text, limit=limit: refused(text, limit), options.rounds)  # type: ignore[misc]
+        rows[f"{number} {limit}"] = _row(lambda text=text, limit=limit: check_refused(text, limit), options.rounds)  # type: ignore[misc]
     print(f"{'CPU milliseconds':<28}{'p50':>8}{'p99':>8}")
     for name, row in rows.items():
         print(f"{name:<28}{row['p50_ms']:>8.2f}{row['p99_ms']:>8.2f}")
@@ -90,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _row(work: Callable[[], None], rounds: int) -> dict[str, float]:
     times_ms: list[float] = []
     for _ in range(rounds):
-        begun = time.process_time_ns()
+        started = time.process_time_ns()
         work()
-        times_ms.append((time.process_time_ns() - begun) / 1e6)
+        times_ms.append((time.process_time_ns() - started) / 1e6)
     times_ms.sort()
     return {"p50_ms": times_ms[len(times_ms) // 2], "p99_ms": times_ms[int(0.99 * (len(times_ms) - 1))]}

@@ -1,4 +1,4 @@
-"""The processes of `bench/page`: a Node that drives Chromium (page.mjs), and the shop of the other pages (page_shop.py)."""
+"""The processes of `bench/page`: a Node process that drives Chromium (page.mjs), and the shop of the other pages (page_shop.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from bench.end_to_end import BenchFailed
-from bench.page_report import SWAP_S, Load
+from bench.page_report import SWAP_S, PageLoad
 from local_stack.artifacts.npm import NODE, ensure_packages, environment
 from local_stack.project import PROJECT_ROOT
 
@@ -21,25 +21,25 @@ _END_S: Final = 10.0
 
 
 class Browser:
-    """A Chromium that loads one page at a time, each in a context of its own: no cache, no cookies but those given."""
+    """A Chromium that loads one page at a time, each in its own context: without a cache, and only with the given cookies."""
 
     def __init__(self, process: Process, version: str) -> None:
         self._process = process
         self.version = version
         self.pid = process.pid
 
-    async def load(self, url: str, token: str | None, *, observe_ms: int, is_live: bool) -> Load:
-        """Load a page as the visitor of the token, look at it for `observe_ms` after its load event, and measure.
+    async def load(self, url: str, token: str | None, *, observe_ms: int, is_live: bool) -> PageLoad:
+        """Load a page as the token's visitor, observe it for `observe_ms` after its load event, and measure.
 
-        `is_live`: wait for its event stream, then put a phone into the cart and wait for the banner that answers it.
-        Raises `BenchFailed` when the page cannot be loaded, or opens no stream.
+        `is_live`: wait for its event stream, then put a phone into the cart and wait for the banner that follows it.
+        Raises `BenchFailed` if the page cannot be loaded or does not open a stream.
         """
-        asked = {"url": url, "token": token, "observeMs": observe_ms, "isLive": is_live, "swapMs": SWAP_S * 1000}
+        command = {"url": url, "token": token, "observeMs": observe_ms, "isLive": is_live, "swapMs": SWAP_S * 1000}
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
         await self._process.stdin.drain()
-        found = await _answer(self._process)
-        return Load(**{**found, "scripts": tuple(found["scripts"])})
+        measured = await _answer(self._process)
+        return PageLoad(**{**measured, "scripts": tuple(measured["scripts"])})
 
 
 @asynccontextmanager
@@ -52,7 +52,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def other_shop(gateway: str) -> AsyncIterator[tuple[str, int]]:
-    """The address and process id of the shop in `page_shop.py`, which asks the gateway at this endpoint."""
+    """The address and process id of the shop in `page_shop.py`, which queries the gateway at this endpoint."""
     async with _process([sys.executable, "-m", "bench.page_shop", gateway]) as process:
         yield (await _line(process)).strip(), process.pid
 
@@ -64,7 +64,7 @@ async def _process(command: Sequence[str]) -> AsyncIterator[Process]:
         yield process
     finally:
         assert process.stdin is not None
-        process.stdin.close()  # both end when their input does
+        process.stdin.close()  # both end when their input ends
         try:
             await asyncio.wait_for(process.wait(), _END_S)
         except TimeoutError:
@@ -84,7 +84,7 @@ async def _line(process: Process) -> str:
     try:
         line = await asyncio.wait_for(process.stdout.readline(), _ANSWER_S)
     except TimeoutError:
-        raise BenchFailed(f"a process of the measurement said nothing for {_ANSWER_S:.0f} s") from None
+        raise BenchFailed(f"a process of the measurement did not answer for {_ANSWER_S:.0f} s") from None
     if not line:
-        raise BenchFailed("a process of the measurement has ended; what it said is above")
+        raise BenchFailed("a process of the measurement has ended; its output is above")
     return line.decode()

@@ -1,11 +1,12 @@
-"""The storefront's home page as others would have it, for `bench/page`: without personalization, and with a peer's script.
+"""The storefront's home page in other variants, for `bench/page`: without personalization, and with a peer's script.
 
-It is the storefront itself, without a key: so its server asks no gateway, for nobody. From the page the snippet's tags are
-taken out, which takes less than 0.1 ms. For `/?queried` it is sent after one gateway query, whose answer is thrown away. For `/?peer`
-GrowthBook's script tag is put in, as its documentation shows it; what GrowthBook would send from its own servers comes from here at
-once, which flatters it.
+It is the storefront itself without a key, so its server never queries a gateway. The snippet's tags are removed from the page, which
+takes less than 0.1 ms. For `/?queried` the page is sent after one gateway query, whose answer is discarded. For `/?peer` it contains
+GrowthBook's script tag, as in GrowthBook's documentation; what GrowthBook's own servers would send comes from here immediately, which
+flatters it.
 
-Run as `python -m bench.page_shop ENDPOINT`, the gateway's; the first line it prints is its address, and it ends when its input does.
+Run it as `python -m bench.page_shop ENDPOINT`, with the gateway's endpoint. The first line that it prints is its address; it ends when
+its input ends.
 """
 
 from __future__ import annotations
@@ -67,14 +68,14 @@ _FLAGS: Final[dict[str, Any]] = {
 
 
 class OtherPages:
-    """ASGI around the storefront: its home page without the snippet, perhaps after a query, or with the peer's script in its place."""
+    """ASGI around the storefront: its home page without the snippet, after a query if requested, or with the peer's script instead."""
 
     def __init__(self, app: ASGIApp, client: GatewayClient | None = None) -> None:
         self._app = app
         self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; change the home page, which the storefront sends in one piece."""
+        """Handle a request; change the home page, which the storefront sends in one piece."""
         if scope["type"] != "http" or scope["path"] != "/":
             await self._app(scope, receive, send)
             return
@@ -82,7 +83,7 @@ class OtherPages:
         if QUERIED in request.query_params and self._client is not None:
             await query(self._client, request.cookies[TOKEN_COOKIE])
         tags = _peer_tags(str(request.base_url).rstrip("/")) if PEER in request.query_params else b""
-        # For a visitor with a token the storefront would ask a gateway by itself.
+        # For a visitor with a token the storefront would query a gateway itself.
         scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"cookie"]}
         head: Message = {}
 
@@ -100,17 +101,17 @@ class OtherPages:
 
 
 async def query(client: GatewayClient, token: str) -> None:
-    """Ask for the banner of the home page, as the storefront's server does. Raises BenchFailed when there is none."""
+    """Request the banner of the home page, as the storefront's server does. Raises BenchFailed if there is no decision."""
     if PLACEMENT not in await client.banners([PLACEMENT], visitor_token=token, page=HOME, deadline=Deadline.after(QUERY_S)):
-        raise BenchFailed("the gateway decides nothing; its log says why")
+        raise BenchFailed("the gateway returns no decision; its log has the reason")
 
 
 def without_snippet(page: bytes) -> bytes:
-    """The page without what it loads for the snippet. Raises ValueError when it has no such tags: it would not be the same page."""
+    """The page without the snippet's tags. Raises ValueError if it does not have them: it would not be the same page."""
     for tag in _OF_THE_SNIPPET:
-        page, found = tag.subn(b"", page)
-        if found != 1:
-            raise ValueError(f"the storefront's home page has {found} tags like {tag.pattern.decode()}, not one")
+        page, count = tag.subn(b"", page)
+        if count != 1:
+            raise ValueError(f"the storefront's home page has {count} tags like {tag.pattern.decode()}, not one")
     return page
 
 
@@ -148,7 +149,7 @@ def create_shop(client: GatewayClient) -> Starlette:
 
 
 def main() -> None:
-    """Serve on a free port until the input ends: so it never outlives who started it."""
+    """Serve on a free port until the input ends, so that it never outlives the process that started it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
         server = uvicorn.Server(uvicorn.Config(create_shop(GatewayClient(sys.argv[1])), access_log=False, log_level="warning"))

@@ -15,11 +15,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from bench.http_client import HttpClient, HttpProblem
+from gateway.background import cancel_and_wait
 
 PLACEMENT: Final = "homepage-hero"
 _START: Final = orjson.dumps({"query": "mutation { startVisit { token } }"})
 _CHANGED: Final = {
-    # What a page asks for.
+    # The fields that a page requests.
     "query": "subscription($placements: [ID!]!) { bannerChanged(placements: $placements) "
     "{ id placement reason banner { id headline body linkUrl ctaLabel image { url alt width height } } } }",
     "variables": {"placements": [PLACEMENT]},
@@ -31,7 +32,7 @@ OnFrame = Callable[[int, str, float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class OpenPage:
     """A visitor with an open page."""
 
     visitor: int
@@ -39,8 +40,8 @@ class Page:
     transport: str
 
 
-class Pages:
-    """Opens pages and keeps their subscriptions; a subscription that ends is a failure of the run."""
+class OpenPages:
+    """Opens pages and holds their subscriptions; a subscription that ends is a failure of the run."""
 
     def __init__(self, http: HttpClient, url: str, publishable_key: str, on_frame: OnFrame) -> None:
         self.problems: list[str] = []
@@ -52,13 +53,13 @@ class Pages:
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
-    async def open(self, count: int, websocket_every: int) -> list[Page]:
-        """Start visits and subscribe; returns when each page has its first frame. Every n-th page uses WebSocket."""
+    async def open(self, count: int, websocket_every: int) -> list[OpenPage]:
+        """Start visits and subscribe; returns when each page has its first frame. Every n-th page uses WebSocket. Raises HttpProblem."""
         pages = []
         for visitor in range(count):
             answer = orjson.loads(await self._http.post(_START, self._key))
             transport = "websocket" if visitor % websocket_every == 0 else "sse"
-            page = Page(visitor, answer["data"]["startVisit"]["token"], transport)
+            page = OpenPage(visitor, answer["data"]["startVisit"]["token"], transport)
             first_frame = asyncio.Event()
             try:
                 async with asyncio.timeout(_OPEN_S):
@@ -67,19 +68,17 @@ class Pages:
             except TimeoutError:
                 raise HttpProblem(f"no first frame over {transport} within {_OPEN_S:.0f} s") from None
             if self.problems:
-                raise HttpProblem(f"no subscription: {self.problems[0]}")
+                raise HttpProblem(f"a subscription failed: {self.problems[0]}")
             pages.append(page)
         return pages
 
     async def close(self) -> None:
         """Close all subscriptions."""
         self._closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(self._tasks)
         await self._stack.aclose()
 
-    def _take(self, page: Page, payload: Any, at: float, first_frame: asyncio.Event) -> None:
+    def _handle_frame(self, page: OpenPage, payload: Any, at: float, first_frame: asyncio.Event) -> None:
         first_frame.set()
         if payload.get("errors"):
             self.problems.append(f"{page.transport}: {payload['errors']}")
@@ -87,23 +86,23 @@ class Pages:
         banner = payload["data"]["bannerChanged"]["banner"]
         self._on_frame(page.visitor, banner["headline"] if banner else "", at, page.transport)
 
-    async def _open_sse(self, page: Page, first_frame: asyncio.Event) -> None:
+    async def _open_sse(self, page: OpenPage, first_frame: asyncio.Event) -> None:
         connection = await self._http.open()
         buffer = b""
 
-        def take(piece: bytes) -> None:
+        def on_piece(piece: bytes) -> None:
             nonlocal buffer
             at = time.monotonic()
             *lines, buffer = (buffer + piece).split(b"\n")
             for line in lines:
                 if line.startswith(b"data: {"):
-                    self._take(page, orjson.loads(line[6:]), at, first_frame)
+                    self._handle_frame(page, orjson.loads(line[6:]), at, first_frame)
 
-        connection.take = take
+        connection.on_piece = on_piece
         connection.send(self._http.request(orjson.dumps(_CHANGED), page.token, b"text/event-stream"))
         connection.done.add_done_callback(lambda _: self._ended(page))
 
-    async def _open_websocket(self, page: Page, first_frame: asyncio.Event) -> None:
+    async def _open_websocket(self, page: OpenPage, first_frame: asyncio.Event) -> None:
         opening = connect(
             self._websocket_url, subprotocols=[Subprotocol("graphql-transport-ws")], compression=None, ping_interval=None, proxy=None
         )
@@ -113,21 +112,21 @@ class Pages:
         await socket.send(orjson.dumps({"type": "subscribe", "id": "1", "payload": _CHANGED}).decode())
         self._tasks.append(asyncio.create_task(self._read_websocket(page, socket, first_frame)))
 
-    async def _read_websocket(self, page: Page, socket: ClientConnection, first_frame: asyncio.Event) -> None:
+    async def _read_websocket(self, page: OpenPage, socket: ClientConnection, first_frame: asyncio.Event) -> None:
         try:
             async for text in socket:
                 at = time.monotonic()
                 message = orjson.loads(text)
                 if message["type"] == "next":
-                    self._take(page, message["payload"], at, first_frame)
+                    self._handle_frame(page, message["payload"], at, first_frame)
                 elif message["type"] == "error":
-                    self._take(page, {"errors": message["payload"]}, at, first_frame)
+                    self._handle_frame(page, {"errors": message["payload"]}, at, first_frame)
                 elif message["type"] == "ping":
                     await socket.send('{"type":"pong"}')
         except ConnectionClosed as problem:
             self.problems.append(f"websocket: {problem}")
         self._ended(page)
 
-    def _ended(self, page: Page) -> None:
+    def _ended(self, page: OpenPage) -> None:
         if not self._closing:
             self.problems.append(f"the {page.transport} subscription of visitor {page.visitor} ended")

@@ -15,30 +15,43 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from bench.end_to_end import BenchFailed
-from bench.page_report import LIVE, Check, Load, Measured, Page, Verdict, as_json, checks, durations, median_interval, ratios, show
+from bench.page_report import (
+    LIVE,
+    Check,
+    PageKind,
+    PageLoad,
+    PageMeasurements,
+    Verdict,
+    as_json,
+    checks,
+    durations,
+    median_interval,
+    ratios,
+    show,
+)
 from bench.page_shop import OtherPages, without_snippet
 from examples.storefront.app import create_app
 from examples.storefront.settings import Settings
 from gateway.client import TOKEN_COOKIE, GatewayClient
 
-LOAD = Load(
+LOAD = PageLoad(
     ttfb_ms=5.0, loaded_ms=60.0, fcp_ms=50.0, lcp_ms=52.0, changed_ms=None, script_ms=1.0, busy_ms=90.0, live_ms=None, swap_ms=None,
     shift=0.0, has_decision=True, script_bytes=0, scripts=(),
 )  # fmt: skip
 LISTENING = replace(LOAD, live_ms=90.0, swap_ms=40.0)
 
 
-def run_of(plain: Sequence[Load], hybrid: Sequence[Load]) -> Measured:
+def run_of(plain: Sequence[PageLoad], hybrid: Sequence[PageLoad]) -> PageMeasurements:
     """Of the other pages every load is alike."""
-    loads = {page: [LISTENING if page in LIVE else LOAD] * len(plain) for page in Page} | {
-        Page.PLAIN: list(plain),
-        Page.QUERIED: list(plain),
-        Page.HYBRID: list(hybrid),
+    loads = {page: [LISTENING if page in LIVE else LOAD] * len(plain) for page in PageKind} | {
+        PageKind.PLAIN: list(plain),
+        PageKind.QUERIED: list(plain),
+        PageKind.HYBRID: list(hybrid),
     }
-    return Measured(loads, [6.0] * 3, dict.fromkeys(Page, 0), (1.0, 2.0))
+    return PageMeasurements(loads, [6.0] * 3, dict.fromkeys(PageKind, 0), (1.0, 2.0))
 
 
-def painted(*first_paints_ms: float) -> list[Load]:
+def painted(*first_paints_ms: float) -> list[PageLoad]:
     return [replace(LOAD, fcp_ms=at) for at in first_paints_ms]
 
 
@@ -99,7 +112,7 @@ def test_a_banner_that_a_script_changed_breaks_the_promise_unless_the_gateway_wa
     assert checks(run_of([LOAD] * 2, [LOAD, changed]))[2].verdict is Verdict.BROKEN
     assert checks(run_of([LOAD] * 2, [LOAD, late]))[2].verdict is Verdict.HOLDS
     assert checks(run_of([LOAD] * 2, [late, late]))[2].verdict is Verdict.OPEN
-    assert run_of([LOAD] * 2, [LOAD, late]).too_late(Page.HYBRID) == 1
+    assert run_of([LOAD] * 2, [LOAD, late]).too_late(PageKind.HYBRID) == 1
 
 
 def test_the_banner_is_there_when_it_was_painted_or_changed_whichever_comes_last() -> None:
@@ -112,8 +125,8 @@ def test_the_banner_is_there_when_it_was_painted_or_changed_whichever_comes_last
 def test_ratios_are_of_medians_to_the_plain_page() -> None:
     """What the plain page does not have is not compared."""
     found = ratios(run_of(painted(40.0, 50.0, 400.0), painted(50.0, 60.0, 70.0)))
-    assert found["first paint"][Page.HYBRID] == 1.2
-    assert found["first paint"][Page.PLAIN] == 1.0
+    assert found["first paint"][PageKind.HYBRID] == 1.2
+    assert found["first paint"][PageKind.PLAIN] == 1.0
     assert "script time" not in found
 
 
@@ -132,9 +145,9 @@ def test_the_report_names_every_page_and_check(capsys: pytest.CaptureFixture[str
     found = json.loads(json.dumps(as_json(measured, {"loads": 6}, "153.0")))
     show(measured)
     table = capsys.readouterr().out
-    assert set(found["durations_ms"]) == set(found["counts"]) == {page.value for page in Page}
+    assert set(found["durations_ms"]) == set(found["counts"]) == {page.value for page in PageKind}
     assert found["gateway_query"]["p50_ms"] == 6.0
-    assert all(page.value in table for page in Page)
+    assert all(page.value in table for page in PageKind)
     assert all(check["promise"] in table and check["verdict"] == "HOLDS" for check in found["checks"])
 
 
@@ -183,7 +196,7 @@ async def test_the_queried_page_is_the_plain_one_after_a_query() -> None:
     async with GatewayClient("http://127.0.0.1:1/graphql") as nobody:
         shop = OtherPages(create_app(Settings(publishable_key=SecretStr(""))), nobody)  # type: ignore[call-arg]  # the rest are defaults
         assert await page_of(shop, "/")
-        with pytest.raises(BenchFailed, match="decides nothing"):
+        with pytest.raises(BenchFailed, match="returns no decision"):
             await page_of(shop, "/?queried")
 
 

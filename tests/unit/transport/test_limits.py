@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from graphql import get_introspection_query
 
-from bench.limits import ATTACKS, judge
+from bench.limits import ATTACKS, check_limits
 from gateway.errors import Throttled
 from gateway.transport.connections import ConnectionSlots, RateLimit
 from gateway.transport.cors import check_origin_setting, origin_allowed, proves_no_forgery
@@ -18,7 +18,7 @@ from gateway.transport.sse.event_stream import next_event
 def test_hostile_documents_are_refused_by_the_limit_that_is_named(limit: str, text: str) -> None:
     """Each limit refuses its attack and names itself and its value. How long that takes is measured by `scripts/bench limits`."""
     with pytest.raises(DocumentTooLarge) as found:
-        judge(text)
+        check_limits(text)
     assert found.value.limit == limit
     assert limit in str(found.value)
     assert str(found.value.allowed) in str(found.value)
@@ -37,7 +37,7 @@ def test_hostile_documents_are_refused_by_the_limit_that_is_named(limit: str, te
 )
 def test_ordinary_documents_pass(text: str) -> None:
     """Ordinary documents, the introspection query, and cycles (which validation refuses) pass the limits."""
-    judge(text)
+    check_limits(text)
 
 
 def test_connection_slots_are_counted_by_address_and_given_back() -> None:
