@@ -1,4 +1,4 @@
-/** Builds dist/: the core as module and classic script, its chunks, the stylesheet; `--sizes` prints what they weigh. */
+/** Builds dist/: the core as module and classic script, the chunk, the stylesheet; `--sizes` prints their bytes after gzip. */
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
@@ -38,8 +38,8 @@ const COMPRESS = {
 };
 
 /**
- * Makes smaller what esbuild made: terser also puts into its only place what is used once. Names are shortened in a pass of their
- * own: only then are they chosen by how often each letter occurs in the final code. Both are worth two hundred bytes.
+ * Makes the output of esbuild smaller: terser also inlines what is used once. Names are shortened in a pass of their own, which then
+ * counts the letters of the final code. Together that saves two hundred bytes.
  */
 async function write({ outputFiles }) {
   const texts = Object.fromEntries(outputFiles.map(({ path, text }) => [basename(path), text]));
@@ -47,7 +47,12 @@ async function write({ outputFiles }) {
     if (!name.endsWith(".js")) continue;
     let [code, map] = [texts[name], texts[`${name}.map`]];
     for (const step of [{ compress: COMPRESS, mangle: false }, { compress: false, mangle: true }])
-      ({ code, map } = await minify(code, { module: !name.includes("classic"), ecma: 2020, sourceMap: { content: map, filename: name }, ...step }));
+      ({ code, map } = await minify(code, {
+        module: !name.includes("classic"),
+        ecma: 2020,
+        sourceMap: { content: map, filename: name },
+        ...step,
+      }));
     writeFileSync(`${root}dist/${name}`, code);
     writeFileSync(`${root}dist/${name}.map`, map);
   }
@@ -56,13 +61,18 @@ async function write({ outputFiles }) {
 async function main() {
   rmSync(`${root}dist`, { recursive: true, force: true });
   mkdirSync(`${root}dist`);
-  const modules = { ...shared, format: "esm", outdir: "dist", entryPoints: [{ in: "src/index.ts", out: "live-banner" }, { in: "src/lazy/index.ts", out: "live-banner.more" }] };
-  // The core hands its parts to the chunk by these names. They stay as they are from release to release: a page that is open
-  // while a new one is put in place has the old core and may load the new chunk. New names are added by a first run.
+  const entryPoints = [
+    { in: "src/index.ts", out: "live-banner" },
+    { in: "src/lazy/index.ts", out: "live-banner.more" },
+  ];
+  const modules = { ...shared, format: "esm", outdir: "dist", entryPoints };
+  // The core hands its parts to the chunk under these names. They stay the same from release to release: a page that is open while
+  // a new release is put in place has the old core and may load the new chunk. A first run adds new names.
   const { mangleCache } = await build({ ...modules, mangleCache: JSON.parse(readFileSync(NAMES, "utf8")) });
   writeFileSync(NAMES, JSON.stringify(mangleCache, null, 2) + "\n");
   await write(await build({ ...modules, mangleCache }));
-  await write(await build({ ...shared, mangleCache, format: "iife", outfile: "dist/live-banner.classic.js", entryPoints: ["src/classic.ts"] }));
+  const classic = { format: "iife", outfile: "dist/live-banner.classic.js", entryPoints: ["src/classic.ts"] };
+  await write(await build({ ...shared, mangleCache, ...classic }));
   writeFileSync(`${root}dist/live-banner.graphql`, document);
   cpSync(`${root}src/live-banner.css`, `${root}dist/live-banner.css`);
 }

@@ -1,11 +1,12 @@
 /**
- * Assignment: which variant a visitor gets, by hash of a stable id and a salt. Equal to gateway/model/assignment.py.
+ * Assignment: which variant a visitor gets, by a hash of a stable id and a salt. The same as
+ * gateway/model/decisions/assignment.py.
  *
  * MurmurHash3, x86, 32 bits (Austin Appleby, public domain) over the UTF-8 bytes of salt + "\0" + stable id. All numbers
  * stay below 2^53, so they are exact.
  */
 
-/** The weights of one split sum to this at most. */
+/** The weights of one split sum to at most this. */
 export const MAX_TOTAL_WEIGHT = 1_000_000;
 /** A share is counted in units of 1/10,000. */
 export const SHARE_UNITS = 10_000;
@@ -36,12 +37,12 @@ export const murmur3 = (data: Uint8Array): number => {
   return (h ^ (h >>> 16)) >>> 0;
 };
 
-/** Where a visitor lies for this salt: 0 to 2^32 - 1, evenly spread. */
+/** The visitor's point for this salt: 0 to 2^32 - 1, evenly spread. */
 export const point = (salt: string, stableId: string): number => {
   return murmur3(new TextEncoder().encode(`${salt}\0${stableId}`));
 };
 
-/** The index of the visitor's share; weights are positive whole numbers, together at most MAX_TOTAL_WEIGHT. */
+/** The index of the visitor's share; weights are positive integers, together at most MAX_TOTAL_WEIGHT. */
 export const choose = (weights: readonly number[], salt: string, stableId: string): number => {
   if (weights.length === 1) return 0;
   const at = point(salt, stableId) * weights.reduce((sum, weight) => sum + weight, 0);
@@ -53,7 +54,7 @@ export const choose = (weights: readonly number[], salt: string, stableId: strin
   throw new RangeError("weights must be positive");
 };
 
-/** Whether the visitor belongs to a share of all, given in units of 1/10,000. */
+/** Whether the visitor belongs to a share of all visitors, in units of 1/10,000. */
 export const isWithin = (share: number, salt: string, stableId: string): boolean => {
   return share > 0 && point(salt, stableId) * SHARE_UNITS < share * TWO_32;
 };

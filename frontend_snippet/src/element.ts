@@ -1,4 +1,4 @@
-/** `<live-banner>`: adopts what the server rendered, swaps it when the decision changes, reports what becomes of it. */
+/** `<live-banner>`: adopts what the server rendered, swaps it when the decision changes, reports that it was seen or clicked. */
 import { banners, placementOf } from "./banners.ts";
 import type { BannerElement } from "./banners.ts";
 import { loadChunk } from "./chunk.ts";
@@ -7,10 +7,12 @@ import { enqueueEvent } from "./outbox.ts";
 import { restart } from "./stream.ts";
 import type { Decision } from "./types.ts";
 
+/** Seen: this share of the banner was visible for this long. */
 const SEEN_SHARE = 0.5;
 const SEEN_MS = 1_000;
 const RETRY_MS = 3_000;
 
+/** Ids of decisions that were reported as viewed. */
 const seen: Record<string, boolean> = {};
 
 export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements BannerElement {
@@ -22,7 +24,9 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements Ba
     super();
     for (const name of ["pointerleave", "focusout", "click"]) this.addEventListener(name, this);
     this.attachInternals().ariaLive = "polite";
-    new IntersectionObserver((entries) => this._see(entries.pop()!.intersectionRatio >= SEEN_SHARE), { threshold: SEEN_SHARE }).observe(this);
+    new IntersectionObserver((entries) => this._see(entries.pop()!.intersectionRatio >= SEEN_SHARE), {
+      threshold: SEEN_SHARE,
+    }).observe(this);
   }
 
   connectedCallback(): void {
@@ -37,7 +41,7 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements Ba
   }
 
   handleEvent({ type, target }: Event): void {
-    // The pointer or the focus has left, or may have: what waited may come.
+    // The pointer or the focus has left, or may have: a decision that waited may be shown.
     setTimeout(() => this._waiting && this._try(this._waiting));
     if (type !== "click") return;
     const part = (target as Element).closest(".lb-dismiss,a");
@@ -46,7 +50,6 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements Ba
     report(this, this.hidden ? "dismissed" : "clicked");
   }
 
-  /** It is half visible, or no more: after a second it was seen. */
   _see(isVisible = this._isVisible): void {
     this._isVisible = isVisible;
     clearTimeout(this._timer);
@@ -58,25 +61,27 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements Ba
       }, SEEN_MS);
   }
 
-  /** Show a decision; again after a while where the chunk could not be had. */
   _try(decision: Decision): void {
     this._show(decision).catch(() => setTimeout(() => this.handleEvent({} as Event), RETRY_MS));
   }
 
-  /** Show a decision, unless it is shown; later while the visitor points at the banner or is in it. The latest wins. */
+  /**
+   * Show a decision, unless it is shown already; later while the visitor points at the banner or the focus is within. The latest wins.
+   * Rejects if the chunk cannot be loaded.
+   */
   async _show(decision: Decision): Promise<void> {
     const { dataset } = this;
     const { id, banner, campaignId, variant } = decision;
     const attributes: Record<string, string | null | undefined> = { bannerId: banner?.id, campaignId, variant };
     const differs = (name: string): boolean => dataset[name] != attributes[name];
     this._waiting = undefined;
-    // The same decision, told again: it keeps the id by which it was seen.
+    // The same content under a new id: the banner keeps the id under which it was seen.
     if (dataset.decisionId && !Object.keys(attributes).some(differs)) return;
     if (differs("bannerId")) {
       this._waiting = decision;
-      // After a tap a banner counts as pointed at until the next one: only a true pointer holds it.
+      // After a tap, :hover matches until the next one: only a device that can hover holds a banner.
       if (this.matches(":focus-within" + (matchMedia("(hover)").matches ? ",:hover" : ""))) return;
-      // Loaded at the first swap: what was rendered by the server mostly stays.
+      // Loaded at the first swap: what the server rendered mostly stays.
       const { fill } = await loadChunk();
       if (this._waiting !== decision) return;
       this._waiting = undefined;
@@ -91,11 +96,14 @@ export class LiveBanner extends (globalThis.HTMLElement ?? Object) implements Ba
   }
 }
 
-const emit = (on: Element, name: string, detail: unknown): boolean => on.dispatchEvent(new CustomEvent(PREFIX + name, { bubbles: true, cancelable: true, detail }));
+/** Dispatch `live-banner:<name>`; false if the page prevented the default. */
+const emit = (banner: Element, name: string, detail: unknown): boolean =>
+  banner.dispatchEvent(new CustomEvent(PREFIX + name, { bubbles: true, cancelable: true, detail }));
 
-const report = (on: LiveBanner, what: string): void => {
-  const { decisionId } = on.dataset;
+/** Report to the gateway and to the page that a banner was viewed, clicked or dismissed; not while it shows nothing of the gateway. */
+const report = (banner: Element & HTMLOrSVGElement, action: string): void => {
+  const { decisionId } = banner.dataset;
   if (!decisionId) return;
-  enqueueEvent({ type: "BANNER_" + what.toUpperCase(), decisionId });
-  emit(on, what, { placement: placementOf(on), ...on.dataset });
+  enqueueEvent({ type: "BANNER_" + action.toUpperCase(), decisionId });
+  emit(banner, action, { placement: placementOf(banner), ...banner.dataset });
 };

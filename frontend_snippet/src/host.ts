@@ -8,16 +8,17 @@ import type { Options } from "./types.ts";
 export interface Core {
   /** The visitor is another one: forget what is shown, tell the other tabs, open the stream again. */
   _changed(): void;
-  /** What a token says, unverified; `exp` in seconds, `by` only in tokens that the gateway made. `{}` if it cannot be read. */
+  /** What a token says, unverified; `exp` in seconds since 1970, `by` only in tokens of the gateway. `{}` if it cannot be read. */
   _claims(token: string): { exp?: number; by?: string };
   /** Report a mistake once. */
   _complain(problem: unknown): void;
+  /** Set options; without any it applies a change of consent. */
   _configure(options: Options): void;
   /** The token in the cookie, or an empty string. */
   _cookie(): string;
-  /** Put an operation into the queue. */
+  /** Put an operation into the queue, and send it. */
   _enqueue(item: object): void;
-  /** What `configure` was given. */
+  /** What the page passed to `configure`. */
   _given: Options;
   /** Whether the gateway will accept a token for another minute; `slackMs` is added to its end. */
   _holds(token: string, slackMs?: number): boolean;
@@ -27,7 +28,9 @@ export interface Core {
   _known(): string;
   /** Run under a lock that all tabs share. */
   _locked<T>(name: string, options: LockOptions, work: (lock: unknown) => Promise<T> | T): Promise<T> | T;
+  /** An option, from `configure` or from the page's tag. */
   _option(name: Exclude<keyof Options, "token" | "page">): string | undefined;
+  /** Log the visitor out. */
   _reset(): Promise<void>;
   /** The root field of an operation's answer. Throws a Refusal, or what `fetch` throws. */
   _run<T>(operation: string, variables: object, credential: string | undefined, keepalive?: boolean): Promise<T>;

@@ -1,45 +1,60 @@
-/** What a page may do with its visitor and its options; hands the core over to the chunk. */
+/** What a page may do with its options and its visitor, and the core as the chunk sees it. */
 import { forgetShown } from "./banners.ts";
 import type { Core } from "./host.ts";
-import { run } from "./http.ts";
-import { complain, given, option, setOptions } from "./options.ts";
-import { claim, enqueue, keep, sendLast } from "./outbox.ts";
+import { runOperation } from "./http.ts";
+import { complain, configured, option, setOptions } from "./options.ts";
+import { claimQueues, enqueue, flush, replaceQueue } from "./outbox.ts";
 import { restart } from "./stream.ts";
 import type { LiveBannerApi, Options } from "./types.ts";
-import { claims, cookie, forgetToken, holds, isAnother, isGranted, known, locked, newId, setToken, storage, store } from "./visitor.ts";
+import {
+  claimsOf, cookieToken, currentToken, forgetToken, hasVisitorChanged, isGranted, isValid, newId, setToken, storage, store, withLock,
+} from "./visitor.ts";
 
-/** Set options; they hold from the next request on. */
+/** Set options; they are valid from the next request on. */
 export const configure = (options: Options): void => {
   setOptions(options);
-  isAnother();
-  claim();
+  hasVisitorChanged();
+  claimQueues();
   restart();
 };
 
 /** The visitor is another one: what is shown was decided for someone else. */
-export const changed = (): void => {
+export const followVisitor = (): void => {
   forgetShown();
   restart();
 };
 
-/** … and other tabs hear of it. */
-export const announce = (): void => {
-  changed();
+/** … and the other tabs hear of it. */
+export const announceVisitor = (): void => {
+  followVisitor();
   store("visit", newId());
-  isAnother();
+  hasVisitorChanged();
 };
 
 /** The visitor has logged out: a new visit, in all tabs. */
 export const reset: LiveBannerApi["reset"] = async () => {
-  void sendLast();
-  keep([]);
+  void flush();
+  replaceQueue([]);
   forgetToken();
-  announce();
+  announceVisitor();
 };
 
-/** What the chunk uses of the core. */
 export const core: Core = {
-  _changed: announce, _claims: claims, _complain: complain, _configure: configure, _cookie: cookie, _enqueue: enqueue, _given: given,
-  _holds: holds, _isGranted: isGranted, _known: known, _locked: locked, _option: option, _reset: reset, _run: run, _sendLast: sendLast,
-  _setToken: setToken, _storage: storage,
+  _changed: announceVisitor,
+  _claims: claimsOf,
+  _complain: complain,
+  _configure: configure,
+  _cookie: cookieToken,
+  _enqueue: enqueue,
+  _given: configured,
+  _holds: isValid,
+  _isGranted: isGranted,
+  _known: currentToken,
+  _locked: withLock,
+  _option: option,
+  _reset: reset,
+  _run: runOperation,
+  _sendLast: flush,
+  _setToken: setToken,
+  _storage: storage,
 };

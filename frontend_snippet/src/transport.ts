@@ -6,7 +6,10 @@ export interface Payload {
   errors?: [{ message: string; extensions?: object }];
 }
 
-/** Runs one subscription; resolves when it is over. `heard`: with each sign of life; `address`: of the endpoint, for other transports. */
+/**
+ * Runs one subscription; resolves when it is over, rejects if it cannot be opened. `next` gets each result, `heard` is called at each
+ * sign of life, `address` is the endpoint. Older cores call the chunk's WebSocket like this, so the parameters stay as they are.
+ */
 export type Transport = (
   body: object,
   credential: string | undefined,

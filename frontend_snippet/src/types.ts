@@ -1,13 +1,13 @@
-/** Public types of the snippet. The payload of each event type is as `EventInput` of schema.graphql asks for it. */
+/** Public types of the snippet. Each event type requires of its payload what `EventInput` of schema.graphql requires. */
 
-/** A whole number up to 2^53, or its text. */
+/** An integer up to 2^53, or a string of one. */
 export type BigInt53 = number | string;
-/** An exact amount, such as `"19.90"`. */
+/** An exact decimal amount, such as `"19.90"`. */
 export type Amount = number | string;
 /** Any JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
-/** A product; of all its fields only the id is required. */
+/** A product; only its id is required. */
 export interface Product {
   productId: string;
   variantId?: string;
@@ -25,7 +25,7 @@ export interface Product {
   listId?: string;
 }
 
-/** An order. It counts once per `orderId`, whoever reports it; `value` needs a `currency`. */
+/** An order. It counts once per `orderId`, even if the page and a server both report it; `value` needs a `currency`. */
 export interface Order {
   orderId: string;
   value?: Amount;
@@ -33,7 +33,7 @@ export interface Order {
   products?: Product[];
 }
 
-/** The page a visitor looks at; url, title, referrer and locale are filled in by the snippet. */
+/** The page that a visitor looks at; the snippet fills in url, title, referrer and locale. */
 export interface Page {
   url?: string;
   title?: string;
@@ -47,18 +47,18 @@ export interface Page {
 
 /** What every event may carry. */
 export interface Common {
-  /** Made by the snippet unless given; a repeated id counts once. */
+  /** By default the snippet makes one. An event counts once per id. */
   messageId?: string;
-  /** RFC 3339; the moment of the call unless given. */
+  /** RFC 3339; by default the time of the call. */
   timestamp?: string;
   sequence?: BigInt53;
   sessionId?: string;
   page?: Page;
-  /** Free data of the shop; at most 4 KiB of JSON. */
+  /** Any data of the shop; at most 4 KiB of JSON. */
   properties?: Json;
 }
 
-/** What the event types require beyond `Common`. */
+/** What each event type requires in addition to `Common`. */
 export interface Payloads {
   PAGE_VIEWED: unknown;
   PRODUCTS_SEARCHED: { search: string };
@@ -67,7 +67,7 @@ export interface Payloads {
   PRODUCT_CLICKED: { product: Product };
   PRODUCT_ADDED: { product: Product };
   PRODUCT_REMOVED: { product: Product };
-  /** The whole cart; it replaces what was known of it. */
+  /** The whole cart; it replaces the cart that the gateway knew. */
   CART_UPDATED: { products: Product[] };
   CHECKOUT_STARTED: { products?: Product[]; order?: Order };
   ORDER_COMPLETED: { order: Order };
@@ -79,9 +79,9 @@ export interface Payloads {
 }
 
 export type EventType = keyof Payloads;
-/** What `track` takes beside the type. */
+/** The second parameter of `track`. */
 export type Payload<T extends EventType> = Common & Payloads[T];
-/** An event, told apart by `type`. */
+/** An event: a union discriminated by `type`. */
 export type Event = { [T in EventType]: { type: T } & Payload<T> }[EventType];
 
 export interface Image {
@@ -97,7 +97,7 @@ export interface RelatedProduct {
 }
 
 export interface Banner {
-  /** Equal ids, equal fields. */
+  /** Banners with the same id have the same fields. */
   id: string;
   headline: string;
   body: string | null;
@@ -108,18 +108,18 @@ export interface Banner {
   data: Json;
 }
 
-/** The banner for the visitor at a placement; `banner: null` means the page's own content. */
+/** The banner for the visitor in a placement; `banner: null` means the page's own content. */
 export interface Decision {
   id: string;
   placement: string;
-  /** May grow: treat a value you do not know as DEFAULT. */
+  /** There may be new values: treat one that you do not know as DEFAULT. */
   reason: string;
   campaignId: string | null;
   variant: string | null;
   banner: Banner | null;
 }
 
-/** What `live-banner:viewed`, `live-banner:clicked` and `live-banner:dismissed` tell. */
+/** `detail` of `live-banner:viewed`, `live-banner:clicked` and `live-banner:dismissed`. */
 export interface BannerDetail {
   placement: string;
   decisionId: string;
@@ -128,18 +128,18 @@ export interface BannerDetail {
   variant?: string;
 }
 
-/** The same as the attributes of `<meta name="live-banner">`; what is given here wins. */
+/** The same options as the attributes of `<meta name="live-banner">`; those set here take precedence. */
 export interface Options {
   /** Address of the gateway's GraphQL endpoint. */
   endpoint?: string;
   /** Publishable key, `pk_…`. */
   key?: string;
-  /** Gives a visitor token made by the shop's server; asked again before the token ends. */
+  /** Returns a visitor token that the shop's server made; called again before the token expires. */
   token?: () => Promise<string>;
   page?: Page;
   consent?: "granted" | "pending" | "denied";
   transport?: "sse" | "websocket";
-  /** A preview token: shows what `createPreview` made it for. */
+  /** A preview token of `createPreview`: the page shows what that preview shows. */
   preview?: string;
 }
 
@@ -150,18 +150,23 @@ export interface ShownProduct {
 }
 
 export interface Identity {
-  /** Token of the known visitor, made by the shop's server; else the option `token` is asked. */
+  /** Token of the known visitor, made by the shop's server; by default that of the option `token`. */
   token?: string;
-  /** Only keys that the gateway's setting public_traits lists. */
+  /** Only keys in the gateway's setting `public_traits`. */
   traits?: Record<string, Json>;
 }
 
-/** What the module exports, and what the classic script puts at `liveBanner`. */
+/** What the module exports, and what the classic script defines as `liveBanner`. */
 export interface LiveBannerApi {
+  /** Set options; they are valid from the next request on. */
   configure(options: Options): void;
+  /** Report an event. It is sent as soon as possible, and again until the gateway has it. */
   track<T extends EventType>(type: T, ...payload: unknown extends Payloads[T] ? [payload?: Payload<T>] : [payload: Payload<T>]): void;
+  /** After a login: what the anonymous visitor did becomes the user's. Resolves when the change is made here and is on its way. */
   identify(identity?: Identity): Promise<void>;
+  /** The visitor's answer about consent. `setConsent(false)` rejects if the gateway did not hear of it. */
   setConsent(personalization: boolean, measurement?: boolean): Promise<void>;
+  /** At logout: a new visit, in all tabs. Takes effect at once. */
   reset(): Promise<void>;
 }
 
@@ -169,8 +174,11 @@ declare global {
   interface HTMLElementEventMap {
     /** Before a banner is swapped; `preventDefault()` leaves the swap to you. */
     "live-banner:change": CustomEvent<Decision>;
+    /** Half of the banner was visible for one second; once per decision. */
     "live-banner:viewed": CustomEvent<BannerDetail>;
+    /** A link in the banner was clicked. */
     "live-banner:clicked": CustomEvent<BannerDetail>;
+    /** The close button was clicked; the banner is hidden. */
     "live-banner:dismissed": CustomEvent<BannerDetail>;
   }
 }

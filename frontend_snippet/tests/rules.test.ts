@@ -6,7 +6,7 @@ import { offsetOf, stampAfter } from "../src/clock.ts";
 import type { ErrorCode, Status } from "../src/codes.ts";
 import { parseEvents } from "../src/events.ts";
 import { translate } from "../src/lazy/adapters.ts";
-import { backoffMs, batchOf, bounded, isRetried, passes, settle } from "../src/queue.ts";
+import { backoffMs, batchOf, isTemporary, isWorthRetrying, newest, settle } from "../src/queue.ts";
 import type { Item } from "../src/queue.ts";
 
 const event = (messageId: string): Item => ({ messageId, type: "CUSTOM" });
@@ -22,34 +22,38 @@ test("a batch holds the first events, or one call alone, in order", () => {
   assert.equal(ids(batchOf([], 20)), "");
 });
 
-test("what was accepted or rejected leaves, what is unknown or not answered stays in order", () => {
+test("what was accepted or rejected leaves; what is unknown or was not answered stays, in order", () => {
   const items = ["a", "b", "c", "d", "e"].map(event);
-  const results = [["a", "ACCEPTED"], ["b", "UNKNOWN"], ["c", "REJECTED"], ["d", "SOMETHING_NEW"]].map(([messageId, status]) => ({ messageId: messageId!, status: status as Status }));
+  const statuses = { a: "ACCEPTED", b: "UNKNOWN", c: "REJECTED", d: "SOMETHING_NEW" };
+  const results = Object.entries(statuses).map(([messageId, status]) => ({ messageId, status: status as Status }));
   assert.equal(ids(settle(items, results)), "bde");
 });
 
-test("of too many the newest stay", () => {
+test("if there are too many items, the newest stay", () => {
   const items = Array.from({ length: 1_005 }, (_, index) => event(String(index)));
-  assert.equal(bounded(items).length, 1_000);
-  assert.equal(bounded(items)[0]!.messageId, "5");
+  assert.equal(newest(items).length, 1_000);
+  assert.equal(newest(items)[0]!.messageId, "5");
 });
 
-test("refusals that pass are told from those that do not", () => {
-  for (const code of [undefined, 20, "THROTTLED", "UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL_SERVER_ERROR", "PERSISTED_QUERY_NOT_FOUND"]) assert.ok(passes({ code: code as ErrorCode }), `${code}`);
-  for (const code of ["FORBIDDEN", "BAD_USER_INPUT", "PAYLOAD_TOO_LARGE", "BAD_REQUEST", "GRAPHQL_VALIDATION_FAILED", "CONFLICT"]) assert.ok(!passes({ code: code as ErrorCode }), code);
+test("a refusal is temporary or final by its code; no code means no answer, which is temporary", () => {
+  const temporary = ["THROTTLED", "UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL_SERVER_ERROR", "PERSISTED_QUERY_NOT_FOUND"];
+  for (const code of [undefined, 20, ...temporary]) assert.ok(isTemporary({ code: code as ErrorCode }), `${code}`);
+  const final = ["FORBIDDEN", "BAD_USER_INPUT", "PAYLOAD_TOO_LARGE", "BAD_REQUEST", "GRAPHQL_VALIDATION_FAILED", "CONFLICT", "SOMETHING_NEW"];
+  for (const code of final) assert.ok(!isTemporary({ code: code as ErrorCode }), code);
 });
 
-test("a defect of the gateway is taken for the batch's own after some tries", () => {
-  assert.ok(isRetried({ code: "INTERNAL_SERVER_ERROR" }, 7));
-  assert.ok(!isRetried({ code: "INTERNAL_SERVER_ERROR" }, 8));
-  assert.ok(isRetried({ code: "THROTTLED" }, 1_000));
-  // No answer of the gateway, but of something on the way: the status tells whether what is in the batch may be why.
-  for (const code of [400, 403, 410, 413]) assert.deepEqual([isRetried({ code }, 7), isRetried({ code }, 8)], [true, false], `${code}`);
-  for (const code of [404, 429, 502, 503]) assert.ok(isRetried({ code }, 1_000), `${code}`);
-  assert.ok(isRetried({}, 1_000));
+test("after some tries the content of a batch is taken for the cause of a defect", () => {
+  assert.ok(isWorthRetrying({ code: "INTERNAL_SERVER_ERROR" }, 7));
+  assert.ok(!isWorthRetrying({ code: "INTERNAL_SERVER_ERROR" }, 8));
+  assert.ok(isWorthRetrying({ code: "THROTTLED" }, 1_000));
+  // An answer of something on the way to the gateway: its status shows whether the content of the batch may be the cause.
+  for (const code of [400, 403, 410, 413])
+    assert.deepEqual([isWorthRetrying({ code }, 7), isWorthRetrying({ code }, 8)], [true, false], `${code}`);
+  for (const code of [404, 429, 502, 503]) assert.ok(isWorthRetrying({ code }, 1_000), `${code}`);
+  assert.ok(isWorthRetrying({}, 1_000));
 });
 
-test("pauses double to 30 s, spread over their upper half, and never undercut what the gateway asks for", () => {
+test("pauses double up to 30 s, are random in their upper half, and are never shorter than the gateway asks for", () => {
   for (let failures = 0; failures < 20; failures++) {
     const most = Math.min(30_000, 500 * 2 ** failures);
     for (let time = 0; time < 50; time++) {
@@ -60,7 +64,7 @@ test("pauses double to 30 s, spread over their upper half, and never undercut wh
   }
 });
 
-test("times are the gateway's and only grow, but for a clock that was corrected", () => {
+test("times are the gateway's and only grow, unless a clock was corrected", () => {
   assert.equal(offsetOf("2026-01-01T00:00:10.000Z", Date.parse("2026-01-01T00:00:00Z"), Date.parse("2026-01-01T00:00:02Z")), 9_000);
   assert.ok(Number.isNaN(offsetOf("nonsense", 1, 2)));
   assert.equal(stampAfter(100, 200), 200);
@@ -70,7 +74,8 @@ test("times are the gateway's and only grow, but for a clock that was corrected"
 });
 
 test("an event stream is the same however it is cut into pieces", () => {
-  const stream = ':\n\nevent: next\nid: abc\ndata: {"a":"\u2028event: complete\\n"}\n\n:\r\n\r\nevent: next\r\ndata: 2\r\n\r\nevent: complete\ndata:\n\n';
+  const first = ':\n\nevent: next\nid: abc\ndata: {"a":"\u2028event: complete\\n"}\n\n';
+  const stream = first + ":\r\n\r\nevent: next\r\ndata: 2\r\n\r\nevent: complete\ndata:\n\n";
   for (let size = 1; size <= stream.length; size++) {
     const events: unknown[] = [];
     let rest = "";
@@ -80,7 +85,7 @@ test("an event stream is the same however it is cut into pieces", () => {
   }
 });
 
-test("calls to GA4 and Segment become events of ours", () => {
+test("calls to GA4 and Segment become our events", () => {
   const item = { item_id: "p1", item_name: "Phone", item_category: "smartphones", price: 99, quantity: 1 };
   const product = { productId: "p1", name: "Phone", category: "smartphones", price: 99, quantity: 1, currency: "EUR" };
   assert.deepEqual(translate("add_to_cart", { currency: "EUR", items: [item] })[1].product, product);
@@ -90,6 +95,13 @@ test("calls to GA4 and Segment become events of ours", () => {
   ]);
   assert.equal(translate("Product Added", { product_id: "p1" })[1].product.productId, "p1");
   assert.equal(translate("search", { search_term: "usb-c" })[1].search, "usb-c");
-  for (const [name, type] of [["page_view", "PAGE_VIEWED"], ["Product List Viewed", "PRODUCT_LIST_VIEWED"], ["view_cart", "CART_UPDATED"], ["Checkout Started", "CHECKOUT_STARTED"], ["Order Refunded", "ORDER_REFUNDED"], ["sign_up", "CUSTOM"]])
-    assert.equal(translate(name!)[0], type, name);
+  const types = {
+    page_view: "PAGE_VIEWED",
+    "Product List Viewed": "PRODUCT_LIST_VIEWED",
+    view_cart: "CART_UPDATED",
+    "Checkout Started": "CHECKOUT_STARTED",
+    "Order Refunded": "ORDER_REFUNDED",
+    sign_up: "CUSTOM",
+  };
+  for (const [name, type] of Object.entries(types)) assert.equal(translate(name)[0], type, name);
 });

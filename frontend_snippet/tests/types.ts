@@ -17,7 +17,7 @@ track("PRODUCT_EATEN", {});
 // @ts-expect-error there is no such option
 configure({ transprot: "sse" });
 
-/** The union is told apart by `type`. */
+/** The union is discriminated by `type`. */
 export function nameOf(event: Event): string {
   switch (event.type) {
     case "CUSTOM":
@@ -29,4 +29,5 @@ export function nameOf(event: Event): string {
   }
 }
 
-document.querySelector("live-banner")?.addEventListener("live-banner:change" as never, ((event: CustomEvent<Decision>) => event.detail.banner?.headline) as never);
+const banner = document.querySelector("live-banner");
+banner?.addEventListener("live-banner:change" as never, ((event: CustomEvent<Decision>) => event.detail.banner?.headline) as never);

@@ -2,5 +2,6 @@
 export const showState = (): void => {
   const panel = document.createElement("pre");
   document.body.prepend(panel);
-  setInterval(() => (panel.textContent = JSON.stringify([...document.querySelectorAll<HTMLElement>("live-banner")].map(({ dataset }) => dataset))), 500);
+  const describe = (): string => JSON.stringify([...document.querySelectorAll<HTMLElement>("live-banner")].map(({ dataset }) => dataset));
+  setInterval(() => (panel.textContent = describe()), 500);
 };

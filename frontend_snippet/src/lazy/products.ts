@@ -2,7 +2,7 @@
 import { element } from "./render.ts";
 import type { Decision, RelatedProduct, ShownProduct } from "../types.ts";
 
-/** From now on every swapped banner shows its products as links; `describe` gives what is shown of one, or nothing. */
+/** Show the products of every banner that is swapped from now on, as links. `describe` returns what to show of one, or nothing. */
 export const showProducts = (describe: (product: RelatedProduct) => ShownProduct | null | undefined): void =>
   addEventListener("live-banner:change", (event) => {
     // The swap follows this event.
@@ -10,8 +10,8 @@ export const showProducts = (describe: (product: RelatedProduct) => ShownProduct
       (event.target as Element).append(
         ...((event as CustomEvent<Decision>).detail.banner?.products || [])
           .map(describe)
-          .filter((shown) => shown)
-          .map((shown) => element("a", "product", shown!.name, shown!.url && { href: shown!.url })),
+          .filter((product) => product)
+          .map((product) => element("a", "product", product!.name, product!.url && { href: product!.url })),
       ),
     );
   });

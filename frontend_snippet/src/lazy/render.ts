@@ -1,4 +1,4 @@
-/** A banner as elements. Texts are set as text, links are http(s) or relative; see the HTML contract in the README. */
+/** A banner as elements. Strings are set as text, links are http(s) or relative; see the HTML contract in the README. */
 import type { Banner } from "../types.ts";
 
 /** The address, unless it leads anywhere but to http(s). */
@@ -9,7 +9,7 @@ const safeUrl = (url: string | null | undefined): string | false | null | undefi
   return;
 };
 
-/** An element of class `lb-<part>`. What is not given of `properties` is left out. */
+/** An element of class `lb-<part>`. Falsy `properties` are left out. */
 export const element = (name: string, part: string, textContent: string, ...properties: unknown[]): HTMLElement =>
   Object.assign(document.createElement(name), { className: "lb-" + part, textContent }, ...properties);
 
@@ -24,17 +24,28 @@ const contentOf = ({ headline, body, linkUrl, ctaLabel, image }: Banner, dismiss
     heading,
     body && element("p", "body", body),
     ctaLabel && link,
-    src && element("img", "image", "", { src, alt: image!.alt }, image!.width && { width: image!.width }, image!.height && { height: image!.height }),
+    src &&
+      element(
+        "img",
+        "image",
+        "",
+        { src, alt: image!.alt },
+        image!.width && { width: image!.width },
+        image!.height && { height: image!.height },
+      ),
     dismissible != null && element("button", "dismiss", "×", { type: "button", ariaLabel: dismissible }),
   ].filter((part) => part) as HTMLElement[];
 };
 
-/** Swap the content; `null` brings the page's own back, which a template keeps meanwhile. */
+/** Swap the content; `null` brings back the page's own, which a template keeps meanwhile. */
 export const fill = (place: HTMLElement, banner: Banner | null): void => {
   let own = place.querySelector<HTMLTemplateElement>(":scope>template");
   if (!own && !place.dataset.bannerId) {
     own = document.createElement("template");
     own.content.append(...place.childNodes);
   }
-  place.replaceChildren(...(banner ? contentOf(banner, place.getAttribute("dismissible")) : [own?.content.cloneNode(true) || ""]), own || "");
+  place.replaceChildren(
+    ...(banner ? contentOf(banner, place.getAttribute("dismissible")) : [own?.content.cloneNode(true) || ""]),
+    own || "",
+  );
 };
