@@ -136,7 +136,7 @@ def json_schema_text() -> str:
 
 
 def load_old(file: Path | None, options: argparse.Namespace) -> tuple[Ruleset, str]:
-    """The ruleset to compare with, and its name: the one in `file`, or else the one in force. Raises what `prints_problems` prints."""
+    """The ruleset to compare with, and its name: the one in `file`, or the one in force. Raises what `prints_problems` prints."""
     if file is not None:
         return load_file(file), str(file)
     current = GatewayConnection(options.url, options.key).execute(_RULESET)["ruleset"]

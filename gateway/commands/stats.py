@@ -98,7 +98,7 @@ def _notes(stats: Mapping[str, Any]) -> list[str]:
     ratio = stats["sampleRatio"]
     notes = []
     if ratio["mismatch"]:
-        split = ", ".join(f"{one['variant']} {one['observed']} (expected {one['expected']:.0f})" for one in ratio["variants"])
+        split = ", ".join(f"{share['variant']} {share['observed']} (expected {share['expected']:.0f})" for share in ratio["variants"])
         notes.append(f"! visitors are not split by the weights: {split}; do not trust any comparison until you know the cause")
     if ratio["versionsLeftOut"]:
         notes.append(f"! left out of the test of the split: versions {', '.join(map(str, ratio['versionsLeftOut']))}")

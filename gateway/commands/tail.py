@@ -19,9 +19,8 @@ from typing import Any, Final
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
-from gateway.kafka.consumers import make_consumer
+from gateway.kafka.consumers import KAFKA_ERRORS, make_consumer
 from gateway.model.events.topics import SOURCE_TOPICS, Topic
 from gateway.model.times import format_time_ms
 from gateway.reports.columns import printable
@@ -69,7 +68,7 @@ async def _follow(bootstrap: str, kind: str, visitor: str | None, *, from_start:
             consumer.assign(partitions)
             await (consumer.seek_to_beginning() if from_start else consumer.seek_to_end())
         await _print_all(consumer, partitions, bootstrap, _LINE_OF[kind], None if visitor is None else visitor.encode())
-    except (KafkaError, OSError, TimeoutError) as problem:
+    except KAFKA_ERRORS as problem:
         if isinstance(problem, BrokenPipeError):
             raise
         cause = str(problem) or type(problem).__name__
@@ -120,7 +119,7 @@ async def _brokers_answer(consumer: AIOKafkaConsumer, partitions: list[TopicPart
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await consumer.end_offsets(partitions)
-    except (KafkaError, OSError, TimeoutError):
+    except KAFKA_ERRORS:
         return False
     return True
 

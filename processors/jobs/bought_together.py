@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 from math import sqrt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
@@ -49,10 +49,36 @@ STORE_TIMEOUT_MS: Final = 10_000
 
 _LOG = logging.getLogger("processors")
 
-Basket = tuple[tuple[str, int], frozenset[str]]
-"""The visitor and the day (since the epoch), and the products."""
-Scored = tuple[str, tuple[float, str]]
-"""A product, and (negative similarity, companion), so that the most similar companion sorts first."""
+
+class OrderKey(NamedTuple):
+    """An order: its id is unique for its visitor."""
+
+    visitor_id: str
+    order_id: str
+
+
+class OrderedProducts(NamedTuple):
+    """The products of an order, and its day (since the epoch)."""
+
+    day: int
+    product_ids: frozenset[str]
+
+
+class BasketKey(NamedTuple):
+    """A basket: a visitor and a day (since the epoch)."""
+
+    visitor_id: str
+    day: int
+
+
+class Companion(NamedTuple):
+    """A product that is bought with another. The most similar one sorts first, equal ones by id."""
+
+    negative_similarity: float
+    product_id: str
+
+
+Basket = tuple[BasketKey, frozenset[str]]
 
 
 def find_bought_together(arguments: argparse.Namespace) -> int:
@@ -97,7 +123,7 @@ def baskets(events: RDD[LoggedEvent], cutoffs: ErasureCutoffs) -> RDD[Basket]:
         dict(events.filter(_is_join).map(_join_of).reduceByKey(min).mapValues(lambda join: join[1]).collect())
     )
 
-    def orders(logged: LoggedEvent) -> Iterator[tuple[tuple[str, str], tuple[int, frozenset[str]]]]:
+    def orders(logged: LoggedEvent) -> Iterator[tuple[OrderKey, OrderedProducts]]:
         event = logged.event
         if event.type is not EventType.ORDER_COMPLETED:
             return
@@ -105,17 +131,18 @@ def baskets(events: RDD[LoggedEvent], cutoffs: ErasureCutoffs) -> RDD[Basket]:
         # Both: the join may be older than the days that are read.
         cutoff_ms = max(cutoffs.until_ms(owner), cutoffs.until_ms(event.visitor_id))
         if min(event.received_at_ms, event.event_time_ms) > cutoff_ms:
-            products = frozenset(line["product_id"] for line in event.payload["order"].get("products", ()))
-            yield (owner, event.payload["order"]["order_id"]), (event.event_time_ms // DAY_MS, products)
+            order = event.payload["order"]
+            product_ids = frozenset(line["product_id"] for line in order.get("products", ()))
+            yield OrderKey(owner, order["order_id"]), OrderedProducts(event.event_time_ms // DAY_MS, product_ids)
 
     once = events.flatMap(orders).reduceByKey(_first_order)
-    by_day = once.map(lambda order: ((order[0][0], order[1][0]), order[1][1]))
+    by_day = once.map(lambda pair: (BasketKey(pair[0].visitor_id, pair[1].day), pair[1].product_ids))
     return by_day.reduceByKey(lambda one, other: one | other)
 
 
 def find_companions(all_baskets: RDD[Basket], min_baskets: int) -> dict[str, tuple[str, ...]]:
     """For each product, the products in at least `min_baskets` baskets with it: the most similar first, equal ones by id."""
-    contents = all_baskets.map(lambda basket: sorted(basket[1])[:MAX_BASKET]).cache()
+    contents = all_baskets.values().map(lambda product_ids: sorted(product_ids)[:MAX_BASKET]).cache()
     in_baskets = contents.flatMap(lambda products: [(product_id, 1) for product_id in products]).reduceByKey(int.__add__)
     counts = in_baskets.filter(lambda count: count[1] >= min_baskets).takeOrdered(MAX_PRODUCTS, key=lambda count: (-count[1], count[0]))
     baskets_of = contents.context.broadcast(dict(counts))
@@ -124,11 +151,11 @@ def find_companions(all_baskets: RDD[Basket], min_baskets: int) -> dict[str, tup
         for pair in combinations([product_id for product_id in products if product_id in baskets_of.value], 2):
             yield pair, 1
 
-    def scored(pair: tuple[tuple[str, str], int]) -> Iterator[Scored]:
-        (one, other), both = pair
-        similarity = both / sqrt(baskets_of.value[one] * baskets_of.value[other])
-        yield one, (-similarity, other)
-        yield other, (-similarity, one)
+    def scored(pair: tuple[tuple[str, str], int]) -> Iterator[tuple[str, Companion]]:
+        (one, other), baskets_of_both = pair
+        similarity = baskets_of_both / sqrt(baskets_of.value[one] * baskets_of.value[other])
+        yield one, Companion(-similarity, other)
+        yield other, Companion(-similarity, one)
 
     paired = contents.flatMap(pairs).reduceByKey(int.__add__).filter(lambda pair: pair[1] >= min_baskets)
     strongest = paired.flatMap(scored).groupByKey().mapValues(_strongest)
@@ -145,13 +172,13 @@ def _join_of(logged: LoggedEvent) -> tuple[str, tuple[Position, str]]:
     return logged.event.visitor_id, (logged.position, logged.event.payload["user_id"])
 
 
-def _first_order(one: tuple[int, frozenset[str]], other: tuple[int, frozenset[str]]) -> tuple[int, frozenset[str]]:
+def _first_order(one: OrderedProducts, other: OrderedProducts) -> OrderedProducts:
     """The earlier of two copies of an order, or on the same day the one with more products: independent of the reading order."""
-    return min(one, other, key=lambda order: (order[0], -len(order[1]), sorted(order[1])))
+    return min(one, other, key=lambda order: (order.day, -len(order.product_ids), sorted(order.product_ids)))
 
 
-def _strongest(scored: Iterable[tuple[float, str]]) -> tuple[str, ...]:
-    return tuple(product_id for _, product_id in sorted(scored)[:MAX_COMPANIONS])
+def _strongest(companions: Iterable[Companion]) -> tuple[str, ...]:
+    return tuple(companion.product_id for companion in sorted(companions)[:MAX_COMPANIONS])
 
 
 async def _store(redis_url: str, version: int, companions: dict[str, tuple[str, ...]]) -> bool:

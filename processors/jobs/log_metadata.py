@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from aiokafka.errors import KafkaError
 from pyspark.sql import SparkSession
 
-from gateway.kafka.consumers import open_consumer
+from gateway.kafka.consumers import KAFKA_ERRORS, open_consumer
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
@@ -77,7 +76,7 @@ def log_starts(bootstrap: str) -> list[LogStart]:
     """The partitions of the event log whose first records were deleted. Raises JobFailed if Kafka does not answer."""
     try:
         return asyncio.run(_log_starts(bootstrap))
-    except (KafkaError, TimeoutError, OSError) as problem:
+    except KAFKA_ERRORS as problem:
         raise JobFailed(f"Kafka at {bootstrap} does not answer ({type(problem).__name__}); is it running?") from problem
 
 
