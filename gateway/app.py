@@ -22,6 +22,7 @@ from gateway.auth import Authenticator, Credential, CredentialKind
 from gateway.background import BackgroundTasks
 from gateway.clock import NowMs, system_now_ms
 from gateway.kafka.publisher import EventPublisher
+from gateway.kafka.ruleset_topic import RulesetTopic
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.times import DAY_MS
 from gateway.services.banners import BannerService
@@ -76,7 +77,9 @@ class Gateway:
         authenticator = Authenticator(settings, now_ms)
         reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
         writer = ContextWriter(RedisStateStore(self._redis, settings.context_retention_days * DAY_MS), now_ms)
-        self._rulesets = RulesetService(settings, ruleset, RulesetStore(self._redis), self._bus, self.metrics, now_ms)
+        self._rulesets = RulesetService(
+            settings, ruleset, RulesetTopic(settings.kafka_bootstrap), RulesetStore(self._redis), self._bus, self.metrics, now_ms
+        )
         self._trends = TrendsService(TrendsStore(self._redis), self._bus, self.metrics, now_ms)
         states = StateReader(self._redis)
         self._services = Services(

@@ -38,22 +38,21 @@ class TopicUnavailable(BackendUnavailable):
 class RulesetTopic:
     """One follower of the topic. `follow` is a task that runs as long as the process."""
 
-    def __init__(self, bootstrap: str, on_versions: OnVersions) -> None:
+    def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._on_versions = on_versions
         self._next_offset = 0
         self._records_seen = asyncio.Condition()
         self.log = RulesetLog()
         self.caught_up = asyncio.Event()
         """Set once the topic was read to its end."""
 
-    async def follow(self) -> None:
+    async def follow(self, on_versions: OnVersions) -> None:
         """Follow the topic until cancelled."""
         logged: str | None = None
         while True:
             try:
                 async with self._consumer() as consumer:
-                    await self._read_on(consumer)
+                    await self._read_on(consumer, on_versions)
             except (*KAFKA_ERRORS, TopicUnavailable) as error:
                 reason = str(error) if isinstance(error, TopicUnavailable) else type(error).__name__
                 if reason != logged:
@@ -90,7 +89,7 @@ class RulesetTopic:
     def _consumer(self) -> contextlib.AbstractAsyncContextManager[Any]:
         return open_consumer(self._bootstrap, max_partition_fetch_bytes=MAX_RECORD_BYTES)
 
-    async def _read_on(self, consumer: Any) -> None:
+    async def _read_on(self, consumer: Any, on_versions: OnVersions) -> None:
         """Read from where the last connection stopped, and never return."""
         async with asyncio.timeout(CONNECT_SECONDS):
             if Topic.RULESETS.value not in await consumer.topics():
@@ -109,7 +108,7 @@ class RulesetTopic:
                 async with self._records_seen:
                     self._records_seen.notify_all()
             if versions or (at_end and not self.caught_up.is_set()):
-                await self._on_versions(versions, at_end)
+                await on_versions(versions, at_end)
             if at_end:
                 self.caught_up.set()
 

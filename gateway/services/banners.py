@@ -25,12 +25,12 @@ from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context
 from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.times import MINUTE_MS
+from gateway.services.ports import Contexts, Notices, Watch
 from gateway.services.rulesets import RulesetService
 from gateway.services.trends import TrendsService
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
-from gateway.store.notices import NoticeBus, Watch
-from gateway.store.reader import ContextReader, ContextReading
+from gateway.store.reader import ContextReading
 from gateway.telemetry import Metrics
 
 MAX_PLACEMENTS: Final = 20
@@ -89,8 +89,8 @@ class BannerService:
         settings: Settings,
         rulesets: RulesetService,
         trends: TrendsService,
-        reader: ContextReader,
-        bus: NoticeBus,
+        reader: Contexts,
+        bus: Notices,
         metrics: Metrics,
         now_ms: NowMs,
     ) -> None:

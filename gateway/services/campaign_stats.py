@@ -12,8 +12,8 @@ from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
 from gateway.model.statistics.results import CampaignResult, StatsRow, campaign_result, visitors_by_version
 from gateway.model.statistics.sample_ratio import NO_VARIANT, shares_of
 from gateway.model.times import HOUR_MS
+from gateway.services.ports import CampaignStatistics
 from gateway.services.rulesets import RulesetService
-from gateway.store.stats import CampaignStatsStore
 
 MAX_VERSIONS: Final = 20
 """The weights of at most this many versions of the ruleset are looked up: those with the most visitors."""
@@ -39,7 +39,7 @@ class CampaignReport:
 class CampaignStatsService:
     """Answers `campaignStats`. One instance per process."""
 
-    def __init__(self, store: CampaignStatsStore, rulesets: RulesetService) -> None:
+    def __init__(self, store: CampaignStatistics, rulesets: RulesetService) -> None:
         self._store = store
         self._rulesets = rulesets
         # By version and campaign. It is never outdated: a published version does not change.

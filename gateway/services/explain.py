@@ -26,9 +26,10 @@ from gateway.model.visitors.context_view import view
 from gateway.model.visitors.evidence import EvidenceItem, evidence_of
 from gateway.model.visitors.state import State
 from gateway.services.banners import BannerRequest, IssuedDecision
+from gateway.services.ports import States
 from gateway.services.rulesets import LoadedRuleset
 from gateway.settings import Settings
-from gateway.store.states import StateReader, StoredStates
+from gateway.store.states import StoredStates
 
 
 class RulesetSource(Protocol):
@@ -87,7 +88,7 @@ class CandidateExplanation:
 class ExplainService:
     """Explains decisions. One instance per process."""
 
-    def __init__(self, settings: Settings, rulesets: RulesetSource, trends: TrendsSource, states: StateReader, now_ms: NowMs) -> None:
+    def __init__(self, settings: Settings, rulesets: RulesetSource, trends: TrendsSource, states: States, now_ms: NowMs) -> None:
         self._key = settings.signing_key
         self._consent_default = settings.consent_default
         self._rulesets = rulesets

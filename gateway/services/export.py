@@ -6,13 +6,13 @@ from typing import Any
 
 from gateway.clock import NowMs
 from gateway.model.visitors.export import export_of
-from gateway.store.states import StateReader
+from gateway.services.ports import States
 
 
 class ExportService:
     """Exports visitors. One instance per process."""
 
-    def __init__(self, states: StateReader, now_ms: NowMs) -> None:
+    def __init__(self, states: States, now_ms: NowMs) -> None:
         self._states = states
         self._now_ms = now_ms
 

@@ -13,8 +13,8 @@ from gateway.model.decisions.preview_token import ActivePreview, InvalidPreview,
 from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.times import MINUTE_MS
+from gateway.services.ports import Drafts
 from gateway.services.rulesets import RulesetService
-from gateway.store.drafts import DraftStore
 
 MAX_MINUTES: Final = 7 * 24 * 60
 KEPT_LOADED: Final = 8
@@ -40,7 +40,7 @@ class PreviewRequest:
 class PreviewService:
     """Creates and opens preview tokens. One instance per process."""
 
-    def __init__(self, key: bytes, rulesets: RulesetService, drafts: DraftStore, now_ms: NowMs) -> None:
+    def __init__(self, key: bytes, rulesets: RulesetService, drafts: Drafts, now_ms: NowMs) -> None:
         self._key = key
         self._rulesets = rulesets
         self._drafts = drafts

@@ -21,15 +21,15 @@ from typing import Final, TypeVar
 from gateway.background import BackgroundTasks
 from gateway.clock import NowMs
 from gateway.errors import BackendUnavailable, Conflict, NotFound
-from gateway.kafka.ruleset_topic import RulesetTopic, TopicUnavailable
+from gateway.kafka.ruleset_topic import TopicUnavailable
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset, RulesetProblem
 from gateway.model.rulesets.versions import PublishedVersion, RulesetRecord
+from gateway.services.ports import Notices, RulesetCopies, RulesetVersions
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
 from gateway.store.keys import RULESET_CHANNEL
-from gateway.store.notices import NoticeBus
-from gateway.store.rulesets import RulesetCopy, RulesetStore
+from gateway.store.rulesets import RulesetCopy
 from gateway.telemetry import Metrics
 
 KEPT_VERSIONS: Final = 20
@@ -68,14 +68,23 @@ class PublishOutcome:
 class RulesetService:
     """Holds the ruleset in force and publishes new ones. One instance per process."""
 
-    def __init__(self, settings: Settings, seed: Ruleset, store: RulesetStore, bus: NoticeBus, metrics: Metrics, now_ms: NowMs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        seed: Ruleset,
+        topic: RulesetVersions,
+        store: RulesetCopies,
+        bus: Notices,
+        metrics: Metrics,
+        now_ms: NowMs,
+    ) -> None:
         self._epoch = settings.log_epoch
         self._seed = seed
         self._store = store
         self._watch = bus.watch()
         self._metrics = metrics
         self._now_ms = now_ms
-        self._topic = RulesetTopic(settings.kafka_bootstrap, self._learn)
+        self._topic = topic
         self._in_force = LoadedRuleset(seed, None)
         self._key = (SEED_EPOCH, seed.version)
         self._recent: dict[int, PublishedVersion] = {}
@@ -100,7 +109,7 @@ class RulesetService:
         with contextlib.suppress(StoreUnavailable):
             await self._adopt_copy()
         self._watch.listen([RULESET_CHANNEL])
-        self._tasks.start(self._topic.follow())
+        self._tasks.start(self._topic.follow(self._learn))
         self._tasks.start(self._keep_copy())
 
     async def wait_ready(self, timeout_seconds: float) -> bool:

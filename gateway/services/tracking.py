@@ -15,7 +15,6 @@ from gateway.kafka.load_shedding import LoadShedder
 from gateway.kafka.publisher import (
     Acknowledgement,
     DeliveryOutcome,
-    EventPublisher,
     OutgoingRecord,
     Rejection,
     UnknownDelivery,
@@ -28,9 +27,9 @@ from gateway.model.events.event import Event, EventType, check_record, check_tim
 from gateway.model.events.fields import InvalidEvent
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.state import Update
+from gateway.services.ports import ContextUpdates, EventLog
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
-from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -72,8 +71,8 @@ class TrackingService:
         self,
         settings: Settings,
         authenticator: Authenticator,
-        publisher: EventPublisher,
-        writer: ContextWriter,
+        publisher: EventLog,
+        writer: ContextUpdates,
         metrics: Metrics,
         now_ms: NowMs,
     ) -> None:

@@ -15,10 +15,9 @@ from typing import Final
 from gateway.background import BackgroundTasks
 from gateway.clock import NowMs
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
+from gateway.services.ports import Notices, TrendsSnapshots
 from gateway.store.connection import StoreUnavailable
 from gateway.store.keys import TRENDS_CHANNEL
-from gateway.store.notices import NoticeBus
-from gateway.store.trends import TrendsStore
 from gateway.telemetry import Metrics
 
 POLL_SECONDS: Final = 20.0
@@ -30,7 +29,7 @@ log = logging.getLogger(__name__)
 class TrendsService:
     """Holds the current snapshot. One instance per process."""
 
-    def __init__(self, store: TrendsStore, bus: NoticeBus, metrics: Metrics, now_ms: NowMs) -> None:
+    def __init__(self, store: TrendsSnapshots, bus: Notices, metrics: Metrics, now_ms: NowMs) -> None:
         self._store = store
         self._watch = bus.watch()
         self._metrics = metrics
