@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from gateway.errors import NotFound, Unavailable
+from gateway.kafka.ruleset_topic import RulesetTopic
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.rulesets.versions import RulesetRecord
@@ -32,12 +33,13 @@ async def rulesets() -> RulesetService:
     """A process that followed the topic: a version every second, of which the fifth is none that it can load."""
     settings = Settings.model_validate({"token_secret": "0123456789abcdef" * 2, "kafka_bootstrap": NOWHERE})
     redis, metrics = connect(f"redis://{NOWHERE}", 1000), Metrics()
-    found = RulesetService(settings, load_ruleset(text(0), 1), RulesetStore(redis), NoticeBus(redis, metrics), metrics, lambda: START_MS)
-    log = found._topic.log
+    topic, store, bus = RulesetTopic(NOWHERE), RulesetStore(redis), NoticeBus(redis, metrics)
+    found = RulesetService(settings, load_ruleset(text(0), 1), topic, store, bus, metrics, lambda: START_MS)
+    log = topic.log
     records = [RulesetRecord(f"m{number}", number - 1, text(number), START_MS + number * 1000) for number in range(1, VERSIONS + 1)]
     versions = [log.absorb(offset, record.encode()) for offset, record in enumerate(records)]
     await found._learn([version for version in versions if version is not None], True)
-    found._topic.caught_up.set()
+    topic.caught_up.set()
     return found
 
 
