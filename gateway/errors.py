@@ -1,6 +1,6 @@
 """The errors of the gateway, as one tree.
 
-    GatewayError
+    ApiError
     ├── Unauthenticated             no credential, or a forged or expired one
     ├── Forbidden                   a valid credential that does not permit this
     ├── BadUserInput                a value that the caller can correct
@@ -43,7 +43,7 @@ class ErrorCode(StrEnum):
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
 
-class GatewayError(Exception):
+class ApiError(Exception):
     """Base of all errors that are meant for the caller."""
 
     code: ErrorCode = ErrorCode.INTERNAL_SERVER_ERROR
@@ -64,19 +64,19 @@ class GatewayError(Exception):
         return extensions
 
 
-class Unauthenticated(GatewayError):
+class Unauthenticated(ApiError):
     """No credential, or a forged or expired one. Retrying helps only with another credential."""
 
     code = ErrorCode.UNAUTHENTICATED
 
 
-class Forbidden(GatewayError):
+class Forbidden(ApiError):
     """The credential is valid but does not permit this."""
 
     code = ErrorCode.FORBIDDEN
 
 
-class BadUserInput(GatewayError):
+class BadUserInput(ApiError):
     """A value that the caller can correct; `field` names it."""
 
     code = ErrorCode.BAD_USER_INPUT
@@ -88,25 +88,25 @@ class PayloadTooLarge(BadUserInput):
     code = ErrorCode.PAYLOAD_TOO_LARGE
 
 
-class NotFound(GatewayError):
+class NotFound(ApiError):
     """What the caller named does not exist."""
 
     code = ErrorCode.NOT_FOUND
 
 
-class Conflict(GatewayError):
+class Conflict(ApiError):
     """It changed in the meantime: read again, then retry."""
 
     code = ErrorCode.CONFLICT
 
 
-class Throttled(GatewayError):
+class Throttled(ApiError):
     """Too much at once: retry after `retry_after_ms` milliseconds."""
 
     code = ErrorCode.THROTTLED
 
 
-class Unavailable(GatewayError):
+class Unavailable(ApiError):
     """A part that we depend on does not answer. Retrying later helps."""
 
     code = ErrorCode.UNAVAILABLE

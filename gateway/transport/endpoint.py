@@ -12,13 +12,13 @@ import time
 import strawberry
 from graphql import OperationType
 
-from gateway.errors import ErrorCode, GatewayError, Throttled, Unavailable
+from gateway.errors import ApiError, ErrorCode, Throttled, Unavailable
 from gateway.transport.cache_control import public_seconds
 from gateway.transport.connections import RESTARTING, OpenConnections
 from gateway.transport.cors import cors_headers, origin_allowed, preflight_headers
 from gateway.transport.documents.execution import Execution, Reply, ResponseStream
 from gateway.transport.documents.persisted_documents import PersistedDocuments
-from gateway.transport.errors import RequestRefused, entry_of, gateway_entry, refuse, refuse_gateway_error
+from gateway.transport.errors import RequestRefused, api_entry, entry_of, refuse, refuse_api_error
 from gateway.transport.http.messages import (
     PRIVATE,
     ClientDisconnected,
@@ -158,8 +158,8 @@ class GraphQLEndpoint:
             return await self._execution.execute(operation.prepared, operation.request, context)
         except RequestRefused:
             raise
-        except GatewayError as error:
-            raise refuse_gateway_error(error) from error
+        except ApiError as error:
+            raise refuse_api_error(error) from error
         except Exception as error:
             raise RequestRefused([entry_of(error)], 500) from error
 
@@ -208,7 +208,7 @@ class GraphQLEndpoint:
         if not origin_allowed(headers.get("origin"), self._settings.allowed_origins):
             return await refuse_handshake(scope, send, 403, {"message": "This origin is not allowed.", "extensions": {"code": "FORBIDDEN"}})
         if self._connections.stopping:
-            return await refuse_handshake(scope, send, 503, gateway_entry(Unavailable(RESTARTING)))
+            return await refuse_handshake(scope, send, 503, api_entry(Unavailable(RESTARTING)))
         try:
             with self._connections.slots.hold(address):
                 handshake = Handshake(
@@ -220,7 +220,7 @@ class GraphQLEndpoint:
                 session = WebSocketSession(self._service, handshake, receive, send)
                 await self._connections.while_open(session, session.serve())
         except Throttled as error:
-            await refuse_handshake(scope, send, 429, gateway_entry(error))
+            await refuse_handshake(scope, send, 429, api_entry(error))
 
 
 def _refused_start(refusal: RequestRefused) -> OperationStarter:

@@ -1,6 +1,6 @@
 """From an exception to what the caller gets: an entry of `errors`, with its code.
 
-A GatewayError contains its own message. Mistakes in the document or its variables are the caller's and are explained. Anything
+An ApiError contains its own message. Mistakes in the document or its variables are the caller's and are explained. Anything
 else is a defect of ours: it is logged with its traceback and an incident number, and the caller gets only that number.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from graphql import GraphQLError
 
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import ApiError, ErrorCode
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ def refuse(message: str, code: ErrorCode, status: int = 400) -> RequestRefused:
     return RequestRefused([{"message": message, "extensions": {"code": code.value}}], status)
 
 
-def refuse_gateway_error(error: GatewayError) -> RequestRefused:
+def refuse_api_error(error: ApiError) -> RequestRefused:
     """A refusal for an error that was raised before the operation started."""
     statuses = {ErrorCode.UNAUTHENTICATED: 401, ErrorCode.FORBIDDEN: 403, ErrorCode.THROTTLED: 429, ErrorCode.UNAVAILABLE: 503}
-    return RequestRefused([gateway_entry(error)], statuses.get(error.code, 400))
+    return RequestRefused([api_entry(error)], statuses.get(error.code, 400))
 
 
-def gateway_entry(error: GatewayError) -> ErrorEntry:
+def api_entry(error: ApiError) -> ErrorEntry:
     """The entry for an error that is meant for the caller."""
     return {"message": error.message, "extensions": error.extensions()}
 
@@ -59,16 +59,16 @@ def document_entries(errors: Iterable[GraphQLError], code: ErrorCode) -> list[Er
 
 def _document_entry(error: GraphQLError, code: ErrorCode) -> ErrorEntry:
     cause = root_cause(error)
-    if isinstance(cause, GatewayError):
-        return _located(error, gateway_entry(cause))
+    if isinstance(cause, ApiError):
+        return _located(error, api_entry(cause))
     return _located(error, {"message": error.message[:_MESSAGE_CHARACTERS], "extensions": {"code": code.value}})
 
 
 def execution_entry(error: GraphQLError) -> ErrorEntry:
     """The entry for an error that a field raised while the operation ran."""
     cause = root_cause(error)
-    if isinstance(cause, GatewayError):
-        return _located(error, gateway_entry(cause))
+    if isinstance(cause, ApiError):
+        return _located(error, api_entry(cause))
     if isinstance(cause, GraphQLError) and cause.nodes:
         # graphql-core itself rejected an argument. (An error about a result of the wrong type has no nodes.)
         return _document_entry(error, ErrorCode.BAD_USER_INPUT)
@@ -89,7 +89,7 @@ def entry_of(error: Exception) -> ErrorEntry:
     """The entry for an exception that was raised outside a field."""
     if isinstance(error, GraphQLError):
         return execution_entry(error)
-    return gateway_entry(error) if isinstance(error, GatewayError) else internal_entry(error)
+    return api_entry(error) if isinstance(error, ApiError) else internal_entry(error)
 
 
 def root_cause(error: Exception) -> Exception:

@@ -29,7 +29,7 @@ from graphql import (
     validate,
 )
 
-from gateway.errors import ErrorCode, GatewayError, Throttled, Unavailable
+from gateway.errors import ApiError, ErrorCode, Throttled, Unavailable
 from gateway.transport.documents.limits import DocumentLimits, DocumentTooLarge, check_document, check_text
 from gateway.transport.errors import ErrorEntry, RequestRefused, document_entries, entry_of, execution_entry, refuse, root_cause
 
@@ -90,7 +90,7 @@ class StreamFailed(Exception):
         self.entry: ErrorEntry = entry_of(error)
         self.code: str = self.entry["extensions"]["code"]
         self.started = started
-        self.unexpected = not isinstance(cause, GatewayError)
+        self.unexpected = not isinstance(cause, ApiError)
         self.retry = self.unexpected or isinstance(cause, Unavailable | Throttled)
 
 

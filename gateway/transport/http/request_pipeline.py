@@ -12,10 +12,10 @@ from typing import Final
 
 from graphql import OperationType
 
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import ApiError, ErrorCode
 from gateway.transport.cors import proves_no_forgery
 from gateway.transport.documents.execution import GraphQLRequest, PreparedDocument
-from gateway.transport.errors import refuse_gateway_error
+from gateway.transport.errors import refuse_api_error
 from gateway.transport.http.messages import Exchange, HttpError, read_body
 from gateway.transport.parameters import (
     EVENT_STREAM,
@@ -97,8 +97,8 @@ def credential_of(service: GraphQLService, exchange: Exchange) -> CallerCredenti
     """Who calls. Raises RequestRefused."""
     try:
         return service.authenticate(exchange.headers.get("authorization"))
-    except GatewayError as error:
-        raise refuse_gateway_error(error) from error
+    except ApiError as error:
+        raise refuse_api_error(error) from error
 
 
 def _body_limit(service: GraphQLService, headers: Mapping[str, str], announced: int) -> int:
@@ -109,6 +109,6 @@ def _body_limit(service: GraphQLService, headers: Mapping[str, str], announced: 
         return settings.max_body_bytes
     try:
         trusted = settings.is_trusted(service.authenticate(headers.get("authorization")))
-    except GatewayError:
+    except ApiError:
         trusted = False
     return settings.max_trusted_body_bytes if trusted else settings.max_body_bytes

@@ -19,9 +19,9 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from gateway.background import cancel_and_wait
-from gateway.errors import ErrorCode, GatewayError, Throttled, Unauthenticated, Unavailable
+from gateway.errors import ApiError, ErrorCode, Throttled, Unauthenticated, Unavailable
 from gateway.transport.documents.execution import Reply, ResponseStream, StreamFailed
-from gateway.transport.errors import ErrorEntry, RequestRefused, entry_of, gateway_entry
+from gateway.transport.errors import ErrorEntry, RequestRefused, api_entry, entry_of
 from gateway.transport.http.messages import Receive, Send
 from gateway.transport.settings import MakeEventId
 
@@ -117,7 +117,7 @@ class EventStream(ABC):
             return  # nobody reads
         try:
             if reason is CutReason.EXPIRED:
-                await self._write(self._closing_events(gateway_entry(Unauthenticated("The token has expired: get a new one."))))
+                await self._write(self._closing_events(api_entry(Unauthenticated("The token has expired: get a new one."))))
             await self._end()
         except _StreamCut:
             return
@@ -196,7 +196,7 @@ class DistinctStream(EventStream):
             return await self._send_errors([failure.entry], is_complete=not cut_short)
         except _StreamCut:
             raise
-        except GatewayError as error:
+        except ApiError as error:
             return await self._send_errors([entry_of(error)], is_complete=not isinstance(error, Unavailable | Throttled))
         except Exception as error:  # noqa: BLE001 - a defect of ours: logged, masked, and the stream ends without complete
             return await self._send_errors([entry_of(error)], is_complete=False)

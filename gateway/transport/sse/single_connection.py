@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 from graphql import OperationType
 
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import ApiError, ErrorCode
 from gateway.transport.connections import RESTARTING, OpenConnections
 from gateway.transport.cors import STREAM_TOKEN
 from gateway.transport.documents.execution import StreamFailed
@@ -116,7 +116,7 @@ class SingleConnections:
                 await self._operate(exchange, token or "")
         except RequestRefused as refusal:
             raise HttpError.of(refusal.status, refusal.errors, refusal_headers(refusal)) from refusal
-        except GatewayError as error:
+        except ApiError as error:
             raise HttpError.of(_STATUS.get(error.code, 400), [entry_of(error)]) from error
 
     def shutdown(self) -> None:
