@@ -131,7 +131,7 @@ class ContextWriterProcess:
             await self._consumer.start()
             self._purger.start()
             settle_memory()
-            stopping = asyncio.create_task(self._stop.wait())
+            stopping = self._tasks.start(self._stop.wait())
             while not self._stop.is_set():
                 polling = asyncio.create_task(self._consumer.getmany(timeout_ms=500))
                 await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
