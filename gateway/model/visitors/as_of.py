@@ -1,14 +1,14 @@
-"""A state as it stood before: what had been received by a moment, or what a decision had seen.
+"""A state as it was at an earlier moment: what had been received by then, or what a decision had read.
 
 How exact this is:
 
-- A contribution knows when it was received and where it stands in the log, so leaving out what came later gives the state
-  as it stood. Of several copies of one message only the one that counts is held. Where a changed copy, or a copy of an event
-  dated ahead of its receipt, displaced one received earlier, the message counts from the later receipt on.
-- What is sealed cannot be taken apart: `why_unreachable` says so for moments before the newest sealed event. An event that
-  arrived late and is sealed already counts as known after that.
-- An erasure, and consent withdrawn for longer than the grace time, take away what was held before.
-- Positions and cut-offs have no history: positions are given as far as the contributions show them.
+- A contribution holds when it was received and its position in the log, so the earlier state is the state without later
+  contributions. If a message has several copies, only the one that counts is kept. If a changed copy, or a copy of an event dated
+  ahead of its receipt, replaced one that was received earlier, the message counts from the later receipt on.
+- Sealed contributions cannot be separated: moments before the newest sealed event cannot be reached (`why_unreachable`). An event
+  that arrived late and is already sealed counts as known from that moment on.
+- An erasure, and consent withdrawn for longer than the grace time, remove what was stored before.
+- Positions and cut-offs have no history: positions are those of the contributions.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from gateway.model.visitors.state import Part, State, positions_of
 from gateway.model.visitors.totals import apply_contributions
 
 ContributionFilter = Callable[[Contribution], bool]
+"""Whether a contribution was there at the earlier moment."""
 
 
 def received_by(at_ms: int) -> ContributionFilter:
-    """Keeps what had been received by a moment, inclusive."""
+    """Keeps what was received up to a moment, inclusive."""
     return lambda c: c.received_at_ms <= at_ms
 
 
 def covered_by(offsets: Mapping[Partition, int], consent_by_ms: int | None = None) -> ContributionFilter:
-    """Keeps what stands at or below these offsets (inclusive), and consent received by `consent_by_ms`.
+    """Keeps what is at or below these offsets, and consent that was received up to `consent_by_ms`, both inclusive.
 
-    Consent takes effect before the stream brings it, and then moves no position.
+    Consent takes effect before the stream delivers it; it then moves no position.
     """
 
     def keep(c: Contribution) -> bool:
@@ -47,7 +48,7 @@ def covered_by(offsets: Mapping[Partition, int], consent_by_ms: int | None = Non
 
 
 def restrict(state: State, keep: ContributionFilter) -> State:
-    """The state without the contributions that `keep` refuses; of other visitor ids only those that had joined by then."""
+    """The state with the contributions that `keep` keeps, without the visitor ids that had not joined yet."""
     parts: dict[str, Part] = {}
     for visitor_id, part in state.parts.items():
         if visitor_id != state.visitor_id and not _has_joined(state.visitor_id, part, keep):
@@ -59,9 +60,9 @@ def restrict(state: State, keep: ContributionFilter) -> State:
 
 
 def answering_state(own: State | None, owner: State | None, keep: ContributionFilter) -> State | None:
-    """The state of whoever answered for a visitor id by then, as it stands now: what the id holds itself, or whom it had joined.
+    """The present state of the visitor that the id stood for at that time: its own, or the known visitor's if it had joined by then.
 
-    `own` is held under the id; `owner` is the state of the visitor it joined, where it is an alias.
+    `own`: the state stored under the id. `owner`: if that is an alias, the state of the visitor it joined.
     """
     if own is None or own.alias_of is None:
         return own
@@ -69,33 +70,33 @@ def answering_state(own: State | None, owner: State | None, keep: ContributionFi
 
 
 def as_of(own: State | None, owner: State | None, keep: ContributionFilter) -> State | None:
-    """The state that answered for a visitor id, with what `keep` keeps."""
-    found = answering_state(own, owner, keep)
-    return None if found is None else restrict(found, keep)
+    """The state of a visitor id at the earlier moment; None: nothing is stored under the id."""
+    state = answering_state(own, owner, keep)
+    return None if state is None else restrict(state, keep)
 
 
 def had_joined(alias: State, owner: State | None, keep: ContributionFilter) -> bool:
-    """Whether an anonymous visitor, now an alias of `owner`, had joined by then."""
+    """Whether an anonymous id, now an alias of `owner`, had joined by then."""
     part = owner.parts.get(alias.visitor_id) if owner is not None else None
     return _has_joined(alias.alias_of or "", part or alias.parts.get(alias.visitor_id, Part()), keep)
 
 
 def state_before_joining(alias: State, owner: State | None) -> State:
-    """The anonymous visitor's own state, as it was before it joined: its part as the known visitor's state holds it now."""
+    """The anonymous visitor's own state before it joined, with its part as the known visitor's state holds it now."""
     part = owner.parts.get(alias.visitor_id) if owner is not None else None
     parts = alias.parts if part is None else {alias.visitor_id: part}
     return replace(alias, parts=parts, alias_of=None, link=None)
 
 
 def why_unreachable(state: State, at_ms: int) -> str | None:
-    """Why the state does not reach back to a moment, in words; None when it does."""
+    """Why the state does not reach back to a moment, in words; None: it does."""
     erased_ms = latest_ms(state.cutoff_ms, *state.part_cutoffs.values())
     if erased_ms is not None and at_ms <= erased_ms:
-        return f"the visitor, or a device, was erased at {format_time_ms(erased_ms)}: what was held before is gone"
+        return f"the visitor, or one of their devices, was erased at {format_time_ms(erased_ms)}: nothing from before is left"
     sealed_ms = max((part.seal[0] for part in state.parts.values() if part.base is not None and part.seal), default=None)
     if sealed_ms is not None and at_ms < sealed_ms:
-        ask = f"ask the log: processors explain --visitor {state.visitor_id} --at {format_time_ms(at_ms)} (docs/operations.md)"
-        return f"the state no longer reaches back: events up to {format_time_ms(sealed_ms)} are sealed into totals; {ask}"
+        remedy = f"read the log: processors explain --visitor {state.visitor_id} --at {format_time_ms(at_ms)} (docs/operations.md)"
+        return f"the state no longer reaches back that far: events up to {format_time_ms(sealed_ms)} are sealed into totals; {remedy}"
     totals = sealed_of(state)
     for pair in history_of(state):
         since_ms, forgotten_ms = totals.withdrawn_since_ms, totals.forgotten_ms
@@ -108,20 +109,22 @@ def why_unreachable(state: State, at_ms: int) -> str | None:
 
 
 def caveats(state: State, at_ms: int) -> list[str]:
-    """Where the answer for a reachable moment may be inexact, in words."""
-    found = []
+    """In which ways the answer for a reachable moment may be inexact, in words."""
+    notes = []
     for visitor_id, part in state.parts.items():
         if part.base is not None and part.seal is not None and at_ms < part.seal[0] + LATE_WINDOW_MS:
             until = format_time_ms(part.seal[0])
-            found.append(f"events of {visitor_id} dated up to {until} are sealed: one of them that arrived late counts as known by then")
-    return found
+            notes.append(
+                f"events of {visitor_id} dated up to {until} are sealed: one that arrived later still counts as known at that time"
+            )
+    return notes
 
 
 def _has_joined(user_id: str, part: Part, keep: ContributionFilter) -> bool:
     identifies = [c for c in part.contributions.values() if isinstance(c.data, Identification) and c.data.user_id == user_id]
-    # Without an identify at hand it is sealed, and so lies before every moment that can be reached.
+    # If there is no identify, it is sealed, and so was received before every moment that can be reached.
     return any(map(keep, identifies)) if identifies else True
 
 
 def _forgotten(since_ms: int) -> str:
-    return f"the visitor withdrew consent at {format_time_ms(since_ms)}: what was held before is forgotten"
+    return f"the visitor withdrew consent at {format_time_ms(since_ms)}: everything from before is forgotten"

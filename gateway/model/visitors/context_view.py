@@ -1,7 +1,7 @@
-"""The view: a visitor's context, derived from the state. Sorts the contributions and folds them.
+"""The view: a visitor's context, derived from the state by sorting its contributions and applying them in order.
 
-A context is plain JSON, a contract that other systems may read (docs/context.md). It depends on the state alone: scores
-of interests are as of `updated_at`, and decay scales them all alike, so their shares and ranks hold at any later moment.
+A context is plain JSON, a contract for other systems (docs/context.md). It depends on nothing but the state: scores of interests are
+as of `updated_at`, and decay scales all of them by the same factor, so their shares and ranks stay valid later.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ Context = dict[str, Any]
 
 
 def totals_of(state: State) -> Totals:
-    """Fold the whole state: every message once across parts, in order of (event time, sequence, message id)."""
+    """The totals of the whole state: every message once across parts, in order of (event time, sequence, message id)."""
     return apply_contributions(sealed_of(state), history_of(state))
 
 
 def sealed_of(state: State) -> Totals:
-    """New totals of what is sealed, over all parts."""
+    """The totals of the sealed contributions of all parts, as a new object."""
     bases = [part.base for part in state.parts.values() if part.base is not None]
     return merge(bases) if bases else Totals()
 
 
 def history_of(state: State) -> list[tuple[str, Contribution]]:
-    """What is not sealed, each with its part: every message once across parts, in order."""
+    """The contributions that are not sealed, each with its part: every message once across parts, in order."""
     if len(state.parts) == 1:
         ((visitor_id, part),) = state.parts.items()
         return [(visitor_id, contribution) for contribution in sorted(part.contributions.values(), key=by_history)]
-    chosen: dict[str, tuple[str, Contribution]] = {}
+    counting: dict[str, tuple[str, Contribution]] = {}
     for visitor_id, part in state.parts.items():
         for contribution in part.contributions.values():
-            other = chosen.get(contribution.message_id)
-            if other is None or contribution.beats(other[1]):
-                chosen[contribution.message_id] = (visitor_id, contribution)
-    return sorted(chosen.values(), key=lambda pair: by_history(pair[1]))
+            copy = counting.get(contribution.message_id)
+            if copy is None or contribution.beats(copy[1]):
+                counting[contribution.message_id] = (visitor_id, contribution)
+    return sorted(counting.values(), key=lambda pair: by_history(pair[1]))
 
 
 def view(state: State) -> Context:
-    """The public context of a visitor. While consent to personalization is withdrawn it shows nothing of the profile."""
+    """The public context of a visitor. While consent to personalization is withdrawn, it shows an empty profile."""
     return context_of(state, totals_of(state))
 
 
 def context_of(state: State, totals: Totals) -> Context:
-    """The public context for totals that were folded already."""
+    """The public context for a state whose totals are known."""
     if state.alias_of is not None:
         return {
             "user_id": state.visitor_id,
@@ -91,20 +91,20 @@ def context_of(state: State, totals: Totals) -> Context:
 
 
 def _stable_id(state: State) -> str:
-    """The visitor id under which we knew the visitor first: its own since its first event, an anonymous one since it joined.
+    """The visitor id under which the visitor first became known: its own since its first event, an anonymous one since it joined.
 
-    By when we received it: so whoever logs in first keeps their variants, a login elsewhere does not change them, and neither
-    does an old event that comes late.
+    By the time of receipt. So a visitor who logs in for the first time keeps their variants, and neither a login on another device
+    nor an old event that arrives late changes them.
     """
     since = [(_known_since_ms(state.visitor_id, visitor_id, part), visitor_id) for visitor_id, part in state.parts.items()]
     return min(((ms, visitor_id) for ms, visitor_id in since if ms is not None), default=(0, state.visitor_id))[1]
 
 
 def _known_since_ms(user_id: str, visitor_id: str, part: Part) -> int | None:
-    held = part.contributions.values()
+    contributions = part.contributions.values()
     if visitor_id == user_id:
-        return earliest_ms(part.base.known_since_ms if part.base else None, *(c.received_at_ms for c in held))
-    joined = (c.received_at_ms for c in held if isinstance(c.data, Identification) and c.data.user_id == user_id)
+        return earliest_ms(part.base.known_since_ms if part.base else None, *(c.received_at_ms for c in contributions))
+    joined = (c.received_at_ms for c in contributions if isinstance(c.data, Identification) and c.data.user_id == user_id)
     return earliest_ms(part.base.joined_at_ms if part.base else None, *joined)
 
 
@@ -168,10 +168,10 @@ def _consent(totals: Totals) -> dict[str, bool | None]:
 
 
 def _strictest(answers: Iterable[bool | None]) -> bool | None:
-    given = [answer for answer in answers if answer is not None]
-    return all(given) if given else None
+    known = [answer for answer in answers if answer is not None]
+    return all(known) if known else None
 
 
 def encode_context(context: Context) -> bytes:
-    """The JSON that stands in Redis: equal contexts, equal bytes."""
+    """The JSON to store in Redis: equal contexts have equal bytes."""
     return orjson.dumps(context)

@@ -1,8 +1,8 @@
-"""Erasures: cut-offs of erased visitors, kept for good in a compacted topic and applied before any restore.
+"""Erasures: the cut-offs of erased visitors, kept forever in a compacted topic and applied whenever contexts are restored.
 
 A record of the topic `erasures`: key = keyed hash of the visitor id (HMAC-SHA256 with the signing key, 16 bytes, hex),
-value = JSON {"cutoff_ms": …}. It names nobody, and tells whoever restores contexts from the log whose events up to when
-are gone. Where a key has several records, the latest cut-off counts.
+value = JSON {"cutoff_ms": …}. It does not name the visitor. A process that restores contexts from the log learns from it which events
+are erased. If a key has several records, the latest cut-off counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.model.visitors.state import Update
 
 
 def erasure_key(signing_key: bytes, visitor_id: str) -> str:
-    """What stands for a visitor in the topic."""
+    """The key of a visitor in the topic."""
     return hmac.new(signing_key, b"erasure:" + visitor_id.encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -27,7 +27,7 @@ def erasure_value(cutoff_ms: int) -> bytes:
 
 
 class Erasures:
-    """All cut-offs known so far: some 100 bytes for each erased visitor."""
+    """All cut-offs known so far. Takes about 100 bytes for each erased visitor."""
 
     def __init__(self, signing_key: bytes) -> None:
         self._key = signing_key
@@ -37,7 +37,7 @@ class Erasures:
         return len(self._cutoffs)
 
     def learn(self, key: bytes | None, value: bytes | None) -> None:
-        """Take in a record of the topic. Raises ValueError when it is none."""
+        """Add a record of the topic. Raises ValueError if it is not one."""
         if key is None or value is None:
             raise ValueError("an erasure has a key and a value")
         cutoff_ms = json.loads(value)["cutoff_ms"] if value.startswith(b"{") else None
@@ -47,11 +47,11 @@ class Erasures:
         self._cutoffs[name] = max(cutoff_ms, self._cutoffs.get(name, 0))
 
     def cutoff_of(self, visitor_id: str) -> int | None:
-        """Up to when what came in under this id is erased; None where it is not."""
+        """The moment (ms) up to which the events of this id are erased; None: they are not."""
         return self._cutoffs.get(erasure_key(self._key, visitor_id)) if self._cutoffs else None
 
     def apply(self, updates: Iterable[Update]) -> list[Update]:
-        """The updates, those of erased events empty: they move positions on, and nothing of them is stored."""
+        """The updates, with those of erased events emptied: they still move positions, and store nothing."""
         if not self._cutoffs:
             return list(updates)
         return [self._without_erased(update) for update in updates]

@@ -1,8 +1,8 @@
-"""Evidence: which contributions shape the value of a field of a context.
+"""Evidence: the contributions from which a field of a context gets its value.
 
-The evidence of `interested_category`, `last_search`, `cart`, `purchases` and `consent` is whole: folded alone it gives the
-same value (for the cart this is verified each time). The others name the latest contributions, at most 50. What is sealed into
-totals has no positions any more; then one item without a contribution says so.
+The evidence of `interested_category`, `last_search`, `cart`, `purchases` and `consent` is complete: applied alone, it leads to the
+same value (for the cart this is verified each time). For the other fields it is the latest contributions, at most 50. Contributions
+that are sealed into totals have no positions any more; one item without a contribution stands for them.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from gateway.model.visitors.state import State
 from gateway.model.visitors.totals import Totals, apply_contributions
 
 MAX_ITEMS: Final = 50
-TRIMMED: Final = 64
-"""Up to so many contributions the cart's evidence is thinned out to those that still matter."""
+MAX_REDUCED: Final = 64
+"""The cart's evidence is reduced to the contributions that still matter, if it has at most this many."""
 
-_INTENT: Final = (Kind.VIEW, Kind.CLICK, Kind.LIST, Kind.ADD, Kind.ORDER)
-_SEEN: Final = (Kind.VIEW, Kind.CLICK, Kind.ADD, Kind.REMOVE, Kind.ORDER)
+_INTENT_KINDS: Final = (Kind.VIEW, Kind.CLICK, Kind.LIST, Kind.ADD, Kind.ORDER)
+_RECENT_KINDS: Final = (Kind.VIEW, Kind.CLICK, Kind.ADD, Kind.REMOVE, Kind.ORDER)
 _CART_KINDS: Final = (Kind.ADD, Kind.REMOVE, Kind.CART, Kind.ORDER)
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceItem:
-    """A contribution that shapes `field`; None: sealed totals that do, with the time of their latest event."""
+    """A contribution that `field` gets its value from; None: it is sealed totals, with the time (ms) of their latest event."""
 
     field: str
     contribution: Contribution | None
@@ -51,7 +51,7 @@ class EvidenceItem:
 
 @dataclass(frozen=True, slots=True)
 class _Profile:
-    """What the fields come from: the sealed totals and what came after them, since the profile was last forgotten."""
+    """What the fields are derived from: the sealed totals and the later contributions, since the profile was last forgotten."""
 
     state: State
     sealed: Totals
@@ -62,23 +62,23 @@ class _Profile:
         return next((c for c in reversed(self.history) if c.kind in kinds and matches(c)), None)
 
 
-class _Answers:
-    """The latest answers of each part: on personalization, and, where that said nothing of it, on measurement."""
+class _ConsentAnswers:
+    """The latest answers of each part: on personalization, and on measurement if that answer does not mention it."""
 
     def __init__(self) -> None:
         self._personalization: dict[str, Contribution] = {}
         self._measurement: dict[str, Contribution] = {}
 
-    def take(self, part: str, c: Contribution) -> None:
+    def add(self, part: str, c: Contribution) -> None:
         self._personalization[part] = c
         if isinstance(c.data, ConsentAnswer) and c.data.measurement is not None:
             self._measurement[part] = c
 
-    def named(self) -> list[Contribution]:
+    def contributions(self) -> list[Contribution]:
         return list({c.message_id: c for c in (*self._personalization.values(), *self._measurement.values())}.values())
 
-    def need(self, sealed: Totals) -> bool:
-        """Whether an answer in sealed totals is still in force."""
+    def depend_on(self, sealed: Totals) -> bool:
+        """Whether an answer in sealed totals still applies."""
         return any(
             part not in self._personalization or (measurement is not None and part not in self._measurement)
             for part, (_, measurement) in sealed.consents.items()
@@ -86,54 +86,54 @@ class _Answers:
 
 
 def evidence_of(state: State, fields: Iterable[str], campaign_ids: Collection[str] | None = None) -> list[EvidenceItem]:
-    """The evidence of some fields, field by field, in order of time. `campaign_ids`: of `banners` only these."""
-    profile, consents = _profile_of(state)
-    found: list[EvidenceItem] = []
+    """The evidence of some fields, field by field, each in order of time. `campaign_ids`: for `banners` only these campaigns."""
+    profile, answers = _profile_of(state)
+    items: list[EvidenceItem] = []
     contributions: Sequence[Contribution]
     for field in fields:
         if field == "consent":
-            contributions, sealed = consents.named(), consents.need(sealed_of(state))
+            contributions, is_sealed = answers.contributions(), answers.depend_on(sealed_of(state))
         elif profile is None:
             continue
         else:
-            contributions, sealed = _of_field(profile, field, campaign_ids)
-        if sealed:
-            found.append(EvidenceItem(field, None, sealed_of(state).updated_ms))
-        found += [EvidenceItem(field, c) for c in sorted(contributions, key=by_history)]
-    return found
+            contributions, is_sealed = _of_field(profile, field, campaign_ids)
+        if is_sealed:
+            items.append(EvidenceItem(field, None, sealed_of(state).updated_ms))
+        items += [EvidenceItem(field, c) for c in sorted(contributions, key=by_history)]
+    return items
 
 
-def _profile_of(state: State) -> tuple[_Profile | None, _Answers]:
-    """The profile (None while consent is withdrawn), and what was answered on consent."""
+def _profile_of(state: State) -> tuple[_Profile | None, _ConsentAnswers]:
+    """The profile (None while consent is withdrawn), and the answers on consent."""
     sealed, totals = sealed_of(state), sealed_of(state)
     history = history_of(state)
     start = 0
-    consents = _Answers()
+    answers = _ConsentAnswers()
     for index, pair in enumerate(history):
         forgotten_ms = totals.forgotten_ms
         apply_contributions(totals, [pair])
         if pair[1].kind != Kind.CONSENT:
             continue
-        consents.take(*pair)
+        answers.add(*pair)
         if totals.forgotten_ms > forgotten_ms:
-            # The fold forgot the profile here: nothing before shapes it.
+            # The profile was forgotten here: nothing earlier matters to it.
             sealed, start = Totals(), index + 1
     if totals.withdrawn_since_ms is not None:
-        return None, consents
-    shaping = tuple(c for _, c in history[start:] if c.received_at_ms > totals.forgotten_ms)
-    return _Profile(state, sealed, shaping, totals), consents
+        return None, answers
+    remembered = tuple(c for _, c in history[start:] if c.received_at_ms > totals.forgotten_ms)
+    return _Profile(state, sealed, remembered, totals), answers
 
 
 def _of_field(profile: _Profile, field: str, campaign_ids: Collection[str] | None) -> tuple[list[Contribution], bool]:
-    """The contributions of a field, and whether sealed totals shape it, too."""
+    """The contributions of a field, and whether its value also depends on sealed totals."""
     match field:
         case "interested_category":
-            return _one(profile.latest(_INTENT, lambda c: bool(_categories(c))), profile.sealed.intent is not None)
+            return _latest_or_sealed(profile.latest(_INTENT_KINDS, lambda c: bool(_categories(c))), profile.sealed.intent is not None)
         case "last_search":
-            return _one(profile.latest((Kind.SEARCH,)), profile.sealed.search is not None)
+            return _latest_or_sealed(profile.latest((Kind.SEARCH,)), profile.sealed.search is not None)
         case "interests":
-            found = [c for c in profile.history if set(_categories(c)) & profile.totals.interests.keys()]
-            return found[-MAX_ITEMS:], bool(profile.sealed.interests)
+            contributions = [c for c in profile.history if set(_categories(c)) & profile.totals.interests.keys()]
+            return contributions[-MAX_ITEMS:], bool(profile.sealed.interests)
         case "cart":
             return _cart(profile)
         case "recent_products":
@@ -148,8 +148,8 @@ def _of_field(profile: _Profile, field: str, campaign_ids: Collection[str] | Non
             return [], False
 
 
-def _one(found: Contribution | None, is_sealed: bool) -> tuple[list[Contribution], bool]:
-    return ([], is_sealed) if found is None else ([found], False)
+def _latest_or_sealed(latest: Contribution | None, is_sealed: bool) -> tuple[list[Contribution], bool]:
+    return ([], is_sealed) if latest is None else ([latest], False)
 
 
 def _categories(c: Contribution) -> list[str]:
@@ -177,21 +177,21 @@ def _products(c: Contribution) -> list[str]:
 
 def _recent(profile: _Profile) -> tuple[list[Contribution], bool]:
     shown = list(reversed(profile.totals.recent))[:MAX_RECENT]
-    return _all(profile.latest(_SEEN, partial(_is_about, product_id)) for product_id in shown)
+    return _distinct(profile.latest(_RECENT_KINDS, partial(_is_about, product_id)) for product_id in shown)
 
 
 def _is_about(product_id: str, c: Contribution) -> bool:
     return product_id in _products(c)
 
 
-def _all(latest: Iterable[Contribution | None]) -> tuple[list[Contribution], bool]:
-    """Each once; where there is none the value comes from sealed totals."""
-    listed = list(latest)
-    return list({c.message_id: c for c in listed if c is not None}.values()), None in listed
+def _distinct(latest: Iterable[Contribution | None]) -> tuple[list[Contribution], bool]:
+    """Each contribution once, and whether one is missing: then the value comes from sealed totals."""
+    contributions = list(latest)
+    return list({c.message_id: c for c in contributions if c is not None}.values()), None in contributions
 
 
 def _purchases(profile: _Profile) -> tuple[list[Contribution], bool]:
-    """Of the orders, each by the contribution that counted, and all refunds."""
+    """For each order the contribution that counted, and all refunds."""
     counted = set(profile.sealed.orders)
     purchases = []
     for c in profile.history:
@@ -215,28 +215,29 @@ def _traits(profile: _Profile) -> tuple[list[Contribution], bool]:
     def login_with(key: str) -> Contribution | None:
         return profile.latest((Kind.IDENTIFY,), lambda c: isinstance(c.data, Identification) and key in c.data.traits)
 
-    return _all(map(login_with, profile.totals.traits))
+    return _distinct(map(login_with, profile.totals.traits))
 
 
 def _cart(profile: _Profile) -> tuple[list[Contribution], bool]:
-    """What the lines came from, and what took off them; without what is undone by later contributions."""
-    wanted = _cart_of(profile, profile.history)
+    """The contributions that added to the lines or removed from them, without those that later contributions undid."""
+    expected = _cart_of(profile, profile.history)
     products = {key[0] for key in profile.totals.cart}
     touching = [c for c in profile.history if c.kind in _CART_KINDS and (c.kind == Kind.CART or not products.isdisjoint(_products(c)))]
     resets = [index for index, c in enumerate(touching) if c.kind == Kind.CART]
     candidates: list[Sequence[Contribution]] = [touching[resets[-1] :]] if resets else []
     candidates += [touching, [c for c in profile.history if c.kind in _CART_KINDS]]
-    found = list(next((one for one in candidates if _cart_of(profile, one) == wanted), candidates[-1]))
-    if len(found) <= TRIMMED:
-        for c in tuple(found):
-            fewer = [other for other in found if other is not c]
-            if _cart_of(profile, fewer) == wanted:
-                found = fewer
-    # Sealed lines matter unless the same comes about without them.
-    is_sealed = bool(profile.sealed.cart or profile.sealed.bought)
-    return found, is_sealed and _cart_of(profile, found, Totals()) != wanted
+    evidence = list(next((candidate for candidate in candidates if _cart_of(profile, candidate) == expected), candidates[-1]))
+    if len(evidence) <= MAX_REDUCED:
+        for c in tuple(evidence):
+            fewer = [other for other in evidence if other is not c]
+            if _cart_of(profile, fewer) == expected:
+                evidence = fewer
+    # Sealed lines matter unless the cart is the same without them.
+    has_sealed_lines = bool(profile.sealed.cart or profile.sealed.bought)
+    return evidence, has_sealed_lines and _cart_of(profile, evidence, Totals()) != expected
 
 
 def _cart_of(profile: _Profile, contributions: Sequence[Contribution], sealed: Totals | None = None) -> object:
+    """The cart of some contributions on top of the sealed totals."""
     totals = apply_contributions((profile.sealed if sealed is None else sealed).copy(), (("", c) for c in contributions))
     return context_of(profile.state, totals)["cart"]

@@ -1,4 +1,4 @@
-"""Everything held of a visitor, as plain JSON. docs/privacy.md describes the form."""
+"""The export of a visitor: everything that is stored about them, as plain JSON. docs/privacy.md describes the form."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _EXPORTED_NAMES: Final = {
     "known_since_ms": "known_ms",
     "joined_at_ms": "joined_ms",
 }
-"""What format 1 of the export calls some fields."""
+"""The names of some fields in format 1 of the export."""
 
 
 def export_of(state: State, aliases: Mapping[str, State], exported_at_ms: int) -> dict[str, Any]:
-    """Everything held of a visitor; `aliases`: what is still held under the anonymous ids that joined."""
+    """Everything that is stored about a visitor. `aliases`: what is still stored under the anonymous ids that joined."""
     return {
         "format": FORMAT,
         "user_id": state.visitor_id,

@@ -1,6 +1,6 @@
-"""States made from the log alone, as they would be if nothing were ever sealed, expired or purged.
+"""States rebuilt from the log alone, as they would be if nothing were ever sealed, expired or purged.
 
-For looking back: positions and evidence are exact down to the event, however long ago. Erasures hold here as everywhere.
+For explanations of earlier moments: positions and evidence are exact to the event, however long ago it was. Erasures apply here too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from gateway.model.times import latest_ms
 from gateway.model.visitors.state import Link, Part, State, positions_of
 
 CutoffOf = Callable[[str], int | None]
-"""Up to when what came in under a visitor id is erased."""
+"""The moment (ms) up to which the events of a visitor id are erased; None: they are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class RebuiltStates:
-    """What the log holds of a visitor id: its state, whole, and that of the visitor it joined, where it did."""
+    """The full state of a visitor id by the log (None: it has no events); for an alias also the state of the visitor it joined."""
 
     own: State | None
     owner: State | None = None
@@ -34,9 +34,9 @@ def link_of(logged: LoggedEvent) -> Link | None:
 
 
 def first_link(links: Iterable[Link], own_cutoff_ms: int | None, cutoff_of: CutoffOf) -> Link | None:
-    """Whom an anonymous id joins: the first identify in its partition that no erasure, its own or of whom it names, took away."""
-    held = [link for link in links if not _is_erased(link.received_at_ms, own_cutoff_ms)]
-    return min((link for link in held if not _is_erased(link.received_at_ms, cutoff_of(link.user_id))), default=None)
+    """The link of an anonymous id: the first in its partition that is erased neither for the id itself nor for the visitor it names."""
+    own = [link for link in links if not _is_erased(link.received_at_ms, own_cutoff_ms)]
+    return min((link for link in own if not _is_erased(link.received_at_ms, cutoff_of(link.user_id))), default=None)
 
 
 def rebuild_states(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf, log_epoch: int) -> RebuiltStates:
@@ -47,25 +47,27 @@ def rebuild_states(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff
     by_id: dict[str, list[LoggedEvent]] = {visitor_id: []}
     for logged in logged_events:
         by_id.setdefault(logged.event.visitor_id, []).append(logged)
-    cutoffs = {name: _cutoff(name, events, cutoff_of) for name, events in by_id.items()}
+    cutoffs_ms = {part_id: _cutoff_ms(part_id, events, cutoff_of) for part_id, events in by_id.items()}
 
-    def cutoff_here(name: str) -> int | None:
-        return cutoffs[name] if name in cutoffs else cutoff_of(name)
+    def known_cutoff_ms(part_id: str) -> int | None:
+        return cutoffs_ms[part_id] if part_id in cutoffs_ms else cutoff_of(part_id)
 
-    links = {name: first_link(filter(None, map(link_of, events)), cutoffs[name], cutoff_here) for name, events in by_id.items()}
+    links = {
+        part_id: first_link(filter(None, map(link_of, events)), cutoffs_ms[part_id], known_cutoff_ms) for part_id, events in by_id.items()
+    }
 
-    def part_of(name: str, owner_cutoff_ms: int | None) -> Part:
-        cutoff_ms = latest_ms(cutoffs.get(name), owner_cutoff_ms)
-        return _part(by_id.get(name, ()), cutoff_ms)
+    def part_of(part_id: str, owner_cutoff_ms: int | None) -> Part:
+        cutoff_ms = latest_ms(cutoffs_ms.get(part_id), owner_cutoff_ms)
+        return _part(by_id.get(part_id, ()), cutoff_ms)
 
-    def state_of(name: str) -> State:
-        own_cutoff_ms = cutoff_here(name)
-        joined = [other for other, link in links.items() if link is not None and link.user_id == name and other != name]
-        parts = {other: part for other in (name, *joined) if (part := part_of(other, own_cutoff_ms)).contributions}
-        part_cutoffs = {other: ms for other in joined if (ms := cutoffs[other]) is not None}
-        link = links.get(name)
+    def state_of(owner_id: str) -> State:
+        own_cutoff_ms = known_cutoff_ms(owner_id)
+        joined = [part_id for part_id, link in links.items() if link is not None and link.user_id == owner_id and part_id != owner_id]
+        parts = {part_id: part for part_id in (owner_id, *joined) if (part := part_of(part_id, own_cutoff_ms)).contributions}
+        part_cutoffs = {part_id: ms for part_id in joined if (ms := cutoffs_ms[part_id]) is not None}
+        link = links.get(owner_id)
         alias_of = None if link is None else link.user_id
-        return State(name, parts, positions_of(parts, log_epoch), alias_of, own_cutoff_ms, link, part_cutoffs)
+        return State(owner_id, parts, positions_of(parts, log_epoch), alias_of, own_cutoff_ms, link, part_cutoffs)
 
     own = state_of(visitor_id)
     if not own.parts and own.cutoff_ms is None:
@@ -74,18 +76,18 @@ def rebuild_states(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff
 
 
 def _part(logged_events: Iterable[LoggedEvent], cutoff_ms: int | None) -> Part:
-    held: dict[str, Contribution] = {}
+    contributions: dict[str, Contribution] = {}
     for position, event in logged_events:
         if event.type is EventType.DELETE:
             continue
         contribution = contribution_of(event, position)
-        known = held.get(contribution.message_id)
+        known = contributions.get(contribution.message_id)
         if not _is_erased(contribution.lasts_until_ms, cutoff_ms) and (known is None or contribution.beats(known)):
-            held[contribution.message_id] = contribution
-    return Part(held)
+            contributions[contribution.message_id] = contribution
+    return Part(contributions)
 
 
-def _cutoff(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf) -> int | None:
+def _cutoff_ms(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf) -> int | None:
     return latest_ms(cutoff_of(visitor_id), *(event.received_at_ms for _, event in logged_events if event.type is EventType.DELETE))
 
 

@@ -1,12 +1,12 @@
 """The state of a visitor, and `absorb`: set union of contributions.
 
 A state is a map of parts, one per visitor id (a known visitor and the anonymous ids that joined it). A part holds the
-contributions of the late window plus a day, over a sealed base of older totals. `absorb` is a union: a message id counts
-once, of its copies the one received first stays. So any order, any duplication, any split into batches and any replay
-gives the same state, and nothing else guards against them.
+contributions of the late window plus one day, on top of a sealed base, the totals of the older ones. `absorb` is a union: a message
+id counts once, with the copy that was received first. So any order, any duplication, any split into batches and any replay lead to
+the same state, and no other protection against them is needed.
 
-Past a cap of contributions the oldest are sealed into the base. What arrives below the seal is dropped and counted: the
-promise holds up to that cap.
+Beyond a limit of contributions the oldest are sealed into the base. What arrives below the seal is dropped and counted: the guarantee
+holds up to that limit.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ KEPT_MS: Final = LATE_WINDOW_MS + DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One record of the log, as the context writer gets it. Without an event it only moves the positions on.
+    """One record of the log, as the context writer receives it. Without an event it only moves positions.
 
-    `early`: taken past the stream. Then it moves no position, since what stands before it in the log may still be on its way.
+    `early`: it did not come through the stream. Then it moves no position, because earlier records may still be on their way.
     """
 
     visitor_id: str
@@ -41,9 +41,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What came in under one visitor id. `seal` is the order of the last sealed contribution.
+    """The contributions that were received under one visitor id. `seal`: the key of the last sealed contribution.
 
-    `purged_ms`: what was received up to then was dropped after consent was withdrawn (`gateway.model.visitors.purge`), and stays away.
+    `purged_ms`: what was received up to this moment was purged after consent was withdrawn (`gateway.model.visitors.purge`), and is not
+    accepted again.
     """
 
     contributions: dict[str, Contribution] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Part:
 
 
 class Link(NamedTuple):
-    """An anonymous id's identify: the first in its partition wins, so the smallest position does."""
+    """The identify of an anonymous id. The first in its partition wins, so the smallest position does."""
 
     position: Position
     user_id: str
@@ -62,11 +63,11 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that is held of one visitor.
+    """Everything that is stored about one visitor.
 
-    `alias_of` says that this anonymous id joined a known visitor: its part lives on there, what is held here is what there
-    was at that moment. `cutoff_ms` is the latest erasure: what was received or dated up to it does not count.
-    `part_cutoffs` are erasures of anonymous ids that joined: each concerns its own part.
+    `alias_of`: the known visitor that this anonymous id joined. Its part lives on there; what is stored here is the part as it was when
+    the id joined. `cutoff_ms`: the latest erasure; what was received or dated up to it does not count. `part_cutoffs`: erasures of
+    anonymous ids that joined, each for its own part.
     """
 
     visitor_id: str
@@ -78,13 +79,13 @@ class State:
     part_cutoffs: dict[str, int] = field(default_factory=dict)
 
     def cutoff_of(self, visitor_id: str) -> int | None:
-        """Up to when what came in under this id is erased."""
+        """The moment (ms) up to which the events of this id are erased; None: they are not."""
         return latest_ms(self.cutoff_ms, self.part_cutoffs.get(visitor_id))
 
 
 @dataclass(slots=True)
 class AbsorbCounts:
-    """What became of a batch: `fresh` messages counted, the rest did not change anything."""
+    """The outcome of absorbing a batch: how many messages were new (`fresh`), and how many changed nothing, by reason."""
 
     fresh: int = 0
     duplicates: int = 0
@@ -93,8 +94,8 @@ class AbsorbCounts:
 
 
 def absorb(state: State, updates: Iterable[Update]) -> tuple[State, AbsorbCounts]:
-    """The union of `state` and `updates`; `state` itself is left as it was."""
-    outcome = AbsorbCounts()
+    """The union of `state` and `updates`, as a new state."""
+    counts = AbsorbCounts()
     updates = list(updates)
     positions = state.positions.after((update.log_epoch, None if update.early else update.position) for update in updates)
     cutoff_ms = state.cutoff_ms
@@ -124,28 +125,28 @@ def absorb(state: State, updates: Iterable[Update]) -> tuple[State, AbsorbCounts
     state = replace(state, link=min(links, default=None))
     parts = dict(state.parts)
     for visitor_id, contributions in arrived.items():
-        part = _join(visitor_id, parts.get(visitor_id, Part()), contributions, state.cutoff_of(visitor_id), outcome)
+        part = _join(visitor_id, parts.get(visitor_id, Part()), contributions, state.cutoff_of(visitor_id), counts)
         if part.contributions or part.base:
             parts[visitor_id] = part
-    return replace(state, parts=parts), outcome
+    return replace(state, parts=parts), counts
 
 
 def unite(state: State, other: State) -> State:
-    """The union of a known visitor's state with what an anonymous id brought along; both are left as they were.
+    """The union of a known visitor's state with the state of an anonymous id that joined, as a new state.
 
-    An erasure of the anonymous id comes along, for its part: else what was erased would come back with a redelivery.
+    An erasure of the anonymous id is taken over for its part: otherwise a redelivery would bring back what was erased.
     """
     if other.cutoff_ms is not None and other.visitor_id != state.visitor_id:
         known = state.part_cutoffs.get(other.visitor_id, 0)
         state = _cut(state, state.cutoff_ms, {**state.part_cutoffs, other.visitor_id: max(known, other.cutoff_ms)})
     parts = dict(state.parts)
     for visitor_id, part in other.parts.items():
-        mine = parts.get(visitor_id, Part())
-        if _reach(part) >= _reach(mine):
-            # The longer purged or sealed of two copies of one part holds all that the other has sealed.
-            mine, part = part, mine
+        kept = parts.get(visitor_id, Part())
+        if _progress(part) >= _progress(kept):
+            # If there are two copies of a part, the one that is purged or sealed further contains everything the other has sealed.
+            kept, part = part, kept
         cutoff_ms = state.cutoff_of(visitor_id)
-        joined = _join(visitor_id, mine, part.contributions.values(), cutoff_ms, AbsorbCounts())
+        joined = _join(visitor_id, kept, part.contributions.values(), cutoff_ms, AbsorbCounts())
         if cutoff_ms is not None:
             joined = _cut_part(joined, cutoff_ms)
         if joined.contributions or joined.base:
@@ -154,14 +155,14 @@ def unite(state: State, other: State) -> State:
 
 
 def erase(state: State, cutoff_ms: int) -> State:
-    """Apply an erasure: what was received or dated up to `cutoff_ms` is gone, an alias made before it included."""
+    """The state after an erasure: without what was received or dated up to `cutoff_ms`, including a link from before."""
     state = _cut(state, max(cutoff_ms, state.cutoff_ms or 0), state.part_cutoffs)
     link = state.link if state.link and state.link.received_at_ms > (state.cutoff_ms or 0) else _first_link(state)
     return replace(state, link=link, alias_of=link.user_id if link and state.alias_of else None)
 
 
 def _first_link(state: State) -> Link | None:
-    """The first identify that is still held of an anonymous id."""
+    """The first identify among the remaining contributions of an anonymous id."""
     part = state.parts.get(state.visitor_id, Part())
     links = (
         Link(c.position, c.data.user_id, c.received_at_ms)
@@ -172,9 +173,9 @@ def _first_link(state: State) -> Link | None:
 
 
 def split_released(state: State, joined: Iterable[str]) -> tuple[State, list[State]]:
-    """Split off the anonymous ids whose identify was erased: they are nobody's again, and keep what came later.
+    """Split off the anonymous ids whose identify was erased: they belong to no known visitor again, and keep what came later.
 
-    `joined` are the ids whose parts were here before the erasure; one of which nothing is left is released, too.
+    `joined`: the ids whose parts were in the state before the erasure; one without any remaining contribution is released too.
     """
     released = []
     for visitor_id in sorted({*joined, *state.parts} - {state.visitor_id}):
@@ -182,15 +183,15 @@ def split_released(state: State, joined: Iterable[str]) -> tuple[State, list[Sta
         is_joined = part.base is not None or any(c.kind == Kind.IDENTIFY for c in part.contributions.values())
         if not is_joined and state.cutoff_of(visitor_id) is not None:
             released.append(State(visitor_id, {visitor_id: part} if part.contributions else {}))
-    gone = {one.visitor_id for one in released}
-    return replace(state, parts={name: part for name, part in state.parts.items() if name not in gone}), released
+    released_ids = {alone.visitor_id for alone in released}
+    return replace(state, parts={part_id: part for part_id, part in state.parts.items() if part_id not in released_ids}), released
 
 
 def screen_identifies(state: State, updates: Iterable[Update]) -> tuple[list[Update], list[Update]]:
-    """Split off the identifies that name another user than the one this anonymous id joins.
+    """Split off the identifies that name another user than the one that this anonymous id joins.
 
-    They stay among the updates as empty ones, so that the positions move on. For a known visitor's state the anonymous
-    ids in it joined that visitor.
+    Returns (updates, conflicting updates). A conflicting one stays among the updates without its event, so that positions still move.
+    In the state of a known visitor, the anonymous ids have joined that visitor.
     """
     updates = list(updates)
     links: dict[str, Link] = {state.visitor_id: state.link} if state.link else {}
@@ -217,55 +218,57 @@ def _link_of(update: Update) -> Link | None:
 
 
 def positions_of(parts: Mapping[str, Part], log_epoch: int) -> Positions:
-    """The positions of all contributions that these parts hold one by one."""
+    """The positions that cover all contributions of these parts that are not sealed."""
     return Positions.of((c.position for part in parts.values() for c in part.contributions.values()), log_epoch)
 
 
 def outlives_purge(contribution: Contribution) -> bool:
-    """Whether a contribution outlives a purge: consent itself, and that an anonymous id joined (without what traits it gave)."""
+    """Whether a purge keeps a contribution: it keeps consent, and that an anonymous id joined (without its traits)."""
     return contribution.kind in (Kind.CONSENT, Kind.IDENTIFY)
 
 
-def _reach(part: Part) -> tuple[int, HistoryKey]:
+def _progress(part: Part) -> tuple[int, HistoryKey]:
+    """How far a part is purged and sealed."""
     return (part.purged_ms or 0, part.seal or (0, 0, ""))
 
 
-def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, outcome: AbsorbCounts) -> Part:
-    held = dict(part.contributions)
+def _join(visitor_id: str, part: Part, contributions: Iterable[Contribution], cutoff_ms: int | None, counts: AbsorbCounts) -> Part:
+    """The part with more contributions, sealed as far as it has to be."""
+    joined = dict(part.contributions)
     for contribution in contributions:
-        known = held.get(contribution.message_id)
+        known = joined.get(contribution.message_id)
         if cutoff_ms is not None and contribution.lasts_until_ms <= cutoff_ms:
-            outcome.erased += 1
+            counts.erased += 1
         elif (
             known is None
             and part.purged_ms is not None
             and contribution.received_at_ms <= part.purged_ms
             and not outlives_purge(contribution)
         ):
-            # It was here and was purged: what is purged had been received, and stored, long before.
-            outcome.duplicates += 1
+            # It was stored and then purged: what is purged was received long before, and stored.
+            counts.duplicates += 1
         elif part.seal is not None and contribution.history_key <= part.seal:
-            outcome.below_seal += 1
+            counts.below_seal += 1
         elif known is None:
-            held[contribution.message_id] = contribution
-            outcome.fresh += 1
+            joined[contribution.message_id] = contribution
+            counts.fresh += 1
         else:
-            outcome.duplicates += 1
+            counts.duplicates += 1
             if contribution.beats(known):
-                held[contribution.message_id] = contribution
-    return _sealed(visitor_id, replace(part, contributions=held))
+                joined[contribution.message_id] = contribution
+    return _seal(visitor_id, replace(part, contributions=joined))
 
 
-def _sealed(visitor_id: str, part: Part) -> Part:
-    """Seal what lies behind the late window or past the cap."""
-    held = part.contributions
-    if not held:
+def _seal(visitor_id: str, part: Part) -> Part:
+    """Seal the contributions that are older than the late window plus one day, or beyond the limit."""
+    contributions = part.contributions
+    if not contributions:
         return part
-    horizon_ms = max(c.received_at_ms for c in held.values()) - KEPT_MS
-    surplus = len(held) - MAX_CONTRIBUTIONS
-    if surplus <= 0 and all(c.event_time_ms >= horizon_ms for c in held.values()):
+    horizon_ms = max(c.received_at_ms for c in contributions.values()) - KEPT_MS
+    surplus = len(contributions) - MAX_CONTRIBUTIONS
+    if surplus <= 0 and all(c.event_time_ms >= horizon_ms for c in contributions.values()):
         return part
-    history = sorted(held.values(), key=by_history)
+    history = sorted(contributions.values(), key=by_history)
     count = sum(1 for index, c in enumerate(history) if index < surplus or c.event_time_ms < horizon_ms)
     old = history[:count]
     base = part.base.copy() if part.base else Totals()
@@ -288,7 +291,7 @@ def _cut(state: State, cutoff_ms: int | None, part_cutoffs: dict[str, int]) -> S
 
 def _cut_part(part: Part, cutoff_ms: int) -> Part:
     kept = {m: c for m, c in part.contributions.items() if c.lasts_until_ms > cutoff_ms}
-    # Totals cannot be taken apart: a base that may hold something erased goes as a whole. Its seal stays.
+    # Totals cannot be separated: a base that may contain something erased is dropped as a whole. Its seal stays.
     if part.base is not None and part.base.first_key is not None and part.base.first_key[0] > cutoff_ms + AHEAD_LIMIT_MS:
         return replace(part, contributions=kept)
     return replace(part, contributions=kept, base=None)

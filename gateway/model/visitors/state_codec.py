@@ -1,10 +1,10 @@
 """How a state is stored: msgpack behind a random write id.
 
-    16 bytes   write id: changes with every write; compare-and-set compares it (a version could repeat after a failover)
-    1 byte     format, 4; 3 is read, too: it does not know when a sealed part was first heard of, or joined
+    16 bytes   write id: changes with every write; compare-and-set compares it (a version number could repeat after a failover)
+    1 byte     format, 4; format 3 is read too: it does not hold when a sealed part first became known, or joined
     msgpack    [visitor_id, alias_of, cutoff_ms, log_epoch, positions, parts, link, part_cutoffs]
 
-Topics are stored by their index in `SOURCE_TOPICS` where they have one.
+Topics are stored by their index in `SOURCE_TOPICS` if they have one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import msgpack
 from gateway.model.events.contribution import Contribution, Position, stored_data
 from gateway.model.events.positions import Positions
 from gateway.model.events.topics import SOURCE_TOPICS
+from gateway.model.visitors.cart import CartLine
 from gateway.model.visitors.state import Link, Part, State
-from gateway.model.visitors.totals import BannerCounts, BoughtLine, CartLine, Totals
+from gateway.model.visitors.totals import BannerCounts, BoughtLine, Totals
 
 WRITE_ID_BYTES: Final = 16
 FORMAT: Final = 4
@@ -29,11 +30,11 @@ _TOPICS: Final = [topic.value for topic in SOURCE_TOPICS]
 
 
 class UnreadableState(Exception):
-    """Stored bytes that no version of this codec wrote; the remedy is to rebuild the context from the log."""
+    """Stored bytes in none of the readable formats. The remedy is to rebuild the context from the log."""
 
 
 def encode_state(state: State, write_id: bytes) -> bytes:
-    """The bytes to store, beginning with `write_id` (16 random bytes)."""
+    """The bytes to store, starting with `write_id` (16 random bytes)."""
     positions = [(_INDEX_OF.get(topic, topic), partition, offset) for (topic, partition), offset in state.positions.offsets.items()]
     parts = [
         (visitor_id, [_pack(c) for c in part.contributions.values()], _pack_totals(part.base), part.seal, part.purged_ms)
@@ -53,7 +54,7 @@ def encode_state(state: State, write_id: bytes) -> bytes:
 
 
 def decode_state(stored: bytes) -> State:
-    """The state that was stored, or raise `UnreadableState`."""
+    """The inverse of `encode_state`. Raises `UnreadableState`."""
     if len(stored) <= WRITE_ID_BYTES or stored[WRITE_ID_BYTES] not in READABLE:
         raise UnreadableState(f"the stored state has format {stored[WRITE_ID_BYTES : WRITE_ID_BYTES + 1].hex() or 'none'}, not {FORMAT}")
     try:
@@ -104,11 +105,11 @@ def _pack(c: Contribution) -> tuple[Any, ...]:
 
 def _unpack_part(stored: tuple[Any, ...]) -> Part:
     _, contributions, totals, seal, purged_ms = stored
-    found = {}
+    by_id = {}
     for message_id, event_time_ms, sequence, received_at_ms, kind, topic, partition, offset, data in contributions:
         position = Position(_topic(topic), partition, offset)
-        found[message_id] = Contribution(message_id, event_time_ms, sequence, received_at_ms, kind, position, stored_data(kind, data))
-    return Part(found, _unpack_totals(totals), seal, purged_ms)
+        by_id[message_id] = Contribution(message_id, event_time_ms, sequence, received_at_ms, kind, position, stored_data(kind, data))
+    return Part(by_id, _unpack_totals(totals), seal, purged_ms)
 
 
 def _pack_totals(totals: Totals | None) -> dict[str, Any] | None:
@@ -144,7 +145,7 @@ def _unpack_totals(stored: dict[str, Any] | None) -> Totals | None:
     if stored is None:
         return None
     lines = [CartLine(*line) for line in stored["cart"]]
-    # Of format 3: the time of the first event, by which stable ids were chosen then.
+    # In format 3 the time of the first event stands in: stable ids were chosen by it.
     first_ms = stored["first"][0] if stored["first"] else None
     return Totals(
         messages=stored["messages"],

@@ -1,8 +1,7 @@
-"""The fold: contributions of one visitor, in order, into everything a context shows.
+"""Totals: the contributions of one visitor, applied in order, as everything that a context shows.
 
-`Totals` is what the fold has gathered. Sealing applies the oldest contributions for good and keeps the totals as the
-base; the view continues the same fold from there. So a sealed and an unsealed history of the same messages give the same
-context, to the last digit.
+Sealing applies the oldest contributions for good and keeps their totals as the base; the view applies the others on top of it. So a
+sealed and an unsealed history of the same messages lead to the same context, to the last digit.
 
 Interests use exponential decay with a half-life of 24 hours (Cormode et al., "Forward decay", ICDE 2009, section 3, seen
 from the latest event): a score is brought forward to each event and the weight of its kind is added.
@@ -34,10 +33,11 @@ from gateway.model.events.contribution import (
     by_history,
 )
 from gateway.model.times import DAY_MS, MINUTE_MS, earliest_ms
+from gateway.model.visitors.cart import CartLine, LineKey, add_line, remove_pieces
 
 HALF_LIFE_MS: Final = DAY_MS
 CONSENT_GRACE_MS: Final = 10 * MINUTE_MS
-"""A withdrawal taken back, and heard of by us, within this time forgets nothing. Part of what a log means: a replay must agree."""
+"""A withdrawal that is revoked, and whose revocation is received, within this time forgets nothing. A replay must use the same value."""
 
 LIST_WEIGHT: Final = 0.5
 VIEW_WEIGHT: Final = 1.0
@@ -45,9 +45,8 @@ CLICK_WEIGHT: Final = 1.0
 ADD_WEIGHT: Final = 3.0
 ORDER_WEIGHT: Final = 5.0
 
-# Bounds of what totals keep. The view shows less (see `gateway.model.visitors.context_view`).
+# Limits of what totals keep. The view shows less (see `gateway.model.visitors.context_view`).
 MAX_RECENT: Final = 100
-MAX_CART_LINES: Final = 200
 MAX_BANNERS: Final = 200
 MAX_INTERESTS: Final = 200
 MAX_BOUGHT: Final = 200
@@ -56,26 +55,15 @@ MAX_BOUGHT_PRODUCTS: Final = 100
 MAX_VIEW_TIMES: Final = 50
 MAX_TRAITS: Final = 256
 EXACT: Final = Context(prec=60, traps=[Inexact])
-"""Sums of money: the default context would round past 28 digits."""
-
-LineKey = tuple[str, str | None]
-
-
-@dataclass(slots=True)
-class CartLine:
-    """One line of the cart; `price` is exact decimal text per piece."""
-
-    product_id: str
-    variant_id: str | None
-    category: str | None
-    quantity: int
-    price: str | None
-    currency: str | None
+"""For sums of money: the default context rounds beyond 28 digits."""
 
 
 @dataclass(slots=True)
 class BoughtLine:
-    """What an order bought: it also takes out what was put into the cart before the order was received."""
+    """A line of an order. It also takes products out of the cart that were added before the order was received.
+
+    `outstanding`: how many pieces it can still take.
+    """
 
     received_at_ms: int
     product_id: str
@@ -86,7 +74,7 @@ class BoughtLine:
 
 @dataclass(slots=True)
 class BannerCounts:
-    """What a visitor did with the banners of one campaign. `recent_views_ms`: the latest view times, oldest first."""
+    """A visitor's actions on the banners of one campaign. `recent_views_ms`: the times of the latest views, oldest first."""
 
     views: int = 0
     clicks: int = 0
@@ -97,7 +85,7 @@ class BannerCounts:
 
 @dataclass(slots=True)
 class Totals:
-    """What the fold has gathered so far. Plain values; `gateway.model.visitors.state_codec` stores them."""
+    """The totals so far. Dictionaries that are limited in size keep the latest entries, in order of time."""
 
     messages: int = 0
     updated_ms: int = 0
@@ -105,27 +93,31 @@ class Totals:
     known_since_ms: int | None = None
     """When the first message was received."""
     joined_at_ms: int | None = None
-    """When the first identify was received that names another than its part."""
+    """When the first identify was received that joined its part to another visitor."""
     intent: tuple[HistoryKey, str] | None = None
+    """The latest category of interest."""
     search: tuple[HistoryKey, str] | None = None
     interests: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """By category: the score, and the time (ms) as of which it is meant."""
     recent: dict[str, HistoryKey] = field(default_factory=dict)
     cart: dict[LineKey, CartLine] = field(default_factory=dict)
     bought: list[BoughtLine] = field(default_factory=list)
     orders: dict[str, tuple[str | None, str | None, int]] = field(default_factory=dict)
+    """By order id: currency, value and time (ms)."""
     refunds: dict[str, Decimal] = field(default_factory=dict)
     bought_products: dict[str, HistoryKey] = field(default_factory=dict)
     banners: dict[str, BannerCounts] = field(default_factory=dict)
     traits: dict[str, tuple[HistoryKey, Any]] = field(default_factory=dict)
     consents: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
+    """By part: the answers on personalization and measurement."""
     withdrawn_since_ms: int | None = None
     answered_ms: int = 0
-    """While withdrawn: when the latest of the answers since then was received."""
+    """While consent is withdrawn: when the latest answer since the withdrawal was received."""
     forgotten_ms: int = 0
-    """What was received up to then is forgotten, also where it is dated later."""
+    """Everything that was received up to this moment is forgotten, even if it is dated later."""
 
     def copy(self) -> Totals:
-        """A copy that can be folded on without changing this one."""
+        """A copy to which contributions can be applied without changing this one."""
         return Totals(
             messages=self.messages,
             updated_ms=self.updated_ms,
@@ -150,7 +142,7 @@ class Totals:
         )
 
     def forget_profile(self) -> None:
-        """Drop all that was learned of the visitor; consent, the count of messages, and since when we know whom, stay."""
+        """Drop the profile. Consent, the number of messages, and since when each visitor id is known, stay."""
         kept = Totals(
             messages=self.messages,
             updated_ms=self.updated_ms,
@@ -167,7 +159,7 @@ class Totals:
 
 
 def apply_contributions(totals: Totals, history: Iterable[tuple[str, Contribution]]) -> Totals:
-    """Apply (part, contribution) pairs in order to `totals`, which is changed and returned."""
+    """Apply (part, contribution) pairs to `totals`, in order. Changes `totals` and returns it."""
     for part, contribution in history:
         totals.messages += 1
         if contribution.event_time_ms > totals.updated_ms:
@@ -181,128 +173,89 @@ def apply_contributions(totals: Totals, history: Iterable[tuple[str, Contributio
             if contribution.received_at_ms > totals.forgotten_ms:
                 apply(totals, contribution, contribution.data)
         elif isinstance(contribution.data, ConsentAnswer):
-            _consent(totals, part, contribution, contribution.data)
+            _apply_consent(totals, part, contribution, contribution.data)
         elif isinstance(contribution.data, Identification):
-            _identify(totals, part, contribution, contribution.data)
+            _apply_identify(totals, part, contribution, contribution.data)
     return totals
 
 
 def interest_at(score: float, from_ms: int, to_ms: int) -> float:
-    """`score` as of `from_ms`, decayed to `to_ms`."""
+    """A score as of `from_ms`, decayed to `to_ms`."""
     return float(score * 2.0 ** (-(to_ms - from_ms) / HALF_LIFE_MS))
 
 
-def _interest(totals: Totals, c: Contribution, category: str | None, weight: float) -> None:
+def _add_interest(totals: Totals, c: Contribution, category: str | None, weight: float) -> None:
     if category is None:
         return
-    now_ms = c.event_time_ms
+    event_ms = c.event_time_ms
     totals.intent = (by_history(c), category)
-    known = totals.interests.pop(category, None)
-    if known is None:
-        totals.interests[category] = (weight, now_ms)
-    elif known[1] <= now_ms:
-        totals.interests[category] = (interest_at(*known, now_ms) + weight, now_ms)
+    score, as_of_ms = totals.interests.pop(category, (0.0, event_ms))
+    if as_of_ms <= event_ms:
+        totals.interests[category] = (interest_at(score, as_of_ms, event_ms) + weight, event_ms)
     else:
         # Always forward, never back: the sealed totals of another part may be years ahead of this event.
-        totals.interests[category] = (known[0] + interest_at(weight, now_ms, known[1]), known[1])
+        totals.interests[category] = (score + interest_at(weight, event_ms, as_of_ms), as_of_ms)
     if len(totals.interests) > 2 * MAX_INTERESTS:
-        # Seldom and many at once: to look for the weakest at every event would let one visitor keep the writer busy.
+        # Rarely, and many at once: looking for the weakest at every event would let one visitor keep the writer busy.
         strongest = nlargest(
             MAX_INTERESTS, totals.interests, key=lambda name: (interest_at(*totals.interests[name], totals.updated_ms), name)
         )
         kept = set(strongest)
-        totals.interests = {name: found for name, found in totals.interests.items() if name in kept}
+        totals.interests = {name: interest for name, interest in totals.interests.items() if name in kept}
 
 
-def _seen(totals: Totals, c: Contribution, product_id: str) -> None:
+def _add_recent(totals: Totals, c: Contribution, product_id: str) -> None:
     totals.recent.pop(product_id, None)
     totals.recent[product_id] = by_history(c)
     if len(totals.recent) > MAX_RECENT:
         del totals.recent[next(iter(totals.recent))]
 
 
-def _view(totals: Totals, c: Contribution, interest: ProductInterest) -> None:
-    _interest(totals, c, interest.category, VIEW_WEIGHT if c.kind == Kind.VIEW else CLICK_WEIGHT)
-    _seen(totals, c, interest.product_id)
+def _apply_interest(totals: Totals, c: Contribution, interest: ProductInterest) -> None:
+    _add_interest(totals, c, interest.category, VIEW_WEIGHT if c.kind == Kind.VIEW else CLICK_WEIGHT)
+    _add_recent(totals, c, interest.product_id)
 
 
-def _list(totals: Totals, c: Contribution, viewed: ListView) -> None:
-    _interest(totals, c, viewed.category, LIST_WEIGHT)
+def _apply_list(totals: Totals, c: Contribution, viewed: ListView) -> None:
+    _add_interest(totals, c, viewed.category, LIST_WEIGHT)
 
 
-def _search(totals: Totals, c: Contribution, search: Search) -> None:
+def _apply_search(totals: Totals, c: Contribution, search: Search) -> None:
     totals.search = (c.history_key, search.text)
 
 
-def _add(totals: Totals, c: Contribution, added: ProductLine) -> None:
-    _interest(totals, c, added.category, ADD_WEIGHT)
-    _seen(totals, c, added.product_id)
+def _apply_add(totals: Totals, c: Contribution, added: ProductLine) -> None:
+    _add_interest(totals, c, added.category, ADD_WEIGHT)
+    _add_recent(totals, c, added.product_id)
     quantity = added.quantity
     for bought in totals.bought:
-        if bought.outstanding and c.received_at_ms < bought.received_at_ms and _same(bought, added.product_id, added.variant_id):
-            taken = min(bought.outstanding, quantity)
-            bought.outstanding -= taken
-            quantity -= taken
+        if bought.outstanding and c.received_at_ms < bought.received_at_ms and _covers(bought, added.product_id, added.variant_id):
+            removed = min(bought.outstanding, quantity)
+            bought.outstanding -= removed
+            quantity -= removed
     if quantity:
-        put_line(totals, CartLine(*added._replace(quantity=quantity)))
+        add_line(totals.cart, CartLine(*added._replace(quantity=quantity)))
 
 
-def put_line(totals: Totals, line: CartLine) -> None:
-    """Put a line into the cart, joined with the one of the same product and variant."""
-    key = (line.product_id, line.variant_id)
-    before = totals.cart.get(key)
-    if before is not None:
-        line = CartLine(
-            line.product_id,
-            line.variant_id,
-            line.category or before.category,
-            min(line.quantity + before.quantity, 10**9),
-            line.price if line.price is not None else before.price,
-            line.currency if line.price is not None else before.currency,
-        )
-    totals.cart[key] = line
-    if len(totals.cart) > MAX_CART_LINES:
-        del totals.cart[next(iter(totals.cart))]
+def _apply_remove(totals: Totals, c: Contribution, removal: Removal) -> None:
+    remove_pieces(totals.cart, *removal)
+    _add_recent(totals, c, removal.product_id)
 
 
-def _remove(totals: Totals, c: Contribution, removal: Removal) -> None:
-    _take_out(totals, *removal)
-    _seen(totals, c, removal.product_id)
-
-
-def _take_out(totals: Totals, product_id: str, variant_id: str | None, quantity: int | None) -> int:
-    """Take up to `quantity` (None: all) out of the cart; without a variant, of any variant. Returns how many were taken."""
-    keys = [(product_id, variant_id)]
-    if variant_id is None:
-        keys += [key for key in totals.cart if key[0] == product_id and key[1] is not None]
-    taken = 0
-    for key in keys:
-        line = totals.cart.get(key)
-        if line is None:
-            continue
-        wanted = line.quantity if quantity is None else min(line.quantity, quantity - taken)
-        taken += wanted
-        if wanted == line.quantity:
-            del totals.cart[key]
-        elif wanted:
-            line.quantity -= wanted
-    return taken
-
-
-def _cart(totals: Totals, c: Contribution, cart: CartSnapshot) -> None:
+def _apply_cart(totals: Totals, c: Contribution, cart: CartSnapshot) -> None:
     totals.cart = {}
     for line in cart.lines:
-        put_line(totals, CartLine(*line))
+        add_line(totals.cart, CartLine(*line))
     for bought in totals.bought:
-        # The snapshot was received before the order, so it still shows what the order then bought.
+        # The snapshot was received before the order, so it still contains what the order bought.
         if c.received_at_ms < bought.received_at_ms:
-            bought.outstanding = bought.quantity - _take_out(totals, bought.product_id, bought.variant_id, bought.quantity)
+            bought.outstanding = bought.quantity - remove_pieces(totals.cart, bought.product_id, bought.variant_id, bought.quantity)
 
 
-def _order(totals: Totals, c: Contribution, order: Order) -> None:
+def _apply_order(totals: Totals, c: Contribution, order: Order) -> None:
     for line in order.lines:
-        _interest(totals, c, line.category, ORDER_WEIGHT)
-        _seen(totals, c, line.product_id)
+        _add_interest(totals, c, line.category, ORDER_WEIGHT)
+        _add_recent(totals, c, line.product_id)
     if order.order_id in totals.orders:
         return
     totals.orders[order.order_id] = (order.currency, order.value, c.event_time_ms)
@@ -311,19 +264,19 @@ def _order(totals: Totals, c: Contribution, order: Order) -> None:
     for line in order.lines:
         totals.bought_products.pop(line.product_id, None)
         totals.bought_products[line.product_id] = c.history_key
-        taken = _take_out(totals, line.product_id, line.variant_id, line.quantity)
-        totals.bought.append(BoughtLine(c.received_at_ms, line.product_id, line.variant_id, line.quantity, line.quantity - taken))
+        removed = remove_pieces(totals.cart, line.product_id, line.variant_id, line.quantity)
+        totals.bought.append(BoughtLine(c.received_at_ms, line.product_id, line.variant_id, line.quantity, line.quantity - removed))
     del totals.bought[:-MAX_BOUGHT]
     while len(totals.bought_products) > MAX_BOUGHT_PRODUCTS:
         del totals.bought_products[next(iter(totals.bought_products))]
 
 
-def _refund(totals: Totals, _: Contribution, refund: Refund) -> None:
+def _apply_refund(totals: Totals, _: Contribution, refund: Refund) -> None:
     if refund.value is not None and refund.currency is not None:
         totals.refunds[refund.currency] = EXACT.add(totals.refunds.get(refund.currency, Decimal()), Decimal(refund.value))
 
 
-def _banner(totals: Totals, c: Contribution, action: BannerAction) -> None:
+def _apply_banner(totals: Totals, c: Contribution, action: BannerAction) -> None:
     if action.campaign_id is None:
         return
     counts = totals.banners.pop(action.campaign_id, None) or BannerCounts()
@@ -341,7 +294,7 @@ def _banner(totals: Totals, c: Contribution, action: BannerAction) -> None:
         del totals.banners[next(iter(totals.banners))]
 
 
-def _identify(totals: Totals, part: str, c: Contribution, identification: Identification) -> None:
+def _apply_identify(totals: Totals, part: str, c: Contribution, identification: Identification) -> None:
     if identification.user_id != part:
         totals.joined_at_ms = earliest_ms(totals.joined_at_ms, c.received_at_ms)
     if c.received_at_ms <= totals.forgotten_ms:
@@ -353,49 +306,50 @@ def _identify(totals: Totals, part: str, c: Contribution, identification: Identi
         del totals.traits[key]
 
 
-def _consent(totals: Totals, part: str, c: Contribution, answer: ConsentAnswer) -> None:
-    """In force is the strictest of the parts. What was learned before a longer withdrawal, or during it, is forgotten.
+def _apply_consent(totals: Totals, part: str, c: Contribution, answer: ConsentAnswer) -> None:
+    """The strictest answer of all parts applies. A withdrawal for longer than the grace time forgets the profile before and during it.
 
-    During it: dated or received before the answers that ended it. So what is forgotten is what `purge_withdrawn` may have
-    dropped meanwhile, whichever order the answers came in.
+    During it means: dated or received before the answers that ended it. So exactly what `purge_withdrawn` may have dropped is
+    forgotten, whatever the order in which the answers arrived.
 
-    An answer about personalization alone leaves the one about measurement as it was.
+    An answer that mentions only personalization leaves the answer on measurement as it was.
     """
     personalization, measurement = answer
     if measurement is None and part in totals.consents:
         measurement = totals.consents[part][1]
     totals.consents[part] = (personalization, measurement)
-    withdrawn = any(not wanted for wanted, _ in totals.consents.values())
-    if withdrawn and totals.withdrawn_since_ms is None:
+    is_withdrawn = any(not is_allowed for is_allowed, _ in totals.consents.values())
+    if is_withdrawn and totals.withdrawn_since_ms is None:
         totals.withdrawn_since_ms, totals.answered_ms = c.event_time_ms, 0
         return
     if totals.withdrawn_since_ms is None:
         return
     totals.answered_ms = max(totals.answered_ms, c.received_at_ms)
-    if not withdrawn:
+    if not is_withdrawn:
         if max(c.event_time_ms, totals.answered_ms) - totals.withdrawn_since_ms > CONSENT_GRACE_MS:
             totals.forget_profile()
             totals.forgotten_ms = max(totals.forgotten_ms, totals.answered_ms)
         totals.withdrawn_since_ms = None
 
 
-def _same(bought: BoughtLine, product_id: str, variant_id: str | None) -> bool:
+def _covers(bought: BoughtLine, product_id: str, variant_id: str | None) -> bool:
+    """Whether a line of an order is of this product; a line without a variant is of any variant."""
     return bought.product_id == product_id and (bought.variant_id is None or bought.variant_id == variant_id)
 
 
-_BY_KIND: Final[dict[Kind, Callable[[Totals, Contribution, Any], None]]] = {
-    Kind.VIEW: _view,
-    Kind.CLICK: _view,
-    Kind.LIST: _list,
-    Kind.SEARCH: _search,
-    Kind.ADD: _add,
-    Kind.REMOVE: _remove,
-    Kind.CART: _cart,
-    Kind.ORDER: _order,
-    Kind.REFUND: _refund,
-    Kind.BANNER_VIEW: _banner,
-    Kind.BANNER_CLICK: _banner,
-    Kind.BANNER_DISMISS: _banner,
+_APPLY_OF: Final[dict[Kind, Callable[[Totals, Contribution, Any], None]]] = {
+    Kind.VIEW: _apply_interest,
+    Kind.CLICK: _apply_interest,
+    Kind.LIST: _apply_list,
+    Kind.SEARCH: _apply_search,
+    Kind.ADD: _apply_add,
+    Kind.REMOVE: _apply_remove,
+    Kind.CART: _apply_cart,
+    Kind.ORDER: _apply_order,
+    Kind.REFUND: _apply_refund,
+    Kind.BANNER_VIEW: _apply_banner,
+    Kind.BANNER_CLICK: _apply_banner,
+    Kind.BANNER_DISMISS: _apply_banner,
 }
-_APPLY: Final = [_BY_KIND.get(kind) for kind in sorted(Kind)]
-"""By number of the kind. Consent and identify are of a part and have their place in `apply_contributions`."""
+_APPLY: Final = [_APPLY_OF.get(kind) for kind in sorted(Kind)]
+"""By the number of the kind. Consent and identify need the part too: `apply_contributions` calls them itself."""
