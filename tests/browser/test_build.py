@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,6 +19,38 @@ from local_stack.artifacts.npm import NODE, environment, npm
 
 CORE_BYTES = 4_160
 ALL_BYTES = 6_144
+SHARED: Final = {
+    "_changed": "s",
+    "_claims": "i",
+    "_complain": "a",
+    "_configure": "c",
+    "_cookie": "d",
+    "_enqueue": "l",
+    "_given": "p",
+    "_holds": "f",
+    "_isGranted": "u",
+    "_known": "m",
+    "_locked": "g",
+    "_option": "h",
+    "_reset": "v",
+    "_run": "b",
+    "_sendLast": "x",
+    "_setToken": "w",
+    "_storage": "y",
+}
+"""What every core hands to every chunk, by the names of the sources and of the built files. Nothing is ever taken out or changed."""
+EXPORTS: Final = {
+    "fill",
+    "identify",
+    "overWebSocket",
+    "renew",
+    "setConsent",
+    "showProducts",
+    "showState",
+    "text",
+    "translate",
+}
+"""What every core, and pages, may ask of every chunk."""
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +113,40 @@ def test_rules_without_io() -> None:
     files = sorted(str(path) for path in (SNIPPET / "tests").glob("*.test.ts") if path.name != "assignment.test.ts")
     done = subprocess.run([str(NODE), "--test", *files], env=environment(), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def _printed(script: str, folder: Path) -> list[str]:
+    """What a module prints as JSON, run by Node in a folder."""
+    (folder / "script.mjs").write_text(script)
+    command = [str(NODE), str(folder / "script.mjs")]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    names: list[str] = json.loads(done.stdout)
+    return names
+
+
+def test_the_core_hands_over_what_chunks_of_other_releases_use(dist: Path, tmp_path: Path) -> None:
+    """Under the names of earlier releases: an open page may load the chunk of another release than its core."""
+    names = json.loads((SNIPPET / "names.json").read_text("utf-8"))
+    assert SHARED.items() <= names.items()
+    assert len(set(names.values())) == len(names)
+    (tmp_path / CORE).write_bytes((dist / CORE).read_bytes())
+    chunk = "export const identify = async (core) => console.log(JSON.stringify(Object.keys(core)));"
+    (tmp_path / "live-banner.more.js").write_text(chunk)
+    handed_over = _printed(f"const {{ identify }} = await import('./{CORE}'); await identify();", tmp_path)
+    assert set(SHARED.values()) <= set(handed_over)
+
+
+def test_the_chunk_exports_what_cores_of_other_releases_call(dist: Path, tmp_path: Path) -> None:
+    """An export that is gone would break the pages that are open while a release is put in place."""
+    (tmp_path / "chunk.mjs").write_bytes((dist / "live-banner.more.js").read_bytes())
+    exported = _printed(
+        "globalThis.document = { readyState: 'complete' }; console.log(JSON.stringify(Object.keys(await import('./chunk.mjs'))));", tmp_path
+    )
+    assert set(exported) >= EXPORTS
+
+
+def test_the_chunk_uses_nothing_that_an_older_core_lacks() -> None:
+    """What host.ts requires is what every core hands over; a name that is added later is optional there."""
+    required = re.findall(r"^  (_\w+)[:(<]", (SNIPPET / "src" / "host.ts").read_text("utf-8"), re.MULTILINE)
+    assert sorted(required) == sorted(SHARED)
