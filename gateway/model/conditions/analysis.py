@@ -1,4 +1,4 @@
-"""A condition taken apart for people: its parts, and the variables each of them looks at. All of it is read from CEL's own tree."""
+"""A condition analysed for explanations: its parts, and the variables that each part uses, read from CEL's own tree."""
 
 from __future__ import annotations
 
@@ -25,65 +25,66 @@ from gateway.model.conditions.cel_tree import (
 from gateway.model.conditions.condition import VARIABLES, Condition, InvalidCondition
 
 SHOWN_CHARACTERS: Final = 120
-"""A value longer than this is cut."""
-KEPT_CONDITIONS: Final = 4096
-"""Conditions whose parts stay at hand, for the next explanation."""
+"""A longer value is cut."""
+CACHED_CONDITIONS: Final = 4096
+"""Conditions whose parts are cached for the next explanation."""
 
 Path = tuple[str, ...]
-"""A variable and the fields of it that are looked at: `page.type` is ("page", "type")."""
+"""A variable and the fields of it that are used: `page.type` is ("page", "type")."""
 
 _MISSING: Final = object()
-_INDEX: Final = frozenset({"_[_]", "_[?_]", "_?._"})
-"""What CEL calls `a["b"]` and its optional forms."""
+_INDEX_FUNCTIONS: Final = frozenset({"_[_]", "_[?_]", "_?._"})
+"""CEL's names for `a["b"]` and its optional forms."""
 
 
 def parts_of(condition: Condition) -> tuple[Condition, ...]:
-    """The parts that `&&` joins at the top of a condition, in order; one that `||` or `? :` joins is one part."""
+    """The parts that `&&` joins at the top level of a condition, in order. `a || b` and `a ? b : c` are one part each."""
     return _parts(condition.text)
 
 
 def paths_of(condition: Condition) -> list[Path]:
-    """What a condition looks at, each once, in order: variables with the fields that follow them."""
+    """The variables that a condition uses, with the fields that follow them; each path once, in order."""
     tree = Tree(condition.expression.serialize())
-    found = sorted(_paths(tree.root, frozenset()), key=lambda pair: tree.offset_of(pair[0]))
-    return list(dict.fromkeys(path for _, path in found))
+    uses = sorted(_paths(tree.root, frozenset()), key=lambda pair: tree.offset_of(pair[0]))
+    return list(dict.fromkeys(path for _, path in uses))
 
 
 def variables_of(condition: Condition) -> list[str]:
-    """The variables that a condition looks at, each once, in order."""
+    """The variables that a condition uses, each once, in order."""
     return list(dict.fromkeys(path[0] for path in paths_of(condition)))
 
 
 def values_text(paths: Iterable[Path], values: Mapping[str, Any]) -> str:
-    """The values of some paths in words: `page.type = "home", cart = [] (0 items)`."""
-    return ", ".join(f"{_written(path)} = {_value_text(_lookup(values, path))}" for path in paths)
+    """The values of some paths as text: `page.type = "home", cart = [] (0 items)`."""
+    return ", ".join(f"{_path_text(path)} = {_value_text(_lookup(values, path))}" for path in paths)
 
 
-@lru_cache(maxsize=KEPT_CONDITIONS)
+@lru_cache(maxsize=CACHED_CONDITIONS)
 def _parts(text: str) -> tuple[Condition, ...]:
     whole = Condition(text)
     tree = Tree(whole.expression.serialize())
-    cuts = sorted(tree.offset_of(node) for node in and_operators(tree.root))
-    pieces = [text[start:end] for start, end in zip([0, *(cut + len("&&") for cut in cuts)], [*cuts, len(text)], strict=True)]
+    offsets = sorted(tree.offset_of(node) for node in and_operators(tree.root))
+    starts, ends = [0, *(offset + len("&&") for offset in offsets)], [*offsets, len(text)]
+    pieces = [text[start:end] for start, end in zip(starts, ends, strict=True)]
     parts = [_part(piece, node) for piece, node in zip(pieces, conjuncts(tree.root), strict=True)]
     return tuple(part for part in parts if part is not None) if None not in parts else (whole,)
 
 
 def _part(piece: str, node: Node) -> Condition | None:
-    """The condition of a piece of text that means `node`. Brackets that were opened before it, or close after it, are taken off."""
-    meaning = _form(node)
+    """The condition of a piece of text that means `node`. Brackets that were opened before it, or are closed after it, are removed."""
+    expected = _without_ids(node)
     for text in _without_brackets(piece.strip()):
         try:
             part = Condition(text)
         except InvalidCondition:
             continue
-        if _form(Tree(part.expression.serialize()).root) == meaning:
+        if _without_ids(Tree(part.expression.serialize()).root) == expected:
             return part
     return None
 
 
 def _without_brackets(text: str) -> Iterator[str]:
-    """The text with any number of brackets taken off its ends, the shortest first."""
+    """The text with any number of brackets removed from its ends, the shortest first."""
     starts, ends = [text], [0]
     while starts[-1].startswith("("):
         starts.append(starts[-1][1:].lstrip())
@@ -93,21 +94,22 @@ def _without_brackets(text: str) -> Iterator[str]:
     yield from (starts[opened][: len(starts[opened]) - ends[closed]].rstrip() for opened, closed in pairs)
 
 
-def _form(node: Any) -> Any:
-    """A tree without the numbers of its nodes, to be compared."""
+def _without_ids(node: Any) -> Any:
+    """A tree without the ids of its nodes, to compare it with another one."""
     if isinstance(node, tuple):
-        return tuple(map(_form, node))
+        return tuple(map(_without_ids, node))
     if not is_dataclass(node):
         return (type(node), node)
-    return (type(node), *(_form(getattr(node, field.name)) for field in fields(node) if field.name != "node_id"))
+    return (type(node), *(_without_ids(getattr(node, field.name)) for field in fields(node) if field.name != "node_id"))
 
 
 def _paths(node: Node, bound: frozenset[str]) -> Iterator[tuple[Identifier, Path]]:
-    """Each variable below a node with its fields. `bound`: names that the loops around it give to their items."""
-    chain = _chain(node)
-    if chain is not None:
-        if chain[0].name in VARIABLES and chain[0].name not in bound:
-            yield chain[0], (chain[0].name, *chain[1])
+    """Each variable in a tree with its fields. `bound`: the names that the comprehensions around it give to their items."""
+    field_path = _field_path(node)
+    if field_path is not None:
+        variable, names = field_path
+        if variable.name in VARIABLES and variable.name not in bound:
+            yield variable, (variable.name, *names)
         return
     match node:
         case Comprehension():
@@ -122,19 +124,19 @@ def _paths(node: Node, bound: frozenset[str]) -> Iterator[tuple[Identifier, Path
                 yield from _paths(child, bound)
 
 
-def _chain(node: Node) -> tuple[Identifier, Path] | None:
-    """The variable that a node is a field of, with the fields that lead to it."""
+def _field_path(node: Node) -> tuple[Identifier, Path] | None:
+    """The variable that a node is a field of, with the fields that lead to it; None: it is not a field of a variable."""
     match node:
         case Identifier():
             return node, ()
         case Select(operand=operand, field=field):
             pass
-        case Call(function=function, arguments=(operand, Literal(value=str(field)))) if function in _INDEX:
+        case Call(function=function, arguments=(operand, Literal(value=str(field)))) if function in _INDEX_FUNCTIONS:
             pass
         case _:
             return None
-    chain = _chain(operand)
-    return None if chain is None else (chain[0], (*chain[1], field))
+    operand_path = _field_path(operand)
+    return None if operand_path is None else (operand_path[0], (*operand_path[1], field))
 
 
 def _lookup(values: Mapping[str, Any], path: Path) -> object:
@@ -146,7 +148,7 @@ def _lookup(values: Mapping[str, Any], path: Path) -> object:
     return value
 
 
-def _written(path: Path) -> str:
+def _path_text(path: Path) -> str:
     first, *rest = path
     return first + "".join(f".{key}" if re.fullmatch(r"[A-Za-z_]\w*", key) else f"[{json.dumps(key, ensure_ascii=False)}]" for key in rest)
 
@@ -154,7 +156,7 @@ def _written(path: Path) -> str:
 def _value_text(value: object) -> str:
     if value is _MISSING:
         return "(missing)"
-    shown = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    if len(shown) > SHOWN_CHARACTERS:
-        shown = shown[: SHOWN_CHARACTERS - 1] + "…"
-    return f"{shown} ({len(value)} item{'' if len(value) == 1 else 's'})" if isinstance(value, list) else shown
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    if len(text) > SHOWN_CHARACTERS:
+        text = text[: SHOWN_CHARACTERS - 1] + "…"
+    return f"{text} ({len(value)} item{'' if len(value) == 1 else 's'})" if isinstance(value, list) else text

@@ -47,7 +47,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function or an operator (`_==_`, `_&&_`, `_[_]`, `@in`), what it is called on being its first argument."""
+    """A function or an operator (`_==_`, `_&&_`, `_[_]`, `@in`). The object that a method is called on is its first argument."""
 
     node_id: int
     function: str
@@ -65,7 +65,7 @@ class Elements:
 
 @dataclass(frozen=True, slots=True)
 class Comprehension:
-    """A comprehension: `accumulator` starts as `start`, becomes `step` for each item, and is seen by `result` at the end."""
+    """A loop over `items`: `accumulator` starts as `start`, becomes `step` for each item, and `result` is computed from it at the end."""
 
     node_id: int
     item: str
@@ -81,7 +81,7 @@ Node = Literal | Identifier | Select | Call | Elements | Comprehension
 
 
 class Tree:
-    """The tree of a compiled condition (`Expression.serialize()`, which wraps it into `google.protobuf.Any`)."""
+    """The tree of a compiled condition, from `Expression.serialize()`, which wraps it in a `google.protobuf.Any`."""
 
     def __init__(self, serialized: bytes) -> None:
         checked = dict(_fields(dict(_fields(serialized))[_ANY_VALUE]))
@@ -89,51 +89,51 @@ class Tree:
         self._source_info = checked[_SOURCE_INFO]
 
     def offset_of(self, node: Node) -> int:
-        """Where a node is in the text: the offset of its operator (the dot of a field, the bracket of a call), in characters."""
+        """The offset of a node in the text, in characters: of its operator, of the dot of a field, of the bracket of a call."""
         entries = (dict(_fields(entry)) for number, entry in _fields(self._source_info) if number == _POSITIONS)
         return next((entry.get(2, 0) for entry in entries if entry.get(1, 0) == node.node_id), 0)
 
 
 def nodes_of(root: Node) -> Iterator[Node]:
-    """A node and all below it."""
-    left = [root]
-    while left:
-        node = left.pop()
+    """All nodes of a tree."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
         yield node
         match node:
             case Select():
-                left.append(node.operand)
+                pending.append(node.operand)
             case Call():
-                left.extend(node.arguments)
+                pending.extend(node.arguments)
             case Elements():
-                left.extend(node.elements)
+                pending.extend(node.elements)
             case Comprehension():
-                left += (node.items, node.start, node.condition, node.step, node.result)
+                pending += (node.items, node.start, node.condition, node.step, node.result)
 
 
 def conjuncts(root: Node) -> Iterator[Node]:
-    """The parts that `&&` joins at the top, in order of evaluation."""
-    left = [root]
-    while left:
-        node = left.pop()
+    """The parts that `&&` joins at the top level, in order of evaluation."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
         if isinstance(node, Call) and node.function == "_&&_":
-            left.extend(reversed(node.arguments))
+            pending.extend(reversed(node.arguments))
         else:
             yield node
 
 
 def and_operators(root: Node) -> Iterator[Node]:
-    """The `&&` that join the parts at the top."""
-    left = [root]
-    while left:
-        node = left.pop()
+    """The `&&` operators that join the parts at the top level."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
         if isinstance(node, Call) and node.function == "_&&_":
             yield node
-            left.extend(node.arguments)
+            pending.extend(node.arguments)
 
 
 def path_of(node: Node) -> tuple[str, ...] | None:
-    """The variable and the fields of it that a node is; None for anything else."""
+    """The variable and its fields, if the node is `variable.field.field`; otherwise None."""
     fields: list[str] = []
     while isinstance(node, Select) and not node.is_test:
         fields.append(node.field)
@@ -200,27 +200,28 @@ _READERS: Final = {3: _literal, 4: _name, 5: _select, 6: _call, 7: _list, 8: _ma
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a message: integers for varints, bytes for all else."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        wire = tag & 7
-        if wire == _VARINT:
-            value, at = _varint(message, at)
+    """(number, value) of each field of a message: an integer for a varint, bytes for everything else."""
+    offset = 0
+    while offset < len(message):
+        tag, offset = _varint(message, offset)
+        wire_type = tag & 7
+        if wire_type == _VARINT:
+            value, offset = _varint(message, offset)
             yield tag >> 3, value
             continue
-        length = {_FIXED64: 8, _FIXED32: 4}.get(wire)
+        length = {_FIXED64: 8, _FIXED32: 4}.get(wire_type)
         if length is None:
-            length, at = _varint(message, at)
-        yield tag >> 3, message[at : at + length]
-        at += length
+            length, offset = _varint(message, offset)
+        yield tag >> 3, message[offset : offset + length]
+        offset += length
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def _varint(message: bytes, offset: int) -> tuple[int, int]:
+    """The varint at an offset, and the offset after it."""
     value, shift = 0, 0
     while True:
-        byte = message[at]
+        byte = message[offset]
         value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+        offset, shift = offset + 1, shift + 7
         if byte < 128:
-            return value, at
+            return value, offset

@@ -1,7 +1,7 @@
-"""Conditions: CEL expressions over a visitor's context and the page, type-checked when they are loaded.
+"""Conditions: CEL expressions over a visitor's context, the page and the trends, type-checked when they are loaded.
 
-Variables are the fields of the context. Nothing here depends on the time: what time alone could change belongs into a
-campaign's schedule and caps. The language: https://github.com/google/cel-spec/blob/master/doc/langdef.md
+The variables are the fields of the context. Nothing here depends on the present time: that belongs in a campaign's schedule and caps.
+The language: https://github.com/google/cel-spec/blob/master/doc/langdef.md
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from gateway.model.conditions.types import (
 )
 from gateway.model.trends.snapshot import NO_TRENDS, Trends
 
-_TEXT: Final = cel.Type.STRING
+_STRING: Final = cel.Type.STRING
 _OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 
 VARIABLES: Final = {
-    "user_id": _TEXT,
-    "interested_category": _TEXT,
+    "user_id": _STRING,
+    "interested_category": _STRING,
     "interest_shares": cel.Type.Map(cel.Type.STRING, cel.Type.DOUBLE),
     "interest_ranks": cel.Type.List(cel.Type.STRING),
     "cart": cel.Type.List(_OBJECT),
     "recent_products": cel.Type.List(cel.Type.STRING),
-    "last_search": _TEXT,
+    "last_search": _STRING,
     "purchases": _OBJECT,
     "banners": cel.Type.Map(cel.Type.STRING, _OBJECT),
     "traits": _OBJECT,
@@ -67,23 +67,23 @@ VARIABLE_TYPES: Final[Mapping[str, ValueType | None]] = {
     "recent_products": ListOf(STRING),
     "last_search": STRING,
     "purchases": ObjectOf("purchases", {"count": NUMBER, "totals": MapOf(NUMBER)}),
-    "banners": MapOf(ObjectOf("what is counted of a banner", _COUNT_FIELDS)),
+    "banners": MapOf(ObjectOf("an entry of banners", _COUNT_FIELDS)),
     "traits": MapOf(None),
     "consent": ObjectOf("consent", {"personalization": _OPTIONAL_TRUTH, "measurement": _OPTIONAL_TRUTH}),
     "page": ObjectOf("page", dict.fromkeys(PAGE_FIELDS, STRING)),
     "trends": ObjectOf("trends", {"products": ListOf(STRING), "categories": ListOf(STRING)}),
 }
-"""The fields of `VARIABLES`, as `values_of` gives them: nearer than CEL's types, which know no objects."""
+"""The types of `VARIABLES` as `values_of` returns them: more precise than CEL's types, which have no objects."""
 
 Requirement = tuple[tuple[str, ...], str]
-"""A variable, or a field of one, and the text that it must be."""
+"""A variable, or a field of one, and the string that it must be equal to."""
 
 _ENV: Final = cel.NewEnv(variables=VARIABLES)
-_PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_CEL_ERROR = re.compile(r"<input>:(\d+):(\d+): (.*)")
 
 
 class InvalidCondition(ValueError):
-    """A condition that does not compile; `line` and `column` count from 1 within its text."""
+    """A condition that does not compile. `line` and `column` count from 1 within its text."""
 
     def __init__(self, message: str, line: int, column: int) -> None:
         super().__init__(message)
@@ -92,48 +92,48 @@ class InvalidCondition(ValueError):
 
 
 class Condition:
-    """One compiled condition. `requires`: texts that some fields must have for it to be true; where one has not, it is false."""
+    """One compiled condition. `requires`: it is false for every visitor who does not meet all of these requirements."""
 
     __slots__ = ("expression", "requires", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.expression = compile_expression(text)
-        found = str(self.expression.return_type())
-        if found not in ("BOOL", "DYN"):
-            raise InvalidCondition(f"a condition must give true or false, this one gives {found.lower()}", 1, 1)
+        return_type = str(self.expression.return_type())
+        if return_type not in ("BOOL", "DYN"):
+            raise InvalidCondition(f"a condition must return a boolean, this one returns {return_type.lower()}", 1, 1)
         try:
             tree = Tree(self.expression.serialize())
-            _check_shapes(text, tree)
+            _check_types(text, tree)
             self.requires = tuple(_requirements(tree.root))
         except RecursionError as problem:
             raise InvalidCondition("nested too deeply", 1, 1) from problem
 
     def evaluate(self, activation: Any) -> bool | str:
-        """True or false, or the text of what failed while running (which counts as false)."""
+        """True or false; or, if the evaluation failed, the error as a string. A failure counts as false."""
         try:
             result = self.expression.eval(activation)
         except RuntimeError as problem:
-            # CEL stops what takes too many steps: loops within loops over long lists.
+            # CEL stops an evaluation that takes too many steps: loops within loops over long lists.
             return str(problem)
         value = result.value()
         if isinstance(value, bool):
             return value
-        return str(result) if str(result.type()) == "ERROR" else f"gave {result} instead of true or false"
+        return str(result) if str(result.type()) == "ERROR" else f"returned {result}, not a boolean"
 
 
 def activation(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> Any:
-    """The values of `VARIABLES` for a context (public JSON, or None), a page and the trends of now, as conditions take them."""
+    """The values of `VARIABLES` for a context (public JSON; None: nothing is known), a page and the current trends, ready for CEL."""
     return activation_of(values_of(context, page, trends))
 
 
 def activation_of(values: Mapping[str, Any]) -> Any:
-    """What `values_of` gives, as conditions take it."""
+    """The values that `values_of` returned, ready for CEL."""
     return _ENV.Activation(values)
 
 
 def values_of(context: Mapping[str, Any] | None, page: Mapping[str, Any] | None, trends: Trends = NO_TRENDS) -> dict[str, Any]:
-    """The same as plain values."""
+    """The values of `VARIABLES` for a context (public JSON; None: nothing is known), a page and the current trends."""
     context = context or {}
     interests: Mapping[str, float] = context.get("interests") or {}
     total = sum(interests.values())
@@ -173,32 +173,32 @@ def _cart_line(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _requirements(root: Node) -> Iterator[Requirement]:
-    """What stands as `field == "text"` among the parts that `&&` joins at the top."""
+    """The parts of the form `field == "text"` among those that `&&` joins at the top level."""
     for part in conjuncts(root):
         if any(isinstance(node, Comprehension) for node in nodes_of(part)):
-            # Evaluated before what follows, it may take too many steps: a failure that no `false` takes away.
+            # It is evaluated before the following parts and may take too many steps: a failure that a later `false` does not undo.
             return
         if isinstance(part, Call) and part.function == "_==_":
-            one, other = part.arguments
-            for field, literal in ((one, other), (other, one)):
+            left, right = part.arguments
+            for field, literal in ((left, right), (right, left)):
                 path = path_of(field)
-                if isinstance(literal, Literal) and isinstance(literal.value, str) and path is not None and _is_text(path):
+                if isinstance(literal, Literal) and isinstance(literal.value, str) and path is not None and _is_string(path):
                     yield path, literal.value
 
 
-def _is_text(path: tuple[str, ...]) -> bool:
-    """Whether every visitor has a text there, be it empty."""
-    shape = VARIABLE_TYPES.get(path[0])
+def _is_string(path: tuple[str, ...]) -> bool:
+    """Whether every visitor has a string there, possibly an empty one."""
+    value_type = VARIABLE_TYPES.get(path[0])
     for field in path[1:]:
-        shape = shape.fields.get(field) if isinstance(shape, ObjectOf) else None
-    return shape == STRING
+        value_type = value_type.fields.get(field) if isinstance(value_type, ObjectOf) else None
+    return value_type == STRING
 
 
-def _check_shapes(text: str, tree: Tree) -> None:
+def _check_types(text: str, tree: Tree) -> None:
     try:
-        given = type_of(tree.root, VARIABLE_TYPES)
-        if given is not None and not is_compatible(given, BOOLEAN):
-            raise TypeMismatch(f"a condition must give true or false, this one gives {describe(given)}", tree.root)
+        return_type = type_of(tree.root, VARIABLE_TYPES)
+        if return_type is not None and not is_compatible(return_type, BOOLEAN):
+            raise TypeMismatch(f"a condition must return a boolean, this one returns {describe(return_type)}", tree.root)
     except TypeMismatch as problem:
         offset = tree.offset_of(problem.node)
         if problem.field is not None:
@@ -208,14 +208,14 @@ def _check_shapes(text: str, tree: Tree) -> None:
 
 
 def compile_expression(text: str) -> Any:
-    """The expression of a text, or raise `InvalidCondition`."""
+    """The compiled CEL expression of a text. Raises `InvalidCondition`."""
     try:
         return _ENV.compile(text)
     except TypeError as problem:
         raise InvalidCondition("a condition must not contain lone surrogates", 1, 1) from problem
     except RuntimeError as problem:
-        found = _PLACE.search(str(problem))
-        if found is None:
+        error = _CEL_ERROR.search(str(problem))
+        if error is None:
             raise InvalidCondition(str(problem).splitlines()[0], 1, 1) from problem
-        message = found[3].removesuffix(" (in container '')")
-        raise InvalidCondition(message, int(found[1]), int(found[2])) from problem
+        message = error[3].removesuffix(" (in container '')")
+        raise InvalidCondition(message, int(error[1]), int(error[2])) from problem

@@ -1,4 +1,4 @@
-"""A page that somebody gives on a command line: JSON, or a field as NAME=VALUE; names as in the API or as in conditions."""
+"""A page as an option of a command: a JSON object, or one field as NAME=VALUE, with the names of the API or of conditions."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from gateway.model.conditions.condition import PAGE_FIELDS
 
 
 class InvalidPage(ValueError):
-    """No page; the text says what one looks like."""
+    """A value that is not a page. The message shows the expected form."""
 
 
-def page_of(given: Sequence[str]) -> dict[str, str]:
-    """The page, in the names of conditions: `product_id`. Raises `InvalidPage`."""
+def page_of(options: Sequence[str]) -> dict[str, str]:
+    """The page, with the names of conditions: `product_id`. Raises `InvalidPage`."""
     page: dict[str, str] = {}
-    for one in given:
-        fields = _fields(one)
-        for name, value in fields.items():
-            known = re.sub(r"(?<=[a-z])([A-Z])", lambda match: f"_{match[1].lower()}", name)
-            if known not in PAGE_FIELDS or not isinstance(value, str):
-                raise InvalidPage(f"a page has the texts {', '.join(PAGE_FIELDS)}; {name} = {value!r} is none of them")
-            page[known] = value
+    for option in options:
+        for name, value in _fields(option).items():
+            field = re.sub(r"(?<=[a-z])([A-Z])", lambda match: f"_{match[1].lower()}", name)
+            if field not in PAGE_FIELDS or not isinstance(value, str):
+                raise InvalidPage(f"{name} = {value!r} is not a field of a page; known fields, all strings: {', '.join(PAGE_FIELDS)}")
+            page[field] = value
     return page
 
 
-def _fields(given: str) -> dict[str, object]:
-    name, sign, value = given.partition("=")
+def _fields(option: str) -> dict[str, object]:
+    name, sign, value = option.partition("=")
     if sign and re.fullmatch(r"\w+", name):
         return {name: value}
     try:
-        found = json.loads(given)
+        page = json.loads(option)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InvalidPage(f'a page is a JSON object such as {{"type": "home"}}, or type=home; not {given!r}')
-    return found
+        page = None
+    if not isinstance(page, dict):
+        raise InvalidPage(f'a page is a JSON object such as {{"type": "home"}}, or type=home; not {option!r}')
+    return page

@@ -87,7 +87,7 @@ CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
     ("priority: 5", "weight: 5", (10, 5), "deals", "a campaign has no field 'weight'"),
     ("""'interested_category != ""'""", """'interested != ""'""", (11, 12), "deals", "undeclared reference to 'interested'"),
     ("""'interested_category != ""'""", """'true && cart.size() + 1'""", (11, 17), "deals", "found no matching overload for '_&&_'"),
-    ("""'interested_category != ""'""", "interested_category", (11, 11), "deals", "must give true or false, this one gives string"),
+    ("""'interested_category != ""'""", "interested_category", (11, 11), "deals", "must return a boolean, this one returns string"),
     ("""'interested_category != ""'""", "interested_category > 5", (11, 31), "deals", "found no matching overload"),
     ("""'interested_category != ""'""", "[1, 2", (12, 13), None, "not YAML"),
     ("""'interested_category != ""'""", "|\n      true &&\n        nonsense", (13, 9), "deals", "undeclared reference to 'nonsense'"),

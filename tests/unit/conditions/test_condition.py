@@ -49,35 +49,35 @@ def test_a_condition_that_is_too_much_work_counts_as_false() -> None:
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
-        ('page.typ == "home"', 6, "page has no field 'typ'; known are url, title, referrer, locale, type,"),
+        ('page.typ == "home"', 6, "page has no field 'typ'; known fields: url, title, referrer, locale, type,"),
         ('page["typ"] == "home"', 7, "page has no field 'typ'"),
-        ("has(purchases.cnt)", 15, "purchases has no field 'cnt'; known are count, totals"),
-        ("consent.personalisation == true", 9, "consent has no field 'personalisation'; known are personalization, measurement"),
+        ("has(purchases.cnt)", 15, "purchases has no field 'cnt'; known fields: count, totals"),
+        ("consent.personalisation == true", 9, "consent has no field 'personalisation'; known fields: personalization, measurement"),
         ('"personalisation" in consent', 19, "consent has no field 'personalisation'"),
-        ('"p1" in trends.product', 16, "trends has no field 'product'; known are products, categories"),
-        ("banners.sale.vews > 3", 14, "what is counted of a banner has no field 'vews'; known are views, clicks,"),
+        ('"p1" in trends.product', 16, "trends has no field 'product'; known fields: products, categories"),
+        ("banners.sale.vews > 3", 14, "an entry of banners has no field 'vews'; known fields: views, clicks,"),
         ("banners.exists(name, banners[name].vews > 3)", 36, "no field 'vews'"),
-        ('cart.exists(l, l.categori == "tv")', 18, "a line of the cart has no field 'categori'; known are product_id,"),
+        ('cart.exists(l, l.categori == "tv")', 18, "a line of the cart has no field 'categori'; known fields: product_id,"),
         ('cart[0].categori == "tv"', 9, "no field 'categori'"),
         ('cart.filter(l, l.quantity > 1)[0].categori == "tv"', 35, "no field 'categori'"),
         ('cart.filter(l, l.quantity > 1).exists(m, m.categori == "tv")', 44, "no field 'categori'"),
         ('(size(cart) > 1 ? cart[1] : cart[0]).categori == "tv"', 38, "no field 'categori'"),
         ("last_search.length > 3", 12, "type 'string' cannot be the operand of a select"),
-        ("cart[0].category.length > 3", 18, "a text has no field 'length'"),
-        ('purchases.count == "3"', 17, "a number and a text cannot be compared"),
-        ('purchases.count > "3"', 17, "a number and a text cannot be compared"),
+        ("cart[0].category.length > 3", 18, "a string has no field 'length'"),
+        ('purchases.count == "3"', 17, "a number and a string cannot be compared"),
+        ('purchases.count > "3"', 17, "a number and a string cannot be compared"),
         ("purchases == 3", 11, "found no matching overload"),
-        ('cart.exists(l, l.quantity == "2")', 27, "a number and a text cannot be compared"),
-        ("cart.map(l, l.quantity)[0] != true", 28, "a number and true or false cannot be compared"),
-        ("cart.exists(l, l.price == false)", 24, "null or a number and true or false cannot be compared"),
-        ("cart.exists(l, l.category in [1, 2])", 27, "a text and a number cannot be compared"),
-        ("cart.exists(l, l.category == null)", 27, "a text and null cannot be compared"),
-        ('consent.measurement == "yes"', 21, "null or true or false and a text cannot be compared"),
-        ("cart.exists(l, l.quantity.startsWith('1'))", 37, "this takes a text, not a number"),
-        ("cart.all(l, l.category && true)", 24, "this takes true or false, not a text"),
-        ("cart.exists(l, l.category + 1 == l.category)", 27, "a text and a number do not add up"),
-        ("cart.exists(l, l.category * 2 > 1)", 27, "this takes a number, not a text"),
-        ("purchases.count", 10, "a condition must give true or false, this one gives a number"),
+        ('cart.exists(l, l.quantity == "2")', 27, "a number and a string cannot be compared"),
+        ("cart.map(l, l.quantity)[0] != true", 28, "a number and a boolean cannot be compared"),
+        ("cart.exists(l, l.price == false)", 24, "null or a number and a boolean cannot be compared"),
+        ("cart.exists(l, l.category in [1, 2])", 27, "a string and a number cannot be compared"),
+        ("cart.exists(l, l.category == null)", 27, "a string and null cannot be compared"),
+        ('consent.measurement == "yes"', 21, "a boolean or null and a string cannot be compared"),
+        ("cart.exists(l, l.quantity.startsWith('1'))", 37, "expected a string, got a number"),
+        ("cart.all(l, l.category && true)", 24, "expected a boolean, got a string"),
+        ("cart.exists(l, l.category + 1 == l.category)", 27, "a string and a number cannot be combined"),
+        ("cart.exists(l, l.category * 2 > 1)", 27, "expected a number, got a string"),
+        ("purchases.count", 10, "a condition must return a boolean, this one returns a number"),
     ],
 )
 def test_what_a_variable_never_is_is_refused(text: str, column: int, message: str) -> None:
@@ -121,7 +121,7 @@ def is_of(value: Any, shape: ValueType | None) -> bool:
         case None:
             return True
         case Scalar():
-            kinds = {str: "text", bool: "truth", int: "number", float: "number", type(None): "null"}
+            kinds = {str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
             return kinds[type(value)] in shape.kinds
         case ListOf():
             return all(is_of(item, shape.item) for item in value)
