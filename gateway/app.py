@@ -1,4 +1,4 @@
-"""The wiring of a gateway process: the one place where parts meet."""
+"""The wiring of a gateway process: the one place where all parts are created and connected."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ from gateway.transport.settings import RequestInfo, TransportSettings
 READY_SECONDS = 2.0
 KAFKA_START_SECONDS = 5.0
 RULESET_BODY_BYTES = 2_500_000
-"""A ruleset of the greatest size as a JSON string in a request."""
+"""Enough for a ruleset of the maximum size as a JSON string in a request."""
 COMPRESSED_FROM_BYTES = 1024
 PUBLIC_FIELDS = {
     "banner": frozenset({"placement", "page"}),
     "banners": frozenset({"placements", "page"}),
     "trending": frozenset({"category", "first"}),
 }
-"""What everybody sees alike by a publishable key, with the arguments that leave it so."""
+"""The fields that are the same for everyone with a publishable key, each with the arguments that do not change that."""
 
 
 class Gateway:
-    """One gateway process. `app` is the ASGI application; `close_streams` comes before the server's own shutdown."""
+    """One gateway process. `app` is the ASGI application. Call `close_streams` before the server's own shutdown."""
 
     def __init__(self, settings: Settings, ruleset: Ruleset, now_ms: NowMs = system_now_ms) -> None:
         self._settings = settings
         self.metrics = Metrics()
         self._redis: Redis = connect(settings.redis_url, settings.redis_timeout_ms)
-        # The bus must learn of every lost connection: it marks all subscriptions dirty.
+        # The bus must notice every lost connection, because then it marks all subscriptions dirty.
         self._notices: Redis = connect(settings.redis_url, settings.redis_timeout_ms, renewals=0)
         self._bus = NoticeBus(self._notices, self.metrics)
         self._publisher = EventPublisher(settings.kafka_bootstrap, self.metrics)
@@ -123,7 +123,7 @@ class Gateway:
                 Route("/readyz", self._readiness),
                 Route("/metrics", self._metrics_page),
             ],
-            # It leaves event streams alone. No credential is a cookie, so lengths tell a foreign page nothing (BREACH).
+            # It does not compress event streams. No credential is a cookie, so lengths reveal nothing to a foreign page (BREACH).
             middleware=[Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)],
             lifespan=self._lifespan,
         )
@@ -138,7 +138,7 @@ class Gateway:
     def _context(self, info: RequestInfo) -> RequestContext:
         credential = info.credential
         if not isinstance(credential, Credential):
-            raise TypeError("the credential was not made by our Authenticator")
+            raise TypeError("the credential does not come from our Authenticator")
         return RequestContext(self._services, credential, info.traceparent, info.last_event_id)
 
     async def close_streams(self) -> None:
@@ -152,7 +152,7 @@ class Gateway:
         listening.start(self._bus.run())
         await self._rulesets.start()
         await self._trends.start()
-        # Better a first request that works; without Kafka the gateway serves banners all the same.
+        # Wait a little, so that the first requests work. Without Kafka the gateway serves banners anyway.
         await asyncio.gather(self._publisher.wait_ready(KAFKA_START_SECONDS), self._rulesets.wait_ready(KAFKA_START_SECONDS))
         settle_memory()
         try:
@@ -171,7 +171,7 @@ class Gateway:
     async def _readiness(self, _request: Request) -> Response:
         problems: dict[str, str] = {}
         if not self._publisher.is_ready:
-            problems["kafka"] = f"no broker of {self._settings.kafka_bootstrap} can be reached"
+            problems["kafka"] = f"no broker at {self._settings.kafka_bootstrap} is reachable"
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._redis.ping()
@@ -193,17 +193,17 @@ def _has_publishable_key(credential: object) -> bool:
 
 
 def _same_caller(one: object, other: object) -> bool:
-    """The same kind of credential for the same visitor; a renewed token is the same caller."""
+    """Whether both have the same kind of credential for the same visitor. A renewed token is the same caller."""
     if not isinstance(one, Credential) or not isinstance(other, Credential):
         return False
     return (one.kind, one.visitor_id) == (other.kind, other.visitor_id)
 
 
 def _event_id(payload: Mapping[str, Any]) -> str | None:
-    """The SSE event id of a pushed decision: its own id, so that a reconnecting client says what it shows."""
+    """The SSE event id of a pushed decision: the decision's id, so that a reconnecting client says what it shows."""
     data = payload.get("data")
     if not isinstance(data, Mapping) or len(data) != 1:
         return None
     (decision,) = data.values()
-    found = decision.get("id") if isinstance(decision, Mapping) else None
-    return found if isinstance(found, str) else None
+    decision_id = decision.get("id") if isinstance(decision, Mapping) else None
+    return decision_id if isinstance(decision_id, str) else None

@@ -1,4 +1,4 @@
-"""The clock, as a value that is passed in: tests move it."""
+"""The clock, passed in as a value so that tests can move it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 NowMs = Callable[[], int]
-"""Gives the time in milliseconds since the epoch."""
+"""Returns the time in milliseconds since the epoch."""
 
 
 def system_now_ms() -> int:

@@ -1,4 +1,4 @@
-"""Serving the gateway with uvicorn: one process, or several that share a port."""
+"""Serving the gateway with uvicorn, in one process or in several that share a port."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ FIRST_VERSION = 1
 
 
 class CannotStart(Exception):
-    """What keeps the gateway from starting, with the remedy."""
+    """Why the gateway cannot start, and how to fix it."""
 
 
 def read_ruleset(path: Path) -> Ruleset:
-    """The ruleset of a file, or raise `CannotStart` with every mistake as file:line:column."""
+    """The ruleset in a file. Raises `CannotStart` with every mistake as file:line:column."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
-        raise CannotStart(f"the ruleset file {path} cannot be read: {problem}; name one by GATEWAY_RULESET_FILE") from problem
+        raise CannotStart(f"the ruleset file {path} cannot be read: {problem}; set GATEWAY_RULESET_FILE to another file") from problem
     try:
         return load_ruleset(text, FIRST_VERSION)
     except InvalidRuleset as problem:
@@ -45,7 +45,7 @@ def read_ruleset(path: Path) -> Ruleset:
 
 
 def _check_manifests(settings: Settings) -> None:
-    """Raise `CannotStart` when a trusted document, or the file it is in, is no good."""
+    """Raise `CannotStart` if a trusted document, or a file of them, is invalid."""
     try:
         documents = read_manifests(settings.documents_file)
         if documents:
@@ -55,7 +55,7 @@ def _check_manifests(settings: Settings) -> None:
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> int:
-    """Serve until stopped; gives the exit code. Raises `CannotStart`."""
+    """Serve until stopped. Returns the exit code. Raises `CannotStart`."""
     read_ruleset(settings.ruleset_file)
     _check_manifests(settings)
     listener = _listen(host, port)
@@ -97,9 +97,9 @@ def create_app() -> ASGIApp:
 
 
 def _close_streams_on_signal(gateway: Gateway) -> None:
-    """End open streams as soon as the process is told to stop.
+    """End open streams as soon as the process gets a signal to stop.
 
-    uvicorn waits for open streams before it lets the application shut down, so the application must not wait for that.
+    uvicorn waits for open streams before it shuts the application down, so the application must not wait for that shutdown.
     """
     loop = asyncio.get_running_loop()
     closing = BackgroundTasks()
@@ -108,12 +108,12 @@ def _close_streams_on_signal(gateway: Gateway) -> None:
         closing.start(gateway.close_streams())
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        before = signal.getsignal(number)
+        previous = signal.getsignal(number)
 
-        def handle(received: int, frame: FrameType | None, before: Any = before) -> None:
+        def handle(received: int, frame: FrameType | None, previous: Any = previous) -> None:
             loop.call_soon_threadsafe(close)
-            if callable(before):
-                before(received, frame)
+            if callable(previous):
+                previous(received, frame)
 
         signal.signal(number, handle)
 
@@ -128,7 +128,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise CannotStart(f"the gateway cannot listen on {host}:{port}: {problem.strerror}; choose another with --port") from problem
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # A peer that takes nothing for so long is gone; ASGI has no other way to let go of its socket.
+        # A peer that reads nothing for this long is gone. ASGI has no other way to release its socket.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PEER_TIMEOUT_MS)
     listener.set_inheritable(True)
     return listener

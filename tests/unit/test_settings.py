@@ -37,11 +37,11 @@ def test_without_a_token_secret_the_variable_is_named(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("name", "value", "remedy"),
     [
-        ("TOKEN_SECRET", "short", "must have at least 32 characters; make one with: openssl rand -hex 32"),
+        ("TOKEN_SECRET", "short", "must have at least 32 characters; create one with: openssl rand -hex 32"),
         ("ENVIRONMENT", "staging", "'development' or 'production'"),
         ("LOG_EPOCH", "-1", "greater than or equal to 0"),
         ("LOG_EPOCH", "one", "valid integer"),
-        ("SECRET_KEYS", json.dumps(["abc"]), 'each key begins with "sk_" and has at least 16 characters'),
+        ("SECRET_KEYS", json.dumps(["abc"]), 'each key must start with "sk_" and have at least 16 characters'),
         ("SECRET_KEYS", json.dumps(["sk_short"]), "at least 16 characters"),
         ("PUBLISHABLE_KEYS", json.dumps({"a": 1}), "valid list"),
         ("ALLOWED_ORIGINS", json.dumps(["shop.example"]), "https://shop.example"),
