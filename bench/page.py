@@ -40,7 +40,6 @@ from bench.page_browser import Browser, browser, other_shop
 from bench.page_report import LIVE, NEEDED, PageKind, PageLoad, PageMeasurements, Verdict, as_json, checks, show
 from bench.page_shop import PEER, QUERIED, QUERY_S, query
 from bench.sizes import PEERS
-from gateway.client import Deadline, GatewayClient
 from local_stack.artifacts.npm import ensure_packages
 from local_stack.console import say
 from local_stack.demo import warmup
@@ -48,6 +47,7 @@ from local_stack.errors import StackError
 from local_stack.project import PROJECT_ROOT
 from local_stack.stack.info import StackInfo, read_info
 from local_stack.stack.local_stack import LocalStack
+from personalization_gateway import Deadline, GatewayClient
 
 RESULT_FILE: Final = PROJECT_ROOT / "bench" / "results" / "page.json"
 QUIET_S: Final = 3.0

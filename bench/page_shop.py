@@ -35,8 +35,8 @@ from examples.storefront.app import create_app
 from examples.storefront.banner import PLACEMENT
 from examples.storefront.settings import Settings
 from examples.storefront.start import START
-from gateway.client import TOKEN_COOKIE, Deadline, GatewayClient, PageInput
 from local_stack.project import PROJECT_ROOT
+from personalization_gateway import TOKEN_COOKIE, Deadline, GatewayClient, PageInput
 
 PEER: Final = "peer"
 QUERIED: Final = "queried"

@@ -3,7 +3,7 @@
     NoGraphQLAnswer   nothing answered, or something that does not speak GraphQL
     GraphQLErrors     the gateway answered with errors
 
-Shops have `gateway.client`, which stands alone: nothing of the gateway may use it, and it may use nothing of the gateway.
+Shops have `personalization_gateway`, which stands alone: nothing of the gateway may use it, and it may use nothing of the gateway.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from typing import Final
 import grimp
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PACKAGES: Final = ("gateway", "processors", "local_stack", "examples", "bench")
-PRODUCT: Final = (*PACKAGES, "frontend_snippet/src", "graphiql/src", "scripts")
+PACKAGES: Final = ("gateway", "processors", "personalization_gateway", "local_stack", "examples", "bench")
+PRODUCT: Final = ("gateway", "processors", "clients", "local_stack", "examples", "bench", "frontend_snippet/src", "graphiql/src", "scripts")
 SOURCES: Final = frozenset({".css", ".html", ".js", ".jsx", ".mjs", ".py", ".ts", ".vue", ""})
 FOLDER_FILES: Final = 20
 FILE_LINES: Final = 400

@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup-done"
+OWN = (ROOT, ROOT / "clients" / "python")
+"""The distributions that are developed here."""
+
 TOOLS = ROOT / "requirements-setup.lock"
 TEMPORARY = ROOT / ".local" / "setup"
 """Temporary files of pip, uv and npm: they leave some behind."""
@@ -48,8 +51,9 @@ def set_up(stamp: str) -> None:
     uv = [str(PYTHON), "-m", "uv", "pip"]
     sync = ["sync", "--python", str(PYTHON), "--require-hashes", "--build-constraints", str(TOOLS)]
     step("installing the dependencies", [*uv, *sync, "requirements.lock", str(TOOLS)], network)
-    own = ["install", "--python", str(PYTHON), "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-    step("installing the project", [*uv, *own], "read the message above")
+    own = ["install", "--python", str(PYTHON), "--quiet", "--no-deps", "--no-build-isolation"]
+    editable = [argument for project in OWN for argument in ("--editable", str(project))]
+    step("installing the project", [*uv, *own, *editable], "read the message above")
     step("fetching jars", [str(PYTHON), "-m", "local_stack.artifacts.jars"], network)
     step("building the snippet and GraphiQL", [str(PYTHON), "-m", "local_stack.artifacts.builds"], network)
     STAMP.write_text(stamp + "\n")

@@ -1,4 +1,4 @@
 """Recipes: the smallest pages with a banner, one for each framework of docs/integrate.md.
 
-May import gateway.client. Never a helper that a reader would have to copy as well.
+May import personalization_gateway. Never a helper that a reader would have to copy as well.
 """

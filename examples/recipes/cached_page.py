@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from examples.recipes.starlette_page import PAGE
-from gateway.client import Decision, GatewayClient, render_banner, render_configuration
+from personalization_gateway import Decision, GatewayClient, render_banner, render_configuration
 
 CACHED_S: Final = 300
 CACHED_WITHOUT_BANNER_S: Final = 10

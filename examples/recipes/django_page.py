@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template import Context, Engine
 from django.urls import path
 
-from gateway.client import CURSOR_COOKIE, TOKEN_COOKIE, SyncGatewayClient, render_banner, render_configuration, token_cookie
+from personalization_gateway import CURSOR_COOKIE, TOKEN_COOKIE, SyncGatewayClient, render_banner, render_configuration, token_cookie
 
 PAGE = Engine().from_string("""<!doctype html>
 <html lang="en">

@@ -1,6 +1,6 @@
 /**
  * The gateway as a page's server uses it: banners within a deadline, and the two cookies that server and snippet share. No
- * dependencies. As gateway.client in Python: what the gateway or the network may do never becomes an error of the page; it is one
+ * dependencies. As the client for Python: what the gateway or the network may do never becomes an error of the page; it is one
  * line in the log, without a credential.
  */
 import { createHash } from "node:crypto";
@@ -16,7 +16,7 @@ const RENEW_BEFORE_END_S = 600;
 const COVER_MARGIN_MS = 50;
 /** How a connection ends that the gateway closed while it was idle. */
 const CUT = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"];
-/** Their SHA-256 is how a gateway that runs only known documents knows them: the texts of gateway/client/operations. */
+/** A gateway that runs only known documents identifies them by their SHA-256. They are those of the client for Python. */
 const START_VISIT = `mutation StartVisit($token: String) {
   startVisit(token: $token) { anonymousId token expiresAt serverTime }
 }`;

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from gateway.client import CURSOR_COOKIE, TOKEN_COOKIE, GatewayClient, render_banner, render_configuration, token_cookie
+from personalization_gateway import CURSOR_COOKIE, TOKEN_COOKIE, GatewayClient, render_banner, render_configuration, token_cookie
 
 PAGE = """<!doctype html>
 <html lang="en">

@@ -25,7 +25,7 @@ from examples.storefront.links import Render, read_choices
 from examples.storefront.security import SecurityHeaders, own_pages_only
 from examples.storefront.settings import Settings
 from examples.storefront.tracking import keep_cursor, track_without_script
-from gateway.client import (
+from personalization_gateway import (
     CURSOR_COOKIE,
     TOKEN_COOKIE,
     EventInput,

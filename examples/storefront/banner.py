@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from examples.storefront.links import Choices, Render
-from gateway.client import Banner, Decision, Html, Image, render_banner
-from gateway.client.rendering import banner_content
+from personalization_gateway import Banner, Decision, Html, Image, render_banner
+from personalization_gateway.rendering import banner_content
 
 PLACEMENT: Final = "homepage-hero"
 OWN_BANNER: Final = Banner(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from examples.storefront.categories import Category, category_of, slug_of
-from gateway.client import ProductInput
+from personalization_gateway import ProductInput
 
 DATA_FILE: Final = Path(__file__).parent / "data" / "rees46-2019-10-01.csv.gz"
 CURRENCY: Final = "USD"

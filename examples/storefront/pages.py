@@ -16,8 +16,8 @@ from examples.storefront.links import Choices, Render
 from examples.storefront.panel import panel_place
 from examples.storefront.proxy import PATH as GATEWAY_PATH
 from examples.storefront.start import START
-from gateway.client import Decision, Html, PageInput, render_configuration
-from gateway.client.html import Child, document, element, fragment
+from personalization_gateway import Decision, Html, PageInput, render_configuration
+from personalization_gateway.html import Child, document, element, fragment
 
 LANGUAGE: Final = "en"
 SHOP_NAME: Final = "Storefront"

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Final
 
 from examples.storefront.banner import PLACEMENT
-from gateway.client import CredentialRefused, GatewayClient, GatewayError, Html, PageInput
-from gateway.client.html import element
+from personalization_gateway import CredentialRefused, GatewayClient, GatewayError, Html, PageInput
+from personalization_gateway.html import element
 
 PATH: Final = "/panel.json"
 

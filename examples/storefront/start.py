@@ -10,7 +10,7 @@ import base64
 import hashlib
 from typing import Final
 
-from gateway.client import Html
+from personalization_gateway import Html
 
 SCRIPT_PATH: Final = "/static/shop.js"
 _SOURCE: Final = f'new PerformanceObserver(()=>import("{SCRIPT_PATH}")).observe({{type:"paint",buffered:true}})'

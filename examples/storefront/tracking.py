@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from gateway.client import CURSOR_COOKIE, Deadline, EventInput, GatewayClient, GatewayError
+from personalization_gateway import CURSOR_COOKIE, Deadline, EventInput, GatewayClient, GatewayError
 
 CURSOR_SECONDS: Final = 60
 TRACK_DEADLINE_S: Final = 0.5

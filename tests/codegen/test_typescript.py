@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.client.documents import FOLDER
 from local_stack.artifacts.builds import SNIPPET
 from local_stack.artifacts.npm import ensure_packages, environment
 from local_stack.project import PROJECT_ROOT
+from personalization_gateway.documents import FOLDER
 from tests.compliance.conftest import served
 from tests.support.client_gateways import PUBLISHABLE_KEY, lonely_gateway
 from tests.support.docs_examples import blocks, section

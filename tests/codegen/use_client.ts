@@ -1,4 +1,4 @@
-/** What a shop does with documents generated from gateway/client/operations; the argument is a key. Prints what came. */
+/** What a shop does with documents generated from clients/python/personalization_gateway/operations; the argument is a key. Prints what came. */
 import { BannersDocument, StartVisitDocument, type DecisionReason } from "./gen/graphql.ts";
 import { ask } from "./gateway.ts";
 

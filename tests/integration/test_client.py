@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.client import EventStatus, GatewayClient, ProductInput, event, sign_visitor_token
 from local_stack.api import PLACEMENT, deals_on
+from personalization_gateway import EventStatus, GatewayClient, ProductInput, event, sign_visitor_token
 from tests.support.stack_site import Site
 
 pytestmark = pytest.mark.integration

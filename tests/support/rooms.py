@@ -14,8 +14,10 @@ from typing import Final
 
 from tests.support.words import ROOT, tracked
 
-HOUSES: Final = ("gateway", "processors", "local_stack", "examples", "bench", "tests/support")
+HOUSES: Final = ("gateway", "processors", "clients/python/personalization_gateway", "local_stack", "examples", "bench", "tests/support")
 """Where rooms are, in the order of the table."""
+BASES: Final = (ROOT, ROOT / "clients" / "python")
+"""The folders that dotted names start from."""
 NOTHING: Final = "nothing of the project"
 """What a room says that may import no other."""
 
@@ -40,12 +42,11 @@ def may_import(room: str, sentence: str) -> set[str]:
 
 
 def _resolved(room: str, name: str) -> str:
-    """A name as a room says it: of a neighbour, or of something further out."""
-    around = [room, *(str(parent) for parent in Path(room).parents)]
-    for folder in around[1:]:
-        path = ROOT / folder / name.replace(".", "/")
+    """A name as a room says it: of a neighbour, of something further out, or of another house."""
+    for folder in (*(ROOT / parent for parent in Path(room).parents), *BASES):
+        path = folder / name.replace(".", "/")
         if path.is_dir() or path.with_suffix(".py").is_file():
-            return str(path.relative_to(ROOT)).replace("/", ".")
+            return _dotted(path)
     raise AssertionError(f"{room} may import {name}, which does not exist")
 
 
@@ -62,17 +63,23 @@ def imports_of(room: str) -> Iterator[tuple[str, str]]:
             else:
                 continue
             for name in names:
-                if (ROOT / name.split(".")[0]).is_dir() and not _is_of(name, room):
+                if any((base / name.split(".")[0]).is_dir() for base in BASES) and not _is_of(name, room):
                     yield str(path.relative_to(ROOT)), name
 
 
 def _is_of(name: str, room: str) -> bool:
     """Whether a module is of this room itself, not of a room within it."""
-    dotted = room.replace("/", ".")
+    dotted = _dotted(ROOT / room)
     if name == dotted:
         return True
     dotted += "."
     return name.startswith(dotted) and not (ROOT / room / name.removeprefix(dotted).split(".")[0]).is_dir()
+
+
+def _dotted(path: Path) -> str:
+    """The name by which a folder or module is imported."""
+    base = next(base for base in reversed(BASES) if path.is_relative_to(base))
+    return str(path.relative_to(base)).replace("/", ".")
 
 
 def layers() -> dict[str, list[str]]:

@@ -46,7 +46,7 @@ _WORDS: Final = {
     re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])" if not pattern.startswith(":") else pattern, re.IGNORECASE): better
     for pattern, better in INSTEAD.items()
 }
-_CODE: Final = ("gateway", "processors", "local_stack", "examples", "bench", "scripts")
+_CODE: Final = ("gateway", "processors", "clients", "local_stack", "examples", "bench", "scripts")
 
 
 class Stumble(NamedTuple):

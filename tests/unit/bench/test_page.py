@@ -32,7 +32,7 @@ from bench.page_report import (
 from bench.page_shop import OtherPages, without_snippet
 from examples.storefront.app import create_app
 from examples.storefront.settings import Settings
-from gateway.client import TOKEN_COOKIE, GatewayClient
+from personalization_gateway import TOKEN_COOKIE, GatewayClient
 
 LOAD = PageLoad(
     ttfb_ms=5.0, loaded_ms=60.0, fcp_ms=50.0, lcp_ms=52.0, changed_ms=None, script_ms=1.0, busy_ms=90.0, live_ms=None, swap_ms=None,

@@ -10,7 +10,7 @@ import time
 import jwt
 import pytest
 
-from gateway.client import (
+from personalization_gateway import (
     CredentialRefused,
     DecisionReason,
     GatewayClient,
@@ -151,7 +151,7 @@ async def test_a_failed_part_is_one_line_without_anything_personal(client: Gatew
     caplog.set_level(logging.DEBUG)
     token = sign_visitor_token("alice", "x" * 32)
     assert await client.banner(PLACEMENT, visitor_token=token) is None
-    ours = [record for record in caplog.records if record.name.startswith("gateway.client")]
+    ours = [record for record in caplog.records if record.name.startswith("personalization_gateway")]
     assert [record.getMessage() for record in ours] == ["The gateway gave no answer to banner: UNAUTHENTICATED"]
     seen = caplog.text
     for secret in (token, "alice", PUBLISHABLE_KEY, SECRET_KEY, json.dumps("alice")):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.client import Deadline, GatewayClient, NoAnswer, TryLater, event
+from personalization_gateway import Deadline, GatewayClient, NoAnswer, TryLater, event
 from tests.support.client_gateways import DECISION, NOWHERE, BadServer, answer_to, bad_server, http
 
 PLACEMENT = "homepage-hero"

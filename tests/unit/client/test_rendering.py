@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.client import Banner, Decision, DecisionReason, Html, Image, PersonalOnPublicPage, render_banner, render_configuration
+from personalization_gateway import Banner, Decision, DecisionReason, Html, Image, PersonalOnPublicPage, render_banner, render_configuration
 
 README = Path(__file__).parents[3] / "frontend_snippet" / "README.md"
 BANNER = Banner("b1", "Headline", "Body", "/sale", "Label", Image("/sale.webp", "…", 480, 320))

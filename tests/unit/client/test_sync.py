@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.client import GatewayClient, NoAnswer, SyncGatewayClient, event
+from personalization_gateway import GatewayClient, NoAnswer, SyncGatewayClient, event
 from tests.support.client_gateways import BadServer, answer_to, bad_server, http
 
 PLACEMENT = "homepage-hero"

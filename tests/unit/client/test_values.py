@@ -12,18 +12,18 @@ import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, build_schema, parse, validate
 
 from gateway.auth import Authenticator, CredentialKind
-from gateway.client import parsing, tokens
-from gateway.client.answers import DecisionReason, EventStatus, StepOutcome, TrackResult
-from gateway.client.documents import FOLDER, document, document_id
-from gateway.client.errors import CredentialRefused, NoAnswer, Refused, TryLater, refusal
-from gateway.client.inputs import EventInput, OrderInput, PageInput, ProductInput, as_json, event
-from gateway.client.requests import ApiCall, read_answer
-from gateway.client.tokens import read_cursor, read_token, sign_visitor_token, token_expiry_s
 from gateway.errors import ErrorCode
 from gateway.model.events.visitor_ids import ANONYMOUS_PREFIX
 from gateway.settings import Settings
 from gateway.transport.documents.manifest import document_id as manifest_id
 from gateway.transport.documents.manifest import documents_of
+from personalization_gateway import parsing, tokens
+from personalization_gateway.answers import DecisionReason, EventStatus, StepOutcome, TrackResult
+from personalization_gateway.documents import FOLDER, document, document_id
+from personalization_gateway.errors import CredentialRefused, NoAnswer, Refused, TryLater, refusal
+from personalization_gateway.inputs import EventInput, OrderInput, PageInput, ProductInput, as_json, event
+from personalization_gateway.requests import ApiCall, read_answer
+from personalization_gateway.tokens import read_cursor, read_token, sign_visitor_token, token_expiry_s
 from tests.support.client_gateways import DECISION, TOKEN_SECRET
 
 SCHEMA = build_schema((Path(__file__).parents[3] / "schema.graphql").read_text())

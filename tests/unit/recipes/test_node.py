@@ -1,4 +1,4 @@
-"""What the recipes for Node share does what `gateway.client` does: the same questions, the same answers, the same HTML."""
+"""What the recipes for Node share does what `personalization_gateway` does: the same questions, the same answers, the same HTML."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.client import GatewayClient, render_banner, render_configuration
-from gateway.client.documents import document, document_id
-from gateway.client.parsing import decision
 from local_stack.artifacts.npm import NODE, environment
+from personalization_gateway import GatewayClient, render_banner, render_configuration
+from personalization_gateway.documents import document, document_id
+from personalization_gateway.parsing import decision
 from tests.support.client_gateways import DECISION, VISIT, BadServer, bad_server, http
 from tests.unit.client.test_faults import dripping, endless, nonsense, silent
 

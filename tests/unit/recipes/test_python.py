@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from examples.recipes import cached_page, django_page, starlette_page
-from gateway.client import GatewayClient, SyncGatewayClient, parsing
+from personalization_gateway import GatewayClient, SyncGatewayClient, parsing
 from tests.support.client_gateways import DECISION, ENDPOINT, NOWHERE, PUBLISHABLE_KEY, lonely_gateway
 
 ROOT = Path(__file__).parents[3]
@@ -96,9 +96,9 @@ def test_the_docs_show_the_code_that_runs() -> None:
     text = (ROOT / "docs" / "integrate.md").read_text()
     for link in re.findall(r"\]\((\.\./[^)#]+)\)", text):
         assert (ROOT / "docs" / link).exists(), link
-    import gateway.client as public
+    import personalization_gateway as public
 
-    for names in re.findall(r"from gateway\.client import ([\w, ]+)", text):
+    for names in re.findall(r"from personalization_gateway import ([\w, ]+)", text):
         assert set(names.split(", ")) <= set(public.__all__)
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         compile(block, "docs/integrate.md", "exec", flags=0x2000)  # PyCF_ALLOW_TOP_LEVEL_AWAIT

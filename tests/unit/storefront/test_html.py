@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from examples.storefront.cart import MAX_LINES, MAX_QUANTITY, Cart, read_cart
 from examples.storefront.catalogue import Catalogue, Product
 from examples.storefront.links import Choices, Render, read_choices
-from gateway.client.html import Html, element, fragment
-from gateway.client.links import safe_link
+from personalization_gateway.html import Html, element, fragment
+from personalization_gateway.links import safe_link
 
 CATALOGUE = Catalogue(Product(str(number), f"Product {number}", Decimal(number), None, None) for number in range(1, 100))
 

@@ -1,4 +1,4 @@
-"""A gateway that runs only known documents, by a manifest of the snippet and of `gateway.client`: both work, nothing else does."""
+"""A gateway that runs only known documents, by a manifest of the snippet and of `personalization_gateway`: both work, nothing else does."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from graphql import OperationDefinitionNode, parse
 
 from gateway.cli import main
-from gateway.client import GatewayClient, TryLater, event, sign_visitor_token
-from gateway.client.documents import FOLDER
 from gateway.commands.documents import command_documents
 from gateway.transport.documents.manifest import document_id
 from local_stack.artifacts.builds import SNIPPET, built
 from local_stack.project import PROJECT_ROOT
+from personalization_gateway import GatewayClient, TryLater, event, sign_visitor_token
+from personalization_gateway.documents import FOLDER
 from tests.compliance.conftest import served
 from tests.support.client_gateways import PUBLISHABLE_KEY, SECRET_KEY, TOKEN_SECRET
 from tests.support.docs_examples import TEXT
@@ -25,7 +25,9 @@ from tests.support.trusted_gateway import trusted_gateway
 
 PLACEMENTS: Final = ["homepage-hero"]
 DOCUMENT: Final = (SNIPPET / "src" / "snippet.graphql").read_text("utf-8").strip()
-COMMAND: Final = "gateway documents build frontend_snippet/src gateway/client/operations --with-commands --out documents.json"
+COMMAND: Final = (
+    "gateway documents build frontend_snippet/src clients/python/personalization_gateway/operations --with-commands --out documents.json"
+)
 NOW: Final = "2026-01-31T12:00:00.000Z"
 DONE: Final = ""
 AWAY: Final = "UNAVAILABLE"

@@ -17,14 +17,14 @@ from typing import Any, Final, Self
 
 import httpx
 
-from gateway.client import parsing
-from gateway.client.answers import Decision, Explanation, StartedVisit, TrackResult, UserContext
-from gateway.client.deadline import Deadline
-from gateway.client.errors import BAD_USER_INPUT, FORBIDDEN, UNAUTHENTICATED, GatewayError, NoAnswer, Refused
-from gateway.client.inputs import EventInput, PageInput, new_message_id
-from gateway.client.requests import ApiCall
-from gateway.client.tokens import is_renewable, read_cursor, read_token, token_expiry_s
-from gateway.client.transport import Transport
+from personalization_gateway import parsing
+from personalization_gateway.answers import Decision, Explanation, StartedVisit, TrackResult, UserContext
+from personalization_gateway.deadline import Deadline
+from personalization_gateway.errors import BAD_USER_INPUT, FORBIDDEN, UNAUTHENTICATED, GatewayError, NoAnswer, Refused
+from personalization_gateway.inputs import EventInput, PageInput, new_message_id
+from personalization_gateway.requests import ApiCall
+from personalization_gateway.tokens import is_renewable, read_cursor, read_token, token_expiry_s
+from personalization_gateway.transport import Transport
 
 _log = logging.getLogger(__name__)
 

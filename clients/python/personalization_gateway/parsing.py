@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from gateway.client.answers import (
+from personalization_gateway.answers import (
     Banner,
     CartItem,
     Consent,
@@ -30,7 +30,7 @@ from gateway.client.answers import (
     TrackResult,
     UserContext,
 )
-from gateway.client.errors import NoAnswer
+from personalization_gateway.errors import NoAnswer
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

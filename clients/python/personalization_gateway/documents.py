@@ -1,7 +1,7 @@
 """The GraphQL documents of the client: the files in `operations/`, one operation each, with the fragments they spread.
 
-`gateway documents build gateway/client/operations` builds a manifest of exactly these documents, so that a gateway that only
-accepts known documents accepts the client.
+`gateway documents build clients/python/personalization_gateway/operations` builds a manifest of exactly these documents, so that a
+gateway that only accepts known documents accepts the client.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from gateway.client.answers import Banner, Decision, Image
-from gateway.client.html import Html, element, fragment
-from gateway.client.inputs import PageInput
-from gateway.client.links import safe_link
+from personalization_gateway.answers import Banner, Decision, Image
+from personalization_gateway.html import Html, element, fragment
+from personalization_gateway.inputs import PageInput
+from personalization_gateway.links import safe_link
 
 _ATTRIBUTE_NAME: Final = re.compile(r"(?!on)[a-z][a-z0-9-]*")
 _RESERVED: Final = frozenset(

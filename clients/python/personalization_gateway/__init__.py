@@ -1,11 +1,11 @@
 """The client for shops' servers: `GatewayClient` (async), `SyncGatewayClient`, and `render_banner` for pages made by a server.
 
-May import nothing of the project. Never a dependency besides httpx. How to use it in five minutes: docs/integrate.md.
+May import nothing of the project. Never a dependency besides an HTTP client. How to use it in five minutes: docs/integrate.md.
 """
 
 from __future__ import annotations
 
-from gateway.client.answers import (
+from personalization_gateway.answers import (
     Banner,
     CartItem,
     Consent,
@@ -27,15 +27,15 @@ from gateway.client.answers import (
     TrackResult,
     UserContext,
 )
-from gateway.client.client import GatewayClient, Personalized
-from gateway.client.cookies import CURSOR_COOKIE, TOKEN_COOKIE, TOKEN_COOKIE_MAX_AGE_S, token_cookie
-from gateway.client.deadline import Deadline
-from gateway.client.errors import CredentialRefused, GatewayError, NoAnswer, Refused, TryLater
-from gateway.client.html import Html
-from gateway.client.inputs import EventInput, OrderInput, PageInput, ProductInput, event
-from gateway.client.rendering import PersonalOnPublicPage, render_banner, render_configuration
-from gateway.client.sync import SyncGatewayClient
-from gateway.client.tokens import sign_visitor_token
+from personalization_gateway.client import GatewayClient, Personalized
+from personalization_gateway.cookies import CURSOR_COOKIE, TOKEN_COOKIE, TOKEN_COOKIE_MAX_AGE_S, token_cookie
+from personalization_gateway.deadline import Deadline
+from personalization_gateway.errors import CredentialRefused, GatewayError, NoAnswer, Refused, TryLater
+from personalization_gateway.html import Html
+from personalization_gateway.inputs import EventInput, OrderInput, PageInput, ProductInput, event
+from personalization_gateway.rendering import PersonalOnPublicPage, render_banner, render_configuration
+from personalization_gateway.sync import SyncGatewayClient
+from personalization_gateway.tokens import sign_visitor_token
 
 __all__ = [
     "CURSOR_COOKIE",

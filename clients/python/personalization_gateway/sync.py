@@ -16,8 +16,8 @@ from concurrent.futures import CancelledError
 from functools import update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
-from gateway.client.client import GatewayClient
-from gateway.client.errors import NoAnswer
+from personalization_gateway.client import GatewayClient
+from personalization_gateway.errors import NoAnswer
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.client.deadline import Deadline
-from gateway.client.errors import NoAnswer
-from gateway.client.requests import ApiCall, read_answer
+from personalization_gateway.deadline import Deadline
+from personalization_gateway.errors import NoAnswer
+from personalization_gateway.requests import ApiCall, read_answer
 
 _CLOSED_WHILE_IDLE: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 """The errors of a pooled connection that the gateway closed while it was idle, for example by a restart."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.client.documents import document, document_id
-from gateway.client.errors import INTERNAL_SERVER_ERROR, NoAnswer, refusal
-from gateway.client.inputs import as_json
+from personalization_gateway.documents import document, document_id
+from personalization_gateway.errors import INTERNAL_SERVER_ERROR, NoAnswer, refusal
+from personalization_gateway.inputs import as_json
 
 _JSON: Final = "application/json"
 
