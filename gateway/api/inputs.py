@@ -10,43 +10,34 @@ import strawberry
 
 from gateway.api.scalars import BigIntScalar, DateTimeScalar, DecimalScalar, JSONScalar
 from gateway.errors import BadUserInput
+from gateway.model.events.event_kinds import EVENT_KINDS, EventType
 from gateway.model.rulesets.schedule import parse_moment_ms
 from gateway.model.times import InvalidTime, parse_time_ms
+
+
+def _described(event_type: EventType) -> Any:
+    return strawberry.enum_value(event_type.value, description=EVENT_KINDS[event_type].meaning)
 
 
 @strawberry.enum(name="EventType", description="What happened. docs/event-names.md lists the names that other trackers use.")
 class EventTypeEnum(Enum):
     """The events that `track` accepts."""
 
-    PAGE_VIEWED = strawberry.enum_value("PAGE_VIEWED", description="A page was opened; `page` describes it.")
-    PRODUCTS_SEARCHED = strawberry.enum_value("PRODUCTS_SEARCHED", description="The visitor searched; requires `search`.")
-    PRODUCT_LIST_VIEWED = strawberry.enum_value(
-        "PRODUCT_LIST_VIEWED", description="A list of products was shown; `category` and `products` describe it."
-    )
-    PRODUCT_VIEWED = strawberry.enum_value("PRODUCT_VIEWED", description="A product was viewed; requires `product`.")
-    PRODUCT_CLICKED = strawberry.enum_value("PRODUCT_CLICKED", description="A product was clicked in a list; requires `product`.")
-    PRODUCT_ADDED = strawberry.enum_value("PRODUCT_ADDED", description="A product was added to the cart; requires `product`.")
-    PRODUCT_REMOVED = strawberry.enum_value("PRODUCT_REMOVED", description="A product was removed from the cart; requires `product`.")
-    CART_UPDATED = strawberry.enum_value(
-        "CART_UPDATED", description="The whole cart; requires `products`. It replaces what was known about the cart."
-    )
-    CHECKOUT_STARTED = strawberry.enum_value("CHECKOUT_STARTED", description="The visitor started the checkout.")
-    ORDER_COMPLETED = strawberry.enum_value(
-        "ORDER_COMPLETED", description="Something was bought; requires `order`. The bought products leave the cart."
-    )
-    ORDER_REFUNDED = strawberry.enum_value(
-        "ORDER_REFUNDED", description="An order was refunded, fully or partly; requires `order`, with the refunded value."
-    )
-    BANNER_VIEWED = strawberry.enum_value(
-        "BANNER_VIEWED", description="One of our banners was seen; requires `decisionId`. Counts once per decision."
-    )
-    BANNER_CLICKED = strawberry.enum_value("BANNER_CLICKED", description="One of our banners was clicked; requires `decisionId`.")
-    BANNER_DISMISSED = strawberry.enum_value(
-        "BANNER_DISMISSED", description="The visitor closed one of our banners; requires `decisionId`."
-    )
-    CUSTOM = strawberry.enum_value(
-        "CUSTOM", description="Anything else; requires your own `name`. Written to the log for other systems; the context ignores it."
-    )
+    PAGE_VIEWED = _described(EventType.PAGE_VIEWED)
+    PRODUCTS_SEARCHED = _described(EventType.PRODUCTS_SEARCHED)
+    PRODUCT_LIST_VIEWED = _described(EventType.PRODUCT_LIST_VIEWED)
+    PRODUCT_VIEWED = _described(EventType.PRODUCT_VIEWED)
+    PRODUCT_CLICKED = _described(EventType.PRODUCT_CLICKED)
+    PRODUCT_ADDED = _described(EventType.PRODUCT_ADDED)
+    PRODUCT_REMOVED = _described(EventType.PRODUCT_REMOVED)
+    CART_UPDATED = _described(EventType.CART_UPDATED)
+    CHECKOUT_STARTED = _described(EventType.CHECKOUT_STARTED)
+    ORDER_COMPLETED = _described(EventType.ORDER_COMPLETED)
+    ORDER_REFUNDED = _described(EventType.ORDER_REFUNDED)
+    BANNER_VIEWED = _described(EventType.BANNER_VIEWED)
+    BANNER_CLICKED = _described(EventType.BANNER_CLICKED)
+    BANNER_DISMISSED = _described(EventType.BANNER_DISMISSED)
+    CUSTOM = _described(EventType.CUSTOM)
 
 
 @strawberry.input(description="The page that a visitor looks at.")

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import Throttled
-from gateway.model.events.event import Event, topic_of
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import topic_of
 from gateway.model.events.topics import Topic
 
 SHARE_WITHOUT_ORDERS: Final = 0.8

@@ -7,7 +7,8 @@ from typing import Final
 import orjson
 
 from gateway.kafka.publisher import OutgoingRecord
-from gateway.model.events.event import Event, topic_of
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import topic_of
 from gateway.model.events.topics import Header, Topic
 from gateway.model.times import format_time_ms
 from gateway.model.visitors.erasure import erasure_key, erasure_value

@@ -23,7 +23,8 @@ from gateway.kafka.records import erasure_of, record_of
 from gateway.model.decisions.decision_id import InvalidDecisionId, open_decision_id, visitor_hash
 from gateway.model.events.contribution import Position
 from gateway.model.events.cursor import cursor_of
-from gateway.model.events.event import Event, EventType, check_record, check_time, corrected_time_ms
+from gateway.model.events.event import Event, check_record, check_time, corrected_time_ms
+from gateway.model.events.event_kinds import EVENT_KINDS, SHOP_FIELDS, EventType
 from gateway.model.events.fields import InvalidEvent
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.state import Update
@@ -34,8 +35,6 @@ from gateway.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
-_BANNER_EVENTS: Final = frozenset({"BANNER_VIEWED", "BANNER_CLICKED", "BANNER_DISMISSED"})
-_PAYLOAD_FIELDS: Final = ("page", "product", "products", "category", "name", "order", "search", "properties")
 _APPLIED_AT_ONCE: Final = frozenset({EventType.CONSENT, EventType.DELETE})
 
 
@@ -155,8 +154,8 @@ class TrackingService:
             and not self._settings.orders_from_browser
         ):
             raise InvalidEvent("FORBIDDEN", "this shop accepts ORDER_* events with a secret key only; send it from the server", "type")
-        payload = {name: event_input[name] for name in _PAYLOAD_FIELDS if name in event_input}
-        if event_input["type"] in _BANNER_EVENTS:
+        payload = {name: event_input[name] for name in SHOP_FIELDS if name in event_input}
+        if "decision" in EVENT_KINDS[EventType(event_input["type"])].required:
             payload["decision"] = self._check_decision(event_input.get("decision_id"), visitor_id)
         return check_record(
             {

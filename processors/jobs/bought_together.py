@@ -25,7 +25,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from gateway.model.events.contribution import LoggedEvent, Position
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.events.topics import Topic
 from gateway.model.times import DAY_MS
 from gateway.settings import InvalidSettings, load_settings

@@ -24,7 +24,7 @@ from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.decision_id import visitor_hash
 from gateway.model.decisions.dry_run import DryRunReport, compare_rulesets, placements_of
 from gateway.model.events.contribution import LoggedEvent
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.erasure import Erasures

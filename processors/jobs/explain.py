@@ -22,7 +22,7 @@ from gateway.model.conditions.page_input import InvalidPage, page_of
 from gateway.model.decisions.decide import Inputs
 from gateway.model.decisions.explain import explain_decision
 from gateway.model.events.contribution import LoggedEvent
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.events.topics import Topic
 from gateway.model.rulesets.versions import PublishedVersion
 from gateway.model.times import InvalidTime, parse_time_ms

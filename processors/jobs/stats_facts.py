@@ -14,7 +14,8 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BooleanType, IntegerType, LongType, StringType, StructField, StructType
 
 from gateway.model.events.contribution import LoggedEvent, Order, Position, Refund, contribution_of
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EventType
 from gateway.model.statistics.sample_ratio import NO_VARIANT
 from gateway.model.visitors.erasure import Erasures
 from processors.jobs.event_log import counted_once, events_in

@@ -12,7 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.model.events.contribution import Position
-from gateway.model.events.event import EventType, check_record
+from gateway.model.events.event import check_record
+from gateway.model.events.event_kinds import EventType
 from gateway.model.visitors.state import Update
 from gateway.store.connection import StoreUnavailable
 from gateway.store.keys import context_key, state_key

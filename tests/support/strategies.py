@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from gateway.model.events.contribution import Position
-from gateway.model.events.event import Event, EventType, check_record, topic_of
+from gateway.model.events.event import Event, check_record
+from gateway.model.events.event_kinds import EventType, topic_of
 from gateway.model.visitors.state import Update
 
 T = TypeVar("T")

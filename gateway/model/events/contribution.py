@@ -8,34 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from enum import IntEnum
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EVENT_KINDS, Kind
 
 HistoryKey = tuple[int, int, str]
 """The sort key of a visitor's history: event time in ms, sequence, message id."""
-
-
-class Kind(IntEnum):
-    """What a contribution does to the view. The numbers are stored: never use one again for another kind."""
-
-    OTHER = 0
-    VIEW = 1
-    CLICK = 2
-    LIST = 3
-    SEARCH = 4
-    ADD = 5
-    REMOVE = 6
-    CART = 7
-    ORDER = 8
-    REFUND = 9
-    BANNER_VIEW = 10
-    BANNER_CLICK = 11
-    BANNER_DISMISS = 12
-    IDENTIFY = 13
-    CONSENT = 14
 
 
 class ProductInterest(NamedTuple):
@@ -218,27 +198,9 @@ by_history: Callable[[Contribution], HistoryKey] = itemgetter(1, 2, 0)
 """`Contribution.history_key` as a sort key: many times faster than the property."""
 
 
-_KINDS: Final = {
-    EventType.PRODUCT_VIEWED: Kind.VIEW,
-    EventType.PRODUCT_CLICKED: Kind.CLICK,
-    EventType.PRODUCT_LIST_VIEWED: Kind.LIST,
-    EventType.PRODUCTS_SEARCHED: Kind.SEARCH,
-    EventType.PRODUCT_ADDED: Kind.ADD,
-    EventType.PRODUCT_REMOVED: Kind.REMOVE,
-    EventType.CART_UPDATED: Kind.CART,
-    EventType.ORDER_COMPLETED: Kind.ORDER,
-    EventType.ORDER_REFUNDED: Kind.REFUND,
-    EventType.BANNER_VIEWED: Kind.BANNER_VIEW,
-    EventType.BANNER_CLICKED: Kind.BANNER_CLICK,
-    EventType.BANNER_DISMISSED: Kind.BANNER_DISMISS,
-    EventType.IDENTIFY: Kind.IDENTIFY,
-    EventType.CONSENT: Kind.CONSENT,
-}
-
-
 def contribution_of(event: Event, position: Position) -> Contribution:
     """What `event`, read at `position`, adds to the state of its visitor."""
-    kind = _KINDS.get(event.type, Kind.OTHER)
+    kind = EVENT_KINDS[event.type].contribution
     return Contribution(
         message_id=event.message_id,
         event_time_ms=event.event_time_ms,

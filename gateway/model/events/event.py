@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from gateway.model.events.event_kinds import EventType
 from gateway.model.events.fields import MAX_ID_CHARACTERS, MAX_SAFE_INTEGER, InvalidEvent, integer, string
 from gateway.model.events.payload import check_payload
-from gateway.model.events.topics import Topic
 from gateway.model.events.visitor_ids import is_anonymous
 from gateway.model.times import DAY_MS, MAX_TIME_MS, MINUTE_MS
 
@@ -29,48 +28,6 @@ AHEAD_LIMIT_MS: Final = MINUTE_MS
 """An event may be dated this far ahead of its receipt."""
 SKEW_LIMIT_MS: Final = 5 * MINUTE_MS
 """The time of a client whose clock is off by less is not corrected: jitter must not reorder a visitor's events."""
-
-
-class EventType(StrEnum):
-    """What happened. The first fifteen are sent with `track`; the others are written by their own mutations."""
-
-    PAGE_VIEWED = "PAGE_VIEWED"
-    PRODUCTS_SEARCHED = "PRODUCTS_SEARCHED"
-    PRODUCT_LIST_VIEWED = "PRODUCT_LIST_VIEWED"
-    PRODUCT_VIEWED = "PRODUCT_VIEWED"
-    PRODUCT_CLICKED = "PRODUCT_CLICKED"
-    PRODUCT_ADDED = "PRODUCT_ADDED"
-    PRODUCT_REMOVED = "PRODUCT_REMOVED"
-    CART_UPDATED = "CART_UPDATED"
-    CHECKOUT_STARTED = "CHECKOUT_STARTED"
-    ORDER_COMPLETED = "ORDER_COMPLETED"
-    ORDER_REFUNDED = "ORDER_REFUNDED"
-    BANNER_VIEWED = "BANNER_VIEWED"
-    BANNER_CLICKED = "BANNER_CLICKED"
-    BANNER_DISMISSED = "BANNER_DISMISSED"
-    CUSTOM = "CUSTOM"
-    IDENTIFY = "IDENTIFY"
-    CONSENT = "CONSENT"
-    DELETE = "DELETE"
-
-
-_TOPICS: Final = {
-    EventType.PAGE_VIEWED: Topic.PAGE_VIEWS,
-    EventType.PRODUCTS_SEARCHED: Topic.PAGE_VIEWS,
-    EventType.PRODUCT_LIST_VIEWED: Topic.PAGE_VIEWS,
-    EventType.PRODUCT_VIEWED: Topic.PAGE_VIEWS,
-    EventType.BANNER_VIEWED: Topic.PAGE_VIEWS,
-    EventType.PRODUCT_CLICKED: Topic.USER_CLICKS,
-    EventType.BANNER_CLICKED: Topic.USER_CLICKS,
-    EventType.BANNER_DISMISSED: Topic.USER_CLICKS,
-    EventType.ORDER_COMPLETED: Topic.PURCHASE_EVENTS,
-    EventType.ORDER_REFUNDED: Topic.PURCHASE_EVENTS,
-}
-
-
-def topic_of(event_type: EventType) -> Topic:
-    """The source topic that events of this type are written to."""
-    return _TOPICS.get(event_type, Topic.USER_ACTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +76,7 @@ def check_record(record: object) -> Event:
     received_at_ms = _required(integer(record, "received_at_ms", 0, MAX_TIME_MS), "received_at_ms")
     event_time_ms = _required(integer(record, "event_time_ms", 0, MAX_TIME_MS), "event_time_ms")
     check_time(event_time_ms, received_at_ms)
-    payload = check_payload(event_type.value, record.get("payload"))
+    payload = check_payload(event_type, record.get("payload"))
     if event_type is EventType.IDENTIFY:
         check_join(visitor_id, payload["user_id"])
     return Event(

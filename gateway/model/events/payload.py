@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from gateway.model.events.event_kinds import EVENT_KINDS, EventType
 from gateway.model.events.fields import (
     MAX_ID_CHARACTERS,
     MAX_SAFE_INTEGER,
@@ -114,32 +115,22 @@ _DECISION: Final[dict[str, FieldCheck]] = {
     "id": _string(2048), "placement": _ID, "campaign_id": _ID, "variant": _ID,
     "ruleset_version": _integer(0, MAX_SAFE_INTEGER),
 }  # fmt: skip
-_COMMON: Final[dict[str, FieldCheck]] = {
+_FIELDS: Final[dict[str, FieldCheck]] = {
     "page": _object(_PAGE), "product": _product, "products": _products, "category": _ID, "name": _ID,
     "order": _object(_ORDER, "order_id"), "search": _string(256), "properties": json_value,
-    "decision": _object(_DECISION, "placement"),
+    "decision": _object(_DECISION, "placement"), "user_id": _ID, "traits": _traits, "personalization": _flag, "measurement": _flag,
 }  # fmt: skip
-_OWN: Final[dict[str, tuple[dict[str, FieldCheck], tuple[str, ...]]]] = {
-    "IDENTIFY": ({"user_id": _ID, "traits": _traits}, ("user_id",)),
-    "CONSENT": ({"personalization": _flag, "measurement": _flag}, ("personalization",)),
-    "DELETE": ({}, ()),
-}
-_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
-    "PRODUCTS_SEARCHED": ("search",), "PRODUCT_VIEWED": ("product",), "PRODUCT_CLICKED": ("product",),
-    "PRODUCT_ADDED": ("product",), "PRODUCT_REMOVED": ("product",), "CART_UPDATED": ("products",),
-    "ORDER_COMPLETED": ("order",), "ORDER_REFUNDED": ("order",), "BANNER_VIEWED": ("decision",),
-    "BANNER_CLICKED": ("decision",), "BANNER_DISMISSED": ("decision",), "CUSTOM": ("name",),
-}  # fmt: skip
+"""The check of every payload field, whichever kinds of events have it."""
+_CHECKS: Final = {event_type: {name: _FIELDS[name] for name in kind.fields} for event_type, kind in EVENT_KINDS.items()}
 
 
-def check_payload(type_name: str, payload: object) -> dict[str, Any]:
+def check_payload(event_type: EventType, payload: object) -> dict[str, Any]:
     """The payload in its plain form. Raises `InvalidEvent`. An order with a value needs a currency: otherwise it is never summed."""
     if payload is None:
         payload = {}
     if not isinstance(payload, Mapping):
         raise InvalidEvent("INVALID_VALUE", "payload must be an object", "payload")
-    fields, required = _OWN.get(type_name, (_COMMON, _REQUIRED.get(type_name, ())))
-    checked = check_fields(fields, required, payload, "")
+    checked = check_fields(_CHECKS[event_type], EVENT_KINDS[event_type].required, payload, "")
     order = checked.get("order")
     if order and "value" in order and "currency" not in order and "currency" not in checked.get("page", {}):
         raise InvalidEvent("REQUIRED", "order.currency (or page.currency) is required with order.value", "order.currency")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 
 
 class Tracker(StrEnum):

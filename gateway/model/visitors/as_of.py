@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from gateway.model.events.contribution import Contribution, Identification, Kind
+from gateway.model.events.contribution import Contribution, Identification
 from gateway.model.events.event import LATE_WINDOW_MS
+from gateway.model.events.event_kinds import Kind
 from gateway.model.events.positions import Partition
 from gateway.model.times import format_time_ms, latest_ms
 from gateway.model.visitors.context_view import history_of, sealed_of

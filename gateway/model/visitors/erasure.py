@@ -12,7 +12,7 @@ import hmac
 import json
 from collections.abc import Iterable
 
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.visitors.state import Update
 
 

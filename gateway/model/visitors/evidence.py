@@ -18,7 +18,6 @@ from gateway.model.events.contribution import (
     ConsentAnswer,
     Contribution,
     Identification,
-    Kind,
     ListView,
     Order,
     ProductInterest,
@@ -27,6 +26,7 @@ from gateway.model.events.contribution import (
     Removal,
     by_history,
 )
+from gateway.model.events.event_kinds import Kind, contributions_that_change
 from gateway.model.visitors.context_view import MAX_RECENT, context_of, history_of, sealed_of
 from gateway.model.visitors.state import State
 from gateway.model.visitors.totals import Totals, apply_contributions
@@ -35,9 +35,9 @@ MAX_ITEMS: Final = 50
 MAX_REDUCED: Final = 64
 """The cart's evidence is reduced to the contributions that still matter, if it has at most this many."""
 
-_INTENT_KINDS: Final = (Kind.VIEW, Kind.CLICK, Kind.LIST, Kind.ADD, Kind.ORDER)
-_RECENT_KINDS: Final = (Kind.VIEW, Kind.CLICK, Kind.ADD, Kind.REMOVE, Kind.ORDER)
-_CART_KINDS: Final = (Kind.ADD, Kind.REMOVE, Kind.CART, Kind.ORDER)
+_INTENT_KINDS: Final = contributions_that_change("interested_category")
+_RECENT_KINDS: Final = contributions_that_change("recent_products")
+_CART_KINDS: Final = contributions_that_change("cart")
 
 
 @dataclass(frozen=True, slots=True)

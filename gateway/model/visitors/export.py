@@ -7,7 +7,8 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
-from gateway.model.events.contribution import CartSnapshot, Contribution, Kind, Order, by_history
+from gateway.model.events.contribution import CartSnapshot, Contribution, Order, by_history
+from gateway.model.events.event_kinds import Kind
 from gateway.model.times import format_time_ms
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.state import Part, State

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.model.events.contribution import LoggedEvent
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EventType
 from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import Context, view
 from gateway.model.visitors.rebuild import CutoffOf, first_link, link_of

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gateway.model.events.contribution import Contribution, LoggedEvent, contribution_of
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.times import latest_ms
 from gateway.model.visitors.state import Link, Part, State, positions_of
 

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from gateway.model.events.contribution import Contribution, HistoryKey, Identification, Kind, Position, by_history, contribution_of
-from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType
+from gateway.model.events.contribution import Contribution, HistoryKey, Identification, Position, by_history, contribution_of
+from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event
+from gateway.model.events.event_kinds import EventType, Kind
 from gateway.model.events.positions import Positions
 from gateway.model.times import DAY_MS, latest_ms
 from gateway.model.visitors.totals import Totals, apply_contributions

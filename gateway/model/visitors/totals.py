@@ -22,7 +22,6 @@ from gateway.model.events.contribution import (
     Contribution,
     HistoryKey,
     Identification,
-    Kind,
     ListView,
     Order,
     ProductInterest,
@@ -32,6 +31,7 @@ from gateway.model.events.contribution import (
     Search,
     by_history,
 )
+from gateway.model.events.event_kinds import Kind
 from gateway.model.times import DAY_MS, MINUTE_MS, earliest_ms
 from gateway.model.visitors.cart import CartLine, LineKey, add_line, remove_pieces
 
@@ -337,7 +337,8 @@ def _covers(bought: BoughtLine, product_id: str, variant_id: str | None) -> bool
     return bought.product_id == product_id and (bought.variant_id is None or bought.variant_id == variant_id)
 
 
-_APPLY_OF: Final[dict[Kind, Callable[[Totals, Contribution, Any], None]]] = {
+EFFECTS: Final[dict[Kind, Callable[[Totals, Contribution, Any], None] | None]] = {
+    Kind.OTHER: None,
     Kind.VIEW: _apply_interest,
     Kind.CLICK: _apply_interest,
     Kind.LIST: _apply_list,
@@ -350,6 +351,9 @@ _APPLY_OF: Final[dict[Kind, Callable[[Totals, Contribution, Any], None]]] = {
     Kind.BANNER_VIEW: _apply_banner,
     Kind.BANNER_CLICK: _apply_banner,
     Kind.BANNER_DISMISS: _apply_banner,
+    Kind.IDENTIFY: None,
+    Kind.CONSENT: None,
 }
-_APPLY: Final = [_APPLY_OF.get(kind) for kind in sorted(Kind)]
-"""By the number of the kind. Consent and identify need the part too: `apply_contributions` calls them itself."""
+"""How each contribution changes the totals. Logins and answers on consent depend on the part: see `apply_contributions`."""
+_APPLY: Final = [EFFECTS[kind] for kind in sorted(Kind)]
+"""The same by number of the kind."""

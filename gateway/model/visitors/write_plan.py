@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import totals_of
 from gateway.model.visitors.purge import purge, purge_withdrawn

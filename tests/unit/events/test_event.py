@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.kafka.records import record_of
 from gateway.model.events.contribution import Position
-from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, EventType, check_record, corrected_time_ms, topic_of
+from gateway.model.events.event import AHEAD_LIMIT_MS, LATE_WINDOW_MS, Event, check_record, corrected_time_ms
+from gateway.model.events.event_kinds import EventType, topic_of
 from gateway.model.events.fields import InvalidEvent
 from gateway.model.events.topics import Topic
 from gateway.model.times import InvalidTime, format_time_ms, parse_time_ms

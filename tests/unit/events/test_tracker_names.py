@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.events.tracker_names import NAMES, Tracker, event_type_of, names_table
 
 DOCS = Path(__file__).parents[3] / "docs" / "event-names.md"

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.events.contribution import Position
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EventType
 from gateway.model.visitors.context_view import encode_context, view
 from gateway.model.visitors.state import State, Update, absorb, erase
 from gateway.model.visitors.state_codec import decode_state, encode_state

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.model.events.contribution import Position
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EventType
 from gateway.model.visitors.erasure import Erasures, erasure_key, erasure_value
 from gateway.model.visitors.state import Update
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.events.contribution import Kind
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EventType, Kind
 from gateway.model.events.positions import Positions
 from gateway.model.visitors.as_of import covered_by, had_joined, received_by, restrict, state_before_joining, why_unreachable
 from gateway.model.visitors.context_view import Context, view

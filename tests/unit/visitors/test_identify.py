@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.events.event import EventType
+from gateway.model.events.event_kinds import EventType
 from gateway.model.visitors.state import State, Update, absorb
 from gateway.store.writer import ContextWriter
 from tests.support.memory.state_store import MemoryStateStore

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from hypothesis import given
 
 from gateway.model.events.contribution import LoggedEvent
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EventType
 from gateway.model.visitors.as_of import as_of, received_by
 from gateway.model.visitors.context_view import view
 from gateway.model.visitors.page_moments import PageMoment, Window, owner_and_events, page_moments

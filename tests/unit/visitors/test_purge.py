@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model.events.event import Event, EventType
+from gateway.model.events.event import Event
+from gateway.model.events.event_kinds import EventType
 from gateway.model.visitors.context_view import encode_context, totals_of, view
 from gateway.model.visitors.purge import PURGE_DELAY_MS, purge, purge_due_ms, purge_withdrawn
 from gateway.model.visitors.state import State, Update, absorb, unite

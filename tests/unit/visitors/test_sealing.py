@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.events.contribution import Kind
 from gateway.model.events.event import Event, check_record
+from gateway.model.events.event_kinds import Kind
 from gateway.model.visitors import state as state_module
 from gateway.model.visitors.context_view import encode_context, view
 from gateway.model.visitors.state import MAX_CONTRIBUTIONS, State, Update, absorb, unite

@@ -1,0 +1,43 @@
+"""Tables of the documentation that are made from the code. `python -m tests.support.tables` writes them; the tests compare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from gateway.model.events.event_kinds import EVENT_KINDS
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+START: Final = "<!-- table: {name} (made from the code by python -m tests.support.tables) -->"
+END: Final = "<!-- end of table -->"
+
+
+def event_kinds() -> str:
+    """The kinds of events, for docs/events.md."""
+    rows = ["| type | what happened | requires | topic | what changes in the context |", "|---|---|---|---|---|"]
+    for event_type, kind in EVENT_KINDS.items():
+        required = ", ".join(f"`{'decisionId' if name == 'decision' else name}`" for name in kind.required) if kind.is_tracked else "none"
+        changes = ", ".join(f"`{name}`" for name in kind.changes) or ("everything starts over" if event_type == "DELETE" else "none")
+        rows.append(f"| `{event_type}` | {kind.meaning} | {required or 'none'} | `{kind.topic.value}` | {changes} |")
+    return "\n".join(rows)
+
+
+TABLES: Final = {"event kinds": ("events.md", event_kinds)}
+
+
+def documented(name: str) -> str:
+    """A table as the documentation has it now. Raises ValueError when it is not there."""
+    text = (DOCS / TABLES[name][0]).read_text(encoding="utf-8")
+    start = START.format(name=name) + "\n"
+    return text[text.index(start) + len(start) : text.index("\n" + END, text.index(start))]
+
+
+def write_all() -> None:
+    """Put every table into its page."""
+    for name, (page, make) in TABLES.items():
+        path = DOCS / page
+        path.write_text(path.read_text(encoding="utf-8").replace(documented(name), make()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_all()
