@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from local_stack.demo import warmup
 from local_stack.stack.local_stack import LocalStack
+from tests.support.background_start import BackgroundStart
 from tests.support.free_ports import STACK_PORTS, free_port_base
 from tests.support.stack_site import Site
 from tests.support.temporary import use_own_folder
@@ -24,12 +25,27 @@ PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
 _TEMPORARY: Final = pytest.StashKey[Path]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`scripts/test --long`."""
+    parser.addoption("--long", action="store_true", help="run the tests that take long, and no others")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, or with `--long` everything else."""
+    chosen = bool(config.getoption("--long"))
+    left_out = [item for item in items if ("long" in item.keywords) != chosen]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The marker is known here too, so that a test can be run from this folder alone."""
     config.stash[_TEMPORARY] = use_own_folder()
     # Kafka, Spark and batch jobs start dozens of times: half of their time would go into compiling what soon ends.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.addinivalue_line("markers", "integration: needs the real Kafka, Valkey and Spark, which it starts")
+    config.addinivalue_line("markers", "long: takes long, so it runs with scripts/test --long only")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -45,19 +61,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A warm stack without the storefront."""
+def starting_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStart]:
+    """The stack of `stack`, which starts in the background: ask for it where there is something to do meanwhile."""
     base = free_port_base()
     extra = {
         "context_stream": ["--trends-trigger", "1 second", "--snapshot-seconds", "1"],
         "context_writer": ["--metrics-port", str(base + STACK_PORTS)],
     }
-    running = LocalStack(tmp_path_factory.mktemp("whole") / "data", base, PARTS, extra_arguments=extra)
-    running.start(warmup.run)
+    folder = tmp_path_factory.mktemp("whole") / "data"
+    start = BackgroundStart(LocalStack(folder, base, PARTS, extra_arguments=extra, report=_no_report), warmup.run)
     try:
-        yield running
+        yield start
     finally:
-        running.stop()
+        start.stop()
+
+
+def _no_report(_: str) -> None:
+    """What a stack reports in the background would stand in the output of a test that has nothing to do with it."""
+
+
+@pytest.fixture(scope="session")
+def stack(starting_stack: BackgroundStart) -> LocalStack:
+    """A warm stack without the storefront."""
+    return starting_stack.ready()
 
 
 @pytest.fixture

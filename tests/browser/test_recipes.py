@@ -26,7 +26,9 @@ from tests.support.stack_site import until
 
 RECIPES: Final = PROJECT_ROOT / "examples" / "recipes"
 NEXT: Final = RECIPES / "next"
-ALL: Final = ["express", "react", "vue", "next"]
+NEXT_JS: Final = pytest.param("next", marks=pytest.mark.long)
+"""Its packages and its build take a minute and more."""
+ALL: Final = ["express", "react", "vue", NEXT_JS]
 OWN: Final = '<live-banner placement="homepage-hero" aria-live="polite"><h2>Welcome</h2></live-banner>'
 LATE_S: Final = 5.0
 """Far more than a page may wait for its banner, far less than what a silent gateway would take."""
@@ -133,7 +135,7 @@ async def test_a_gateway_in_trouble_leaves_the_pages_own_content(recipe: str, tm
     assert path.status_code == 502
 
 
-@pytest.mark.parametrize("recipe", ["express", "next"])
+@pytest.mark.parametrize("recipe", ["express", NEXT_JS])
 async def test_cookies_stay_with_the_shop(recipe: str, tmp_path: Path) -> None:
     """What goes through the page's own path to the gateway has the credential, and no cookie."""
     heads: list[str] = []
@@ -161,7 +163,7 @@ async def test_cookies_stay_with_the_shop(recipe: str, tmp_path: Path) -> None:
         ("react", "production", 5),
         ("vue", "development", 5),
         ("vue", "production", 5),
-        ("next", "production", 4),
+        pytest.param("next", "production", 4, marks=pytest.mark.long),
     ],
 )
 async def test_in_a_browser(stack: LocalStack, recipe: str, mode: str, held: int, tmp_path: Path) -> None:

@@ -19,6 +19,13 @@ HERE = Path(__file__).parent
 NODE_DEADLINE_S = 60.0
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _the_stack_starts_meanwhile(request: pytest.FixtureRequest) -> None:
+    """These tests do without the whole stack, and take as long as it needs to start for those that come after them."""
+    if any(isinstance(item, pytest.Function) and "site" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("starting_stack")
+
+
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The folder whose node_modules are installed."""

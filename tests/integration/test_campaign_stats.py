@@ -285,6 +285,7 @@ async def a_week(site: Site, chance: random.Random, name: str) -> list[Logged]:
     return await site.records(before, lambda found: len(found) == sum(after.values()) - sum(before.values()))
 
 
+@pytest.mark.long
 async def test_campaign_stats_are_what_a_naive_reading_of_the_log_says(
     site: Site, stack: LocalStack, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,7 @@ ORDERS = 6
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with LocalStack(tmp_path_factory.mktemp("valkey") / "data", free_port_base(), ["valkey"]) as stack:
+    with LocalStack(tmp_path_factory.mktemp("valkey") / "data", free_port_base(25000), ["valkey"]) as stack:
         yield stack.wiring.redis_url
 
 

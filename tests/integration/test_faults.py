@@ -24,6 +24,7 @@ FREEZE_S: Final = 6.0
 TRACK: Final = "mutation($events: [EventInput!]!) { track(events: $events) { results { messageId status } } }"
 
 
+@pytest.mark.long
 async def test_killed_processors_lose_and_double_nothing(site: Site, tmp_path: Path) -> None:
     """Spark and the only writer killed at once, then one of two writers: all contexts equal the oracle."""
     replay = Replay(site, int(time.time() * 1000), chosen_seed(), steps=2)

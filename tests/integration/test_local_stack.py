@@ -189,8 +189,17 @@ def test_port_in_use_starts_nothing(folder: Path) -> None:
     assert not (folder / "kafka").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-@pytest.mark.parametrize("moment", ["half-way", "ready"])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "half-way"),
+        (signal.SIGKILL, "half-way"),
+        (signal.SIGTERM, "ready"),
+        (signal.SIGKILL, "ready"),
+        *(pytest.param(number, "half-way", marks=pytest.mark.long) for number in (signal.SIGTERM, signal.SIGHUP)),
+        *(pytest.param(number, "ready", marks=pytest.mark.long) for number in (signal.SIGINT, signal.SIGHUP)),
+    ],
+)
 def test_no_way_to_end_it_leaves_a_process_or_a_temporary_file(folder: Path, number: signal.Signals, moment: str) -> None:
     """Whichever signal ends the command, half-way through its start or later, everything it started ends with it."""
     command = Command(folder, free_port_base(21100))

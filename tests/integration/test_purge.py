@@ -39,7 +39,7 @@ PRODUCT = {"product": {"product_id": "secret-product", "category": "secret-categ
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with LocalStack(tmp_path_factory.mktemp("valkey") / "data", free_port_base(), ["valkey"]) as stack:
+    with LocalStack(tmp_path_factory.mktemp("valkey") / "data", free_port_base(24000), ["valkey"]) as stack:
         yield stack.wiring.redis_url
 
 

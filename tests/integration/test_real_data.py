@@ -27,7 +27,7 @@ from local_stack.project import PROJECT_ROOT
 from tests.support.stack_site import Site, until
 from tests.support.storefront_reading import HEADLINES, HOME, Row, read_rows, reading, shown
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 PAIRS: Final = 500
 FROM_LOG: Final = 12

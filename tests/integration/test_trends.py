@@ -134,6 +134,7 @@ async def test_an_event_dated_ahead_moves_nothing(site: Site) -> None:
     assert (await scores(site, category)).keys() == {"after-0", "after-1", "after-2"}
 
 
+@pytest.mark.long
 async def test_a_killed_stream_goes_on_where_it_was(site: Site) -> None:
     """Windows are as before, and a visitor who was counted before is not counted again in the same window."""
     category, began_ms = new_name(), int(time.time() * 1000)

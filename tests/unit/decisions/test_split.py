@@ -47,7 +47,13 @@ def within_bounds(found: int, share: float, of: int = len(VISITORS)) -> bool:
     return abs(found - of * share) <= 5 * math.sqrt(of * share * (1 - share)) + 1
 
 
-@pytest.mark.parametrize("weights", [{"a": 1, "b": 1}, {"a": 1, "b": 9}, {"a": 5, "b": 3, "c": 2}, {"a": 1, "b": 99}])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"a": 5, "b": 3, "c": 2},
+        *(pytest.param(weights, marks=pytest.mark.long) for weights in ({"a": 1, "b": 1}, {"a": 1, "b": 9}, {"a": 1, "b": 99})),
+    ],
+)
 def test_weights_are_respected(weights: dict[str, int]) -> None:
     """Within binomial bounds, over 20 000 visitors."""
     found = counts(ruleset(split(weights)))
@@ -56,6 +62,7 @@ def test_weights_are_respected(weights: dict[str, int]) -> None:
     assert given_to(ruleset(split(weights)), "v").reason is DecisionReason.SPLIT
 
 
+@pytest.mark.long
 def test_splits_with_other_salts_are_independent() -> None:
     """Who gets a of one gets a of the other as often as anybody; with the same salt, always."""
     one = ruleset(split({"a": 1, "b": 1}))
@@ -65,7 +72,7 @@ def test_splits_with_other_salts_are_independent() -> None:
     assert all(given_to(same, visitor_id).variant == "a" for visitor_id in of_a)
 
 
-@pytest.mark.parametrize("share", [0.05, 0.5])
+@pytest.mark.parametrize("share", [pytest.param(0.05, marks=pytest.mark.long), 0.5])
 def test_a_holdout_takes_its_share(share: float) -> None:
     """They get the fallback, named as the campaign's holdout; the others are split as before."""
     rules = ruleset(split({"a": 1, "b": 1}, extra=f", holdout: {share}"))
@@ -78,6 +85,7 @@ def test_a_holdout_takes_its_share(share: float) -> None:
     assert (decision.reason, decision.campaign_id, decision.banner.headline) == (DecisionReason.HOLDOUT, "sale", "Hello")
 
 
+@pytest.mark.long
 def test_the_global_holdout_is_of_all_campaigns() -> None:
     """The same visitors, whichever campaign it would have been."""
     rules = ruleset(campaign("one", ", schedule: {until: 2000-01-01T00:00:00Z}") + campaign("two"), "holdout: 0.1\n")

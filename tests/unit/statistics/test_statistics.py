@@ -126,7 +126,13 @@ def lookers(chance: random.Random, _side: int) -> VisitorSums:
 
 
 @pytest.mark.parametrize(
-    "draw", [buyers(0.3), buyers(0.03), buyers(0.01, sizes=(38, 2)), lookers], ids=["many", "few", "small-holdout", "clicks"]
+    "draw",
+    [
+        pytest.param(buyers(0.3), id="many", marks=pytest.mark.long),
+        pytest.param(buyers(0.03), id="few"),
+        pytest.param(buyers(0.01, sizes=(38, 2)), id="small-holdout"),
+        pytest.param(lookers, id="clicks", marks=pytest.mark.long),
+    ],
 )
 def test_looking_after_every_step_raises_no_more_false_alarms_than_promised(draw: Callable[[random.Random, int], VisitorSums]) -> None:
     """Both sides are the same: at most 5 %; the naive test, looked at as often, cries wolf several times as often."""
