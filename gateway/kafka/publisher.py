@@ -14,9 +14,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
@@ -74,18 +74,52 @@ class LogUnavailable(BackendUnavailable):
     """No producer is connected, so nothing was written. Retrying later helps."""
 
 
+class Producer(Protocol):
+    """What the publisher needs of aiokafka's producer."""
+
+    async def start(self) -> None:
+        """Connect. Raises one of KAFKA_ERRORS."""
+
+    async def stop(self) -> None:
+        """Deliver what was sent, and disconnect. Hangs while the broker is frozen."""
+
+    async def send(self, topic: str, value: bytes, *, key: bytes, headers: list[tuple[str, bytes]]) -> Awaitable[Any]:
+        """Add a record to a batch; the result is awaited for its metadata."""
+
+
+MakeProducer = Callable[[str], Producer]
+"""Makes a producer that is not connected yet, from the addresses of brokers."""
+
+
+def make_producer(bootstrap: str) -> Producer:
+    """An idempotent producer with acks=all. aiokafka has no types."""
+    producer: Producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=262_144,
+        max_request_size=MAX_REQUEST_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=30_000,
+    )
+    return producer
+
+
 class EventPublisher:
     """Publishes records. `start` returns at once; while Kafka is away, `publish` raises `LogUnavailable`."""
 
-    def __init__(self, bootstrap: str, metrics: Metrics) -> None:
+    def __init__(self, bootstrap: str, metrics: Metrics, make_producer: MakeProducer = make_producer) -> None:
         self._bootstrap = bootstrap
         self._metrics = metrics
-        self._producer: AIOKafkaProducer | None = None
+        self._make_producer = make_producer
+        self._producer: Producer | None = None
         self._failed = asyncio.Event()
         self._ready = asyncio.Event()
         self._supervisor = BackgroundTasks()
         self._closing = BackgroundTasks()
-        self._sends: dict[asyncio.Task[DeliveryOutcome], AIOKafkaProducer] = {}
+        self._sends: dict[asyncio.Task[DeliveryOutcome], Producer] = {}
 
     @property
     def is_ready(self) -> bool:
@@ -145,7 +179,7 @@ class EventPublisher:
         self._metrics.publish_seconds.observe(time.monotonic() - started)
         return [send.result() if send.done() and not send.cancelled() else UnknownDelivery() for send in sends]
 
-    async def _send(self, producer: AIOKafkaProducer, record: OutgoingRecord) -> DeliveryOutcome:
+    async def _send(self, producer: Producer, record: OutgoingRecord) -> DeliveryOutcome:
         try:
             future = await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
         except (MessageSizeTooLargeError, RecordTooLargeError):
@@ -169,7 +203,7 @@ class EventPublisher:
         known = metadata is not None and metadata.offset is not None and metadata.offset >= 0
         return Acknowledgement(Position(metadata.topic, metadata.partition, metadata.offset) if known else None)
 
-    def _replace(self, producer: AIOKafkaProducer, error: Exception) -> None:
+    def _replace(self, producer: Producer, error: Exception) -> None:
         if producer is self._producer:
             log.warning("the Kafka producer failed (%s); replacing it", type(error).__name__)
             self._producer = None
@@ -177,7 +211,7 @@ class EventPublisher:
             self._closing.start(self._retire(producer))
             self._failed.set()
 
-    async def _retire(self, producer: AIOKafkaProducer) -> None:
+    async def _retire(self, producer: Producer) -> None:
         await _close(producer)
         sends = [send for send, sender in self._sends.items() if sender is producer]
         if sends:
@@ -188,17 +222,7 @@ class EventPublisher:
     async def _supervise(self) -> None:
         first = True
         while True:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=0,
-                max_batch_size=262_144,
-                max_request_size=MAX_REQUEST_BYTES,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-                retry_backoff_ms=50,
-                metadata_max_age_ms=30_000,
-            )
+            producer = self._make_producer(self._bootstrap)
             try:
                 async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
                     await producer.start()
@@ -219,7 +243,7 @@ class EventPublisher:
             await self._failed.wait()
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
+async def _close(producer: Producer) -> None:
     """Close a producer that may hang while flushing (its retries never end while a broker is away)."""
     with contextlib.suppress(*KAFKA_ERRORS, asyncio.CancelledError):
         async with asyncio.timeout(CLOSE_SECONDS):

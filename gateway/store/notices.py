@@ -15,9 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 
@@ -36,10 +35,20 @@ _OWN_CHANNEL: Final = "{gateway}:notices"
 log = logging.getLogger(__name__)
 
 
+class Channels(Protocol):
+    """Where a watch listens."""
+
+    def add(self, channel: str, watch: Watch) -> None:
+        """Mark `watch` dirty as soon as the channel is open, at every notice on it, and whenever a notice may have been lost."""
+
+    def remove(self, channel: str, watch: Watch) -> None:
+        """Leave `watch` alone from now on."""
+
+
 class Watch:
     """A subscription to the changes of some visitors. Wait until it is dirty, clear it, then read."""
 
-    def __init__(self, bus: NoticeBus) -> None:
+    def __init__(self, bus: Channels) -> None:
         self._bus = bus
         self._dirty = asyncio.Event()
         self._dirty.set()
@@ -54,7 +63,7 @@ class Watch:
         new = set(channels) - self._channels
         self._channels |= new
         for channel in new:
-            self._bus._add(channel, self)
+            self._bus.add(channel, self)
         return bool(new)
 
     def clear(self) -> None:
@@ -74,7 +83,7 @@ class Watch:
     def close(self) -> None:
         """Stop listening. Safe to call twice."""
         for channel in self._channels:
-            self._bus._remove(channel, self)
+            self._bus.remove(channel, self)
         self._channels = set()
 
 
@@ -93,13 +102,15 @@ class NoticeBus:
         watch.follow(visitor_ids)
         return watch
 
-    def _add(self, channel: str, watch: Watch) -> None:
+    def add(self, channel: str, watch: Watch) -> None:
+        """As `Channels.add`."""
         watches = self._watches.setdefault(channel, set())
         watches.add(watch)
         # For a second watch too: the confirmation tells it that the channel is open.
         self._requests.put_nowait((True, channel))
 
-    def _remove(self, channel: str, watch: Watch) -> None:
+    def remove(self, channel: str, watch: Watch) -> None:
+        """As `Channels.remove`."""
         watches = self._watches.get(channel)
         if watches is not None:
             watches.discard(watch)
@@ -127,13 +138,14 @@ class NoticeBus:
             for start in range(0, len(channels), _CHANNELS_AT_ONCE):
                 await pubsub.ssubscribe(*channels[start : start + _CHANNELS_AT_ONCE])
             sender = asyncio.create_task(self._send(pubsub))
-            last_received = time.monotonic()
+            loop = asyncio.get_running_loop()
+            last_received = loop.time()
             while True:
                 message = await pubsub.get_message(timeout=PING_SECONDS / 2)
                 if message is not None:
-                    last_received = time.monotonic()
+                    last_received = loop.time()
                     self._on_message(message)
-                elif time.monotonic() - last_received > SILENCE_SECONDS:
+                elif loop.time() - last_received > SILENCE_SECONDS:
                     raise TimeoutError("no answer to PING")
                 if sender.done():
                     await sender

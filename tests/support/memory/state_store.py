@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.model.visitors.context_view import Context, view
 from gateway.model.visitors.state import State
 from gateway.model.visitors.state_codec import WRITE_ID_BYTES, decode_state, encode_state
+from gateway.store.keys import notice_channel
 from gateway.store.writer import StateWrite, StoredState
 from tests.support.memory.faults import Faults
 
@@ -16,11 +17,12 @@ from tests.support.memory.faults import Faults
 class MemoryStateStore:
     """A `StateStore`. `stored` is what it holds; `reading` and `writing` are what its next reads and single writes meet."""
 
-    def __init__(self) -> None:
+    def __init__(self, announce: Callable[[str], None] = lambda _: None) -> None:
         self.stored: dict[str, bytes] = {}
         self.reading = Faults()
         self.writing = Faults()
         self._write_ids = itertools.count(1)
+        self._announce = announce
 
     async def read(self, visitor_ids: Iterable[str]) -> Mapping[str, StoredState]:
         """As `StateStore.read`."""
@@ -38,6 +40,7 @@ class MemoryStateStore:
         if self._write_id(write.visitor_id) != write.expected:
             return False
         self.stored[write.visitor_id] = encode_state(write.state, next(self._write_ids).to_bytes(WRITE_ID_BYTES, "big"))
+        self._announce(notice_channel(write.visitor_id))
         self.writing.leave()
         # A script of the real store ends before the caller goes on; another caller may come first.
         await asyncio.sleep(0)

@@ -1,0 +1,120 @@
+"""The topic of ruleset versions in memory, and its followers: away, frozen, re-created, with answers that get lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.kafka.ruleset_topic import PUBLISH_SECONDS, RETRY_SECONDS, TopicUnavailable
+from gateway.model.rulesets.versions import InvalidRecord, PublishedVersion, RulesetLog, RulesetRecord, decode_record
+from gateway.services.ports import OnVersions
+from tests.support.memory.faults import Faults
+
+POLL_RECORDS = 3
+"""A follower gets at most this many records at once, so that it does not reach the end by its first poll."""
+
+
+class MemoryRulesetTopic:
+    """What all followers read. `writing` is what the next writes meet; `reading` what polls and reads of single versions meet."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.generation = 0
+        self.reading = Faults()
+        self.writing = Faults()
+        self._changed = asyncio.Event()
+
+    async def write(self, value: bytes) -> None:
+        """Append a record."""
+        await self.writing.enter()
+        self.append(value)
+        self.writing.leave()
+
+    def append(self, value: bytes) -> None:
+        """Append a record that another process wrote."""
+        self.values.append(value)
+        self._has_changed()
+
+    def recreate(self) -> None:
+        """Delete the topic with everything in it, and create it again."""
+        self.values, self.generation = [], self.generation + 1
+        self._has_changed()
+
+    async def wait_for_change(self) -> None:
+        """Wait until something is appended, or the topic is re-created."""
+        await self._changed.wait()
+
+    def _has_changed(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class MemoryRulesetVersions:
+    """A `RulesetVersions`: one follower of the topic, and a writer to it."""
+
+    def __init__(self, topic: MemoryRulesetTopic, publish_seconds: float = PUBLISH_SECONDS) -> None:
+        self.log = RulesetLog()
+        self.caught_up = asyncio.Event()
+        self._topic = topic
+        self._publish_seconds = publish_seconds
+        self._next_offset = 0
+        self._generation = topic.generation
+        self._records_seen = asyncio.Condition()
+
+    async def follow(self, on_versions: OnVersions) -> None:
+        """As `RulesetVersions.follow`."""
+        while True:
+            try:
+                await self._topic.reading.enter()
+            except TopicUnavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if self._generation != self._topic.generation:
+                self.log, self._next_offset, self._generation = RulesetLog(), 0, self._topic.generation
+                self.caught_up.clear()
+            values = self._topic.values[self._next_offset : self._next_offset + POLL_RECORDS]
+            versions = [version for value in values if (version := self._absorb(value)) is not None]
+            at_end = self._next_offset == len(self._topic.values)
+            if values:
+                async with self._records_seen:
+                    self._records_seen.notify_all()
+            if versions or (at_end and not self.caught_up.is_set()):
+                await on_versions(versions, at_end)
+            if at_end:
+                self.caught_up.set()
+            if self._next_offset == len(self._topic.values) and self._generation == self._topic.generation:
+                await self._topic.wait_for_change()
+
+    async def publish(self, record: RulesetRecord) -> int | None:
+        """As `RulesetVersions.publish`."""
+        try:
+            async with asyncio.timeout(self._publish_seconds):
+                await self._topic.write(record.encode())
+                async with self._records_seen:
+                    await self._records_seen.wait_for(lambda: self._knows(record.message_id))
+        except (TimeoutError, TopicUnavailable) as error:
+            raise TopicUnavailable("the event log did not confirm the ruleset; it may or may not have been published") from error
+        return self.log.version_of(record.message_id)
+
+    async def read(self, version: int) -> PublishedVersion | None:
+        """As `RulesetVersions.read`."""
+        offset = self.log.offset_of(version)
+        if offset is None:
+            return None
+        await self._topic.reading.enter()
+        record = decode_record(self._topic.values[offset])
+        self._topic.reading.leave()
+        return PublishedVersion(version, record.yaml, record.published_at_ms, offset)
+
+    def _absorb(self, value: bytes) -> PublishedVersion | None:
+        offset, self._next_offset = self._next_offset, self._next_offset + 1
+        try:
+            return self.log.absorb(offset, value)
+        except InvalidRecord:
+            return None
+
+    def _knows(self, message_id: str) -> bool:
+        try:
+            self.log.version_of(message_id)
+        except KeyError:
+            return False
+        return True
