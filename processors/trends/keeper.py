@@ -109,19 +109,19 @@ class TrendsKeeper:
         now_ms = self._now_ms()
         for window_ms, counts in (await self._store.windows(now_ms)).items():
             for product_id, product_counts in counts.items():
-                self._windows.join(window_ms, product_id, product_counts)
+                self._windows.merge(window_ms, product_id, product_counts)
         current = await self._store.current()
         self._last = await self._store.snapshot(current) if current else None
 
     async def _add(self, batch: list[ProductCounts]) -> None:
         for window_ms, product_id, counts in batch:
-            joined = self._windows.join(window_ms, product_id, counts)
+            joined = self._windows.merge(window_ms, product_id, counts)
             if joined is not None:
                 self._unsaved.setdefault(window_ms, {})[product_id] = joined
         await self._retry("stored", self._save)
 
     async def _save(self) -> None:
-        dropped = self._windows.weakest()
+        dropped = self._windows.drop_weakest()
         for window_ms, names in dropped.items():
             for product_id in names:
                 self._unsaved.get(window_ms, {}).pop(product_id, None)
@@ -155,7 +155,7 @@ class TrendsKeeper:
     async def _take_snapshot(self) -> None:
         """Take a new snapshot, unless it would equal the current one."""
         now_ms = self._now_ms()
-        self._windows.forget(now_ms)
+        self._windows.drop_expired(now_ms)
         current = await self._store.current()
         if current == 0 and self._last is not None:
             log.warning("the trends in Redis are gone: writing them again")

@@ -1,4 +1,4 @@
-"""Frequency caps: how often a visitor sees a campaign. A cap never takes away the banner being looked at (see `decide`)."""
+"""Frequency caps: how often a visitor sees a campaign. A cap never removes a banner that a page already shows (see `decide`)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MAX_VIEWS: Final = 50
-"""The highest number of views a cap with a period can name: a context keeps so many view times of a campaign."""
+"""The largest number of views in a cap with a period: a context keeps this many view times for each campaign."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewCap:
-    """At most `views` views, ever or within a period that slides (`period_ms`)."""
+    """At most `views` views within a sliding period of `period_ms`; None: ever."""
 
     views: int
     period_ms: int | None = None
@@ -20,16 +20,16 @@ class ViewCap:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """All caps of a campaign; each one that is reached stops it."""
+    """All caps of a campaign. It is not shown while any of them is reached."""
 
     views: tuple[ViewCap, ...] = ()
     views_since_click: int | None = None
     stop_after_dismiss: bool = False
 
     def at(self, counts: Mapping[str, Any] | None, now_ms: int) -> tuple[str | None, int | None]:
-        """Which cap stops the campaign (in words, None: none does), and when time alone changes that.
+        """Which cap is reached (in words; None: none), and when (ms) time alone changes that (None: never).
 
-        `counts` is the campaign's entry under `banners` in the context.
+        `counts`: the campaign's entry under `banners` in the context.
         """
         if not counts:
             return None, None
@@ -48,7 +48,7 @@ class Caps:
             if len(within) >= cap.views:
                 reached.append(f"{len(within)} views within {cap.period_ms // 1000} s, at most {cap.views}")
                 free_ms.append(within[-cap.views] + cap.period_ms)
-        # Every cap must let go: the last to do so sets the time.
+        # The campaign is free when no cap is reached any more: the last one decides when.
         return (reached[0], max(free_ms)) if reached else (None, None)
 
 

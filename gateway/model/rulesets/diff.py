@@ -1,4 +1,4 @@
-"""What differs between two rulesets: placements and campaigns added, removed, and changed in which parts."""
+"""The differences between two rulesets: which placements and campaigns are added or removed, and which of their parts are changed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ class RulesetChange:
 
 
 def ruleset_changes(old: Ruleset, new: Ruleset) -> list[RulesetChange]:
-    """What changes from the old ruleset to the new one; by kind, then by name."""
-    found = []
+    """The changes from the old ruleset to the new one, by kind and name."""
+    changes = []
     overall = tuple(name for name in ("holdout", "holdout_salt", "public_traits") if getattr(old, name) != getattr(new, name))
     if overall:
-        found.append(RulesetChange("~", "ruleset", "", overall))
-    places = [{name: {"description": p.description, "fallback": p.fallback} for name, p in one.placements.items()} for one in (old, new)]
-    found += _compare("placement", *places)
-    return found + _compare("campaign", _campaigns(old), _campaigns(new))
+        changes.append(RulesetChange("~", "ruleset", "", overall))
+    changes += _compare("placement", _placements(old), _placements(new))
+    return changes + _compare("campaign", _campaigns(old), _campaigns(new))
+
+
+def _placements(ruleset: Ruleset) -> dict[str, dict[str, Any]]:
+    return {name: {"description": placement.description, "fallback": placement.fallback} for name, placement in ruleset.placements.items()}
 
 
 def _campaigns(ruleset: Ruleset) -> dict[str, dict[str, Any]]:
@@ -42,7 +45,7 @@ def _campaigns(ruleset: Ruleset) -> dict[str, dict[str, Any]]:
 def _parts(campaign: Campaign) -> dict[str, Any]:
     is_split = campaign.variants[0].variant_id is not None
     parts = {name: getattr(campaign, name) for name in _PARTS}
-    # Where an example stands in the file is no part of it.
+    # The line of an example in the file does not matter.
     parts["examples"] = [(e.context, e.page, e.at_ms, e.campaign_id, e.headline) for e in campaign.examples]
     return parts | {"when": campaign.when.text, "split" if is_split else "banner": campaign.variants}
 

@@ -14,16 +14,16 @@ from gateway.model.rulesets.schedule import ALWAYS, Schedule
 from gateway.model.rulesets.template import Template
 
 HOLDOUT_VARIANT: Final = "holdout"
-"""The variant of a visitor who is held out of a campaign."""
+"""The variant of visitors who are held out of a campaign."""
 DEFAULT_VARIANT: Final = "default"
-"""What reports call the only variant of a campaign without a split."""
+"""The only variant of a campaign without a split, in reports."""
 NO_CAMPAIGN: Final = "none"
-"""What an example expects where no campaign is to be shown."""
+"""The expected campaign of an example in which none is to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTemplate:
-    """An image of a banner; width and height in CSS pixels reserve its place."""
+    """An image of a banner. Width and height are in CSS pixels; they reserve its space on the page."""
 
     url: Template
     alt: Template
@@ -52,7 +52,7 @@ class ProductRule:
 
 @dataclass(frozen=True, slots=True)
 class BannerTemplate:
-    """A banner before its placeholders are filled in. `locales` holds the whole banner for other languages."""
+    """A banner before its placeholders are filled in. `locales`: the complete banner for other languages, by language tag."""
 
     headline: Template
     body: Template | None = None
@@ -67,7 +67,7 @@ class BannerTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One arm of a split; `banner` None: the page keeps its own content. A campaign without a split has one without an id."""
+    """One arm of a split. `banner` None: the page keeps its own content. A campaign without a split has one variant, without an id."""
 
     variant_id: str | None
     weight: int
@@ -76,7 +76,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class CampaignExample:
-    """An example written beside a campaign: given this, expect that. `line` says where it stands."""
+    """An example of a campaign: with this context and page, at this time (ms), expect this. `line`: where it starts in the file, from 1.
+
+    `campaign_id` or `headline` None: anything is accepted. `at_ms` None: at the time of the check.
+    """
 
     context: Mapping[str, Any]
     page: Mapping[str, Any]
@@ -88,7 +91,7 @@ class CampaignExample:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A banner, who sees it and when. `holdout` is a share in units of 1/10,000; `group`: campaigns that exclude each other."""
+    """A banner, who sees it and when. `holdout`: a share in units of 1/10,000. `group`: its campaigns exclude each other."""
 
     campaign_id: str
     placement: str
@@ -105,13 +108,13 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A place on a page. Without a fallback the page keeps its own content."""
+    """A place on a page. `fallback` None: without a campaign the page keeps its own content."""
 
     placement_id: str
     description: str
     fallback: BannerTemplate | None
     campaigns: tuple[Campaign, ...] = ()
-    """Strongest first: by priority, then by their order in the file."""
+    """Strongest first: by priority, then in the order of the file."""
     conditions: ConditionSet = field(default_factory=lambda: ConditionSet(()))
 
 
@@ -123,14 +126,14 @@ class Ruleset:
     placements: Mapping[str, Placement]
     yaml: str
     holdout: int = 0
-    """Share of visitors who see no campaign at all, in units of 1/10,000."""
+    """The share of visitors who see no campaign at all, in units of 1/10,000."""
     holdout_salt: str = "global"
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Campaigns that exclude each other: every visitor is drawn for one of them."""
+    """Campaigns that exclude each other, by group: each visitor belongs to one of them."""
     public_traits: frozenset[str] = frozenset()
-    """Traits that a visitor token may set by `identify`."""
+    """The traits that a visitor token may set with `identify`."""
     uses_trends: bool = False
-    """Whether a decision can depend on the trends: a condition names them, or a banner has related products."""
+    """Whether a decision can depend on the trends: a condition uses them, or a banner has related products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +147,18 @@ class RulesetProblem:
 
     def text(self, file: str) -> str:
         """`file:line:column: campaign …: message`."""
-        place = ":".join(str(part) for part in (file, self.line, self.column) if part is not None)
+        location = ":".join(str(part) for part in (file, self.line, self.column) if part is not None)
         campaign = f"campaign {self.campaign_id}: " if self.campaign_id else ""
-        return f"{place}: {campaign}{self.message}"
+        return f"{location}: {campaign}{self.message}"
 
 
 class InvalidRuleset(Exception):
-    """A ruleset that is refused as a whole, with every mistake found."""
+    """A ruleset that is refused as a whole, with all of its mistakes."""
 
     def __init__(self, problems: list[RulesetProblem]) -> None:
         self.problems = problems
         super().__init__(self.text("ruleset"))
 
     def text(self, file: str) -> str:
-        """Every mistake on a line of its own, placed in `file`."""
+        """One line for each mistake, with its location in `file`."""
         return "\n".join(problem.text(file) for problem in self.problems)

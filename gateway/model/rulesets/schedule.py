@@ -1,4 +1,4 @@
-"""When a campaign runs: from and until, days of the week and hours of the day in a time zone. Time is nowhere else but in caps."""
+"""When a campaign runs: from and until, days of the week and hours of the day in a time zone. Only schedules and caps depend on time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gateway.model.times import InvalidTime, parse_time_ms
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_A_DAY: Final = 24 * 60
 END_MS: Final = 253_370_764_800_000
-"""The year 9999: what comes later has no days around it that Python could name."""
+"""The start of the year 9999. Later moments are not accepted: Python has no dates for the days after them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Times in ms since the epoch; `until_ms` is exclusive. `days` (0: Monday) and minutes of the day hold in `zone`.
+    """Times are ms since the epoch; `until_ms` is exclusive. `days` (0: Monday) and the minutes of the day are in the time zone `zone`.
 
-    `from_minute` to `until_minute` (exclusive) is a span within one day; without it the whole day.
+    `from_minute` to `until_minute` (exclusive) is a span within one day; by default the whole day.
     """
 
     from_ms: int | None = None
@@ -31,13 +31,13 @@ class Schedule:
     zone: str = "UTC"
 
     def at(self, now_ms: int) -> tuple[bool, int | None]:
-        """Whether it runs now, and when that changes next (None: never again)."""
+        """Whether it runs now, and when (ms) that changes next (None: never)."""
         runs = self._runs(now_ms)
         return runs, next((moment for moment in self._boundaries(now_ms) if moment > now_ms and self._runs(moment) != runs), None)
 
     @property
     def ever_runs(self) -> bool:
-        """Whether there is a moment at which it runs. Where it is open to one side, there is: every day and hour comes."""
+        """Whether there is a moment at which it runs. There is one if it has no start or no end: every day and hour comes again."""
         if self.from_ms is None or self.until_ms is None:
             return True
         runs, next_change_ms = self.at(self.from_ms)
@@ -59,7 +59,7 @@ class Schedule:
         return local.weekday() in self.days and self.from_minute <= minute < self.until_minute
 
     def _boundaries(self, now_ms: int) -> list[int]:
-        """Every moment within the next days at which something could change, in order."""
+        """The moments of the next days at which something could change, in order."""
         edges = [edge for edge in (self.from_ms, self.until_ms) if edge is not None]
         if self._is_daily:
             start_ms = max(now_ms, self.from_ms or now_ms)
@@ -70,7 +70,10 @@ class Schedule:
 
 
 def parse_moment_ms(value: object, field: str) -> int:
-    """A time that can be decided for, in ms since the epoch: an RFC 3339 text of the years 1970 to 9998. Raises `InvalidTime`."""
+    """A time for which decisions can be made, in ms since the epoch: an RFC 3339 string in the years 1970 to 9998.
+
+    Raises `InvalidTime`.
+    """
     moment_ms = parse_time_ms(value, field)
     if not 0 <= moment_ms < END_MS:
         raise InvalidTime(f"{field} must lie in the years 1970 to 9998")
@@ -79,19 +82,19 @@ def parse_moment_ms(value: object, field: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _edges_of_day(zone_name: str, day: int, from_minute: int, until_minute: int) -> tuple[int, ...]:
-    """When a span begins and ends on a day, by its wall clock, and when the clock itself is changed on that day."""
+    """When a span starts and ends on a day by the wall clock (ms), and when the clock is changed on that day."""
     zone = ZoneInfo(zone_name)
     midnight = datetime.fromordinal(day)
-    walls = [midnight + timedelta(minutes=minute) for minute in (from_minute, until_minute)]
-    # A wall-clock time comes twice (or is skipped) where clocks go back (or forward): each reading of it is an edge.
-    edges = {_ms(wall.replace(tzinfo=zone, fold=fold)) for wall in walls for fold in (0, 1)}
-    before, after = _ms(midnight.replace(tzinfo=zone)), _ms((midnight + timedelta(days=1)).replace(tzinfo=zone))
-    offset = _offset(zone, before)
-    if offset != _offset(zone, after):
-        while after - before > 1:
-            middle = (before + after) // 2
-            before, after = (middle, after) if _offset(zone, middle) == offset else (before, middle)
-        edges.add(after)
+    wall_times = [midnight + timedelta(minutes=minute) for minute in (from_minute, until_minute)]
+    # When clocks go back, a wall-clock time occurs twice; when they go forward, it is skipped. Each reading of it is an edge.
+    edges = {_ms(wall_time.replace(tzinfo=zone, fold=fold)) for wall_time in wall_times for fold in (0, 1)}
+    before_ms, after_ms = _ms(midnight.replace(tzinfo=zone)), _ms((midnight + timedelta(days=1)).replace(tzinfo=zone))
+    offset = _offset(zone, before_ms)
+    if offset != _offset(zone, after_ms):
+        while after_ms - before_ms > 1:
+            middle_ms = (before_ms + after_ms) // 2
+            before_ms, after_ms = (middle_ms, after_ms) if _offset(zone, middle_ms) == offset else (before_ms, middle_ms)
+        edges.add(after_ms)
     return tuple(edges)
 
 

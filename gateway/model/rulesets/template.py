@@ -1,7 +1,7 @@
-"""Banner texts with placeholders: `{interested_category}`, with a default `{interested_category|our best}`; `{{` is a brace.
+"""Templates of banners: text with placeholders such as `{interested_category}` or, with a default, `{interested_category|our best}`.
 
-A placeholder without data and without a default makes its banner unusable for this visitor: `render` gives None then,
-and the next campaign is asked.
+`{{` stands for a brace. A placeholder without data and without a default makes the banner unusable for a visitor: `render` returns None,
+and the next campaign is considered.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from urllib.parse import quote
 
 FIELDS = ("interested_category", "last_search")
 _PART = re.compile(r"\{\{|\}\}|\{([^{}|]*)(?:\|([^{}]*))?\}|[{}]")
-# Relative, or with a scheme and a host; where a placeholder follows, the host must have ended before it.
+# Relative, or with a scheme and a host; the host must end before the first placeholder.
 _SAFE_LINK = re.compile(r"(https?://[^/?#]+(?P<host_ends>[/?#])?|/(?!/)|#|\?|[\w.-]+(?:[/?#]|$)|$)", re.IGNORECASE)
-# Browsers read a backslash as a slash, and skip white space and control characters.
+# Browsers read a backslash as a slash, and ignore white space and control characters.
 _UNSAFE_IN_LINK = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 class InvalidTemplate(ValueError):
-    """A text whose placeholders cannot be filled; `column` counts from 0 within the text."""
+    """A template that cannot be used. `column`: where the mistake is, from 0 within the text."""
 
     def __init__(self, message: str, column: int) -> None:
         super().__init__(message)
@@ -30,13 +30,13 @@ class InvalidTemplate(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text: literal pieces and (field, default) placeholders in turn."""
+    """A parsed template: literal strings and (field, default) placeholders, in order."""
 
     parts: tuple[str | tuple[str, str | None], ...]
     is_link: bool = False
 
     def render(self, values: Mapping[str, Any]) -> str | None:
-        """The text for a visitor, or None when a placeholder has neither data nor default."""
+        """The text for a visitor; None: a placeholder has neither data nor a default. Values in links are percent-encoded."""
         if len(self.parts) == 1 and isinstance(self.parts[0], str):
             return self.parts[0]
         pieces = []
@@ -55,14 +55,14 @@ class Template:
 
 
 def _value(values: Mapping[str, Any], name: str) -> str | None:
-    found: Any = values
+    value: Any = values
     for key in name.split(".", 1):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return str(found) if isinstance(found, str | int | float) and not isinstance(found, bool) and found != "" else None
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "" else None
 
 
 def parse_template(text: str, *, is_link: bool = False) -> Template:
-    """Parse a banner text, or raise `InvalidTemplate`. A link must be http, https or relative, whatever is filled in."""
+    """The template of a text. A link must be http, https or relative whatever the values are. Raises `InvalidTemplate`."""
     parts: list[str | tuple[str, str | None]] = []
     literal, end = "", 0
     for match in _PART.finditer(text):
@@ -76,7 +76,7 @@ def parse_template(text: str, *, is_link: bool = False) -> Template:
         name = match[1].strip()
         if name not in FIELDS and not re.fullmatch(r"traits\.[\w-]{1,64}", name):
             known = ", ".join(f"{{{field}}}" for field in FIELDS)
-            raise InvalidTemplate(f"unknown placeholder {{{name}}}; known are {known} and {{traits.<name>}}", match.start())
+            raise InvalidTemplate(f"unknown placeholder {{{name}}}; known placeholders: {known} and {{traits.<name>}}", match.start())
         if literal:
             parts.append(literal)
             literal = ""
@@ -91,20 +91,20 @@ def parse_template(text: str, *, is_link: bool = False) -> Template:
 
 def _check_link(parts: list[str | tuple[str, str | None]], text: str) -> None:
     start = parts[0] if isinstance(parts[0], str) else ""
-    found = _SAFE_LINK.match(start)
-    is_absolute = found is not None and "://" in found[0]
-    if found is None or (not start and text) or (is_absolute and len(parts) > 1 and not found["host_ends"]):
-        raise InvalidTemplate("a link must start with https://, http:// (and a whole host) or /, before any placeholder", 0)
+    match = _SAFE_LINK.match(start)
+    is_absolute = match is not None and "://" in match[0]
+    if match is None or (not start and text) or (is_absolute and len(parts) > 1 and not match["host_ends"]):
+        raise InvalidTemplate("a link must start with https://, http:// (and a complete host) or /, before any placeholder", 0)
     if any(isinstance(part, str) and _UNSAFE_IN_LINK.search(part) for part in parts):
         raise InvalidTemplate("a link must not contain spaces, control characters or backslashes", 0)
-    if not is_absolute and _could_leave(parts):
-        raise InvalidTemplate("a link must stay on its site whatever is filled in: no ':' before its first '/', and no '//' there", 0)
+    if not is_absolute and _could_leave_site(parts):
+        raise InvalidTemplate("a link must stay on its site whatever the values are: no ':' before its first '/', and no '//' there", 0)
 
 
-def _could_leave(parts: list[str | tuple[str, str | None]]) -> bool:
-    """Whether a relative link could get a scheme or a host: by a ':' before the first of "/?#", or as it begins with "//".
+def _could_leave_site(parts: list[str | tuple[str, str | None]]) -> bool:
+    """Whether a relative link could get a scheme or a host: by a ':' before the first of "/?#", or by starting with "//".
 
-    What is filled in is percent-encoded, so it has none of these; but it may be empty, where the default is.
+    Values are percent-encoded, so they contain none of these characters; but a value may be empty if the default is.
     """
     shortest = "".join(part if isinstance(part, str) else "" if part[1] == "" else "x" for part in parts)
     return shortest.startswith("//") or ":" in re.split("[/?#]", shortest, maxsplit=1)[0]

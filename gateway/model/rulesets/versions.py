@@ -1,9 +1,9 @@
-"""The topic `rulesets`: folding its records in order gives the versions 1, 2, 3, …
+"""The topic `rulesets`: reading its records in order leads to the versions 1, 2, 3, …
 
-A record carries the version it expects to follow; one that does not match is void, as is a second copy of a message, and
-what is no record at all. So two publishers at once, or a retry, never make two versions of one wish. The fold asks for the
-form of a record only, never whether its YAML is a good ruleset: every process, of whatever release, counts alike. A version
-whose YAML a process cannot load is a version all the same, which does not come into force there.
+A record names the version that it expects to follow. It is void if that does not match; so is a second copy of a message, and a value
+that is not a record. So two publishers at once, or a retry, never make two versions of one request. Only the form of a record counts,
+never whether its YAML is a valid ruleset: processes of every release count the same versions. A version whose YAML a process cannot
+load is still a version; it just does not come into force there.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import orjson
 
 
 class InvalidRecord(ValueError):
-    """Bytes that are no record of this topic."""
+    """Bytes that are not a record of this topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class RulesetRecord:
-    """A wish to publish. `version_expected` None: after whatever is current; 0: only as the first."""
+    """A request to publish. `version_expected` None: after any version; 0: only as the first version."""
 
     message_id: str
     version_expected: int | None
@@ -41,7 +41,7 @@ class RulesetRecord:
 
 @dataclass(frozen=True, slots=True)
 class PublishedVersion:
-    """A version of the ruleset: its text, its place in the topic, and when it was published."""
+    """A version of the ruleset: its YAML, when it was published, and its offset in the topic."""
 
     version: int
     yaml: str
@@ -50,7 +50,7 @@ class PublishedVersion:
 
 
 class RulesetLog:
-    """The fold. Feed it every record once, in order."""
+    """The versions so far. Every record must be absorbed once, in order."""
 
     def __init__(self) -> None:
         self.current: PublishedVersion | None = None
@@ -64,7 +64,7 @@ class RulesetLog:
         return len(self._offsets)
 
     def absorb(self, offset: int, value: bytes | None) -> PublishedVersion | None:
-        """The version that a record makes, or None when it is void. Raises `InvalidRecord`; such a record is void, too."""
+        """The version that a record makes; None: it is void. Raises `InvalidRecord`; such a record is void too."""
         record = decode_record(value)
         if record.message_id in self._versions:
             return None
@@ -78,34 +78,34 @@ class RulesetLog:
         return self.current
 
     def published_by(self, at_ms: int) -> list[int]:
-        """The versions that had been published by a moment, newest first."""
+        """The versions that were published up to a moment, newest first."""
         return [version for version in range(self.version, 0, -1) if self._published_ms[version - 1] <= at_ms]
 
     def version_of(self, message_id: str) -> int | None:
-        """The version that a message made; None when it was void. Raises KeyError while it was not seen."""
+        """The version that a message made; None: it was void. Raises KeyError if the message was not absorbed yet."""
         return self._versions[message_id]
 
     def offset_of(self, version: int) -> int | None:
-        """Where a version stands in the topic, None when there is no such version."""
+        """The offset of a version in the topic; None: there is no such version."""
         return self._offsets[version - 1] if 1 <= version <= self.version else None
 
 
 def decode_record(value: bytes | None) -> RulesetRecord:
-    """The record of a value, or raise `InvalidRecord`."""
+    """The record of a value. Raises `InvalidRecord`."""
     try:
-        found: Any = orjson.loads(value or b"")
+        fields: Any = orjson.loads(value or b"")
     except orjson.JSONDecodeError as problem:
         raise InvalidRecord("not JSON") from problem
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise InvalidRecord("not an object")
-    expected, text = found.get("version_expected"), found.get("yaml")
-    published_at_ms, message_id = found.get("published_at_ms"), found.get("message_id")
-    if not (expected is None or _is_whole(expected)) or not isinstance(text, str):
-        raise InvalidRecord("version_expected must be a whole number or null, yaml a text")
-    if not _is_whole(published_at_ms) or not isinstance(message_id, str):
-        raise InvalidRecord("published_at_ms must be a whole number, message_id a text")
-    return RulesetRecord(message_id, expected, text, published_at_ms)
+    expected, yaml = fields.get("version_expected"), fields.get("yaml")
+    published_at_ms, message_id = fields.get("published_at_ms"), fields.get("message_id")
+    if not (expected is None or _is_unsigned(expected)) or not isinstance(yaml, str):
+        raise InvalidRecord("version_expected must be an integer or null, yaml a string")
+    if not _is_unsigned(published_at_ms) or not isinstance(message_id, str):
+        raise InvalidRecord("published_at_ms must be an integer, message_id a string")
+    return RulesetRecord(message_id, expected, yaml, published_at_ms)
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
+def _is_unsigned(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,4 +1,4 @@
-"""How trends are stored: counts as small JSON lists, snapshots and what is bought together as compressed JSON.
+"""How trends are stored: counts as small JSON lists, snapshots and products bought together as compressed JSON.
 
 counts     [views, carts, purchases, category]
 snapshot   {"number", "taken_at_ms", "together", "products": [[product id, category, score], …]}
@@ -16,15 +16,16 @@ from gateway.model.trends.snapshot import TrendingProduct, Trends
 from gateway.model.trends.windows import Counts
 
 BoughtTogether = Mapping[str, tuple[str, ...]]
+"""For a product id, the ids of the products bought with it, strongest first."""
 
 
 class UnreadableTrends(ValueError):
-    """Bytes that are none of the forms above."""
+    """Bytes that are in none of these forms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot as it is stored: of what is bought together it names the version (0: none)."""
+    """A snapshot as it is stored, with the version of the products bought together (0: none)."""
 
     number: int
     taken_at_ms: int
@@ -32,13 +33,13 @@ class Snapshot:
     products: tuple[TrendingProduct, ...]
 
     def trends(self, together: BoughtTogether | None) -> Trends:
-        """The snapshot with what is bought together; None: no longer kept."""
+        """The snapshot with its products bought together; None: that version is no longer kept."""
         is_complete = together is not None or self.together_version == 0
         return Trends(self.number, self.taken_at_ms, self.products, together or {}, self.together_version, is_complete)
 
 
 def slot_of(time_ms: int, period_s: int) -> int:
-    """The number of the snapshot that is taken at a moment: the unix second at which the time slot of `period_s` begins."""
+    """The number of the snapshot that is taken at a moment: the unix second at which its time slot of `period_s` starts."""
     second = time_ms // 1000
     return second - second % period_s
 
@@ -49,44 +50,44 @@ def encode_counts(counts: Counts) -> bytes:
 
 
 def decode_counts(raw: bytes) -> Counts:
-    """Read what `encode_counts` wrote. Raises NoTrends."""
+    """The inverse of `encode_counts`. Raises `UnreadableTrends`."""
     try:
         views, carts, purchases, category = json.loads(raw)
         if not all(type(number) is int for number in (views, carts, purchases)) or not isinstance(category, str | None):
             raise ValueError
     except (ValueError, TypeError) as problem:
-        raise UnreadableTrends("these are no counts") from problem
+        raise UnreadableTrends("not the counts of a product") from problem
     return Counts(views, carts, purchases, category)
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """A snapshot for the store."""
+    """The stored form of a snapshot."""
     products = [[product.product_id, product.category, product.score] for product in snapshot.products]
     head = {"number": snapshot.number, "taken_at_ms": snapshot.taken_at_ms, "together": snapshot.together_version}
     return zlib.compress(_json({**head, "products": products}))
 
 
 def decode_snapshot(raw: bytes) -> Snapshot:
-    """Read what `encode_snapshot` wrote. Raises NoTrends."""
+    """The inverse of `encode_snapshot`. Raises `UnreadableTrends`."""
     try:
-        found = json.loads(zlib.decompress(raw))
-        products = tuple(TrendingProduct(str(name), category, float(score)) for name, category, score in found["products"])
-        return Snapshot(int(found["number"]), int(found["taken_at_ms"]), int(found["together"]), products)
+        fields = json.loads(zlib.decompress(raw))
+        products = tuple(TrendingProduct(str(product_id), category, float(score)) for product_id, category, score in fields["products"])
+        return Snapshot(int(fields["number"]), int(fields["taken_at_ms"]), int(fields["together"]), products)
     except (ValueError, KeyError, TypeError, zlib.error) as problem:
-        raise UnreadableTrends("this is no snapshot of the trends") from problem
+        raise UnreadableTrends("not a snapshot of the trends") from problem
 
 
 def encode_together(together: BoughtTogether) -> bytes:
-    """What is bought together, for the store."""
+    """The stored form of the products bought together."""
     return zlib.compress(_json({product_id: list(companions) for product_id, companions in together.items()}))
 
 
 def decode_together(raw: bytes) -> BoughtTogether:
-    """Read what `encode_together` wrote. Raises NoTrends."""
+    """The inverse of `encode_together`. Raises `UnreadableTrends`."""
     try:
         return {product_id: tuple(companions) for product_id, companions in json.loads(zlib.decompress(raw)).items()}
     except (ValueError, AttributeError, TypeError, zlib.error) as problem:
-        raise UnreadableTrends("this is no list of what is bought together") from problem
+        raise UnreadableTrends("not a list of products bought together") from problem
 
 
 def _json(value: object) -> bytes:

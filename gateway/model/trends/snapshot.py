@@ -1,4 +1,4 @@
-"""Trends: what many visitors look at and buy. A numbered snapshot, so that a decision can be repeated exactly."""
+"""Trends: what many visitors view, add and buy, as numbered snapshots, so that a decision can be repeated exactly."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import cached_property
 from typing import Final
 
 TOP_PRODUCTS: Final = 200
-"""The strongest products of all, which is what conditions see."""
+"""The number of strongest products of all categories. Conditions can use these."""
 TOP_OF_CATEGORY: Final = 20
-"""The strongest products of a category, which a snapshot holds also where they are not among the strongest of all …"""
+"""The number of strongest products of each category. A snapshot holds them even if they are not among the strongest of all …"""
 MAX_CATEGORIES: Final = 300
-"""… for so many categories, those with the strongest products."""
+"""… for this many categories, those with the strongest products."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrendingProduct:
-    """A product and its score: visitors who viewed, added and bought it lately, weighted. Approximate and fast."""
+    """A product and its score: the weighted number of visitors who viewed, added and bought it recently. Approximate and fast."""
 
     product_id: str
     category: str | None
@@ -26,10 +26,10 @@ class TrendingProduct:
 
 @dataclass(frozen=True)
 class Trends:
-    """A snapshot. `products`: strongest first. `together`: for a product, those bought with it, strongest first.
+    """A snapshot. `products`: strongest first. `together`: for a product id, the ids of those bought with it, strongest first.
 
-    `snapshot` is its number: the unix second at which its time slot begins; 0 before the first one. `is_complete` is false
-    where the version of `together` that belongs to it is no longer kept.
+    `snapshot`: its number, the unix second at which its time slot starts; 0 before the first one. `is_complete`: false if the version
+    of `together` that belongs to it is no longer kept.
     """
 
     snapshot: int = 0
@@ -50,7 +50,7 @@ class Trends:
 
     @cached_property
     def values(self) -> Mapping[str, Sequence[str]]:
-        """What conditions see."""
+        """The variable `trends` of conditions."""
         return {"products": [product.product_id for product in self.products[:TOP_PRODUCTS]], "categories": list(self.categories)}
 
     @cached_property
@@ -61,11 +61,11 @@ class Trends:
     @cached_property
     def by_category(self) -> Mapping[str, tuple[TrendingProduct, ...]]:
         """The products of each category, strongest first."""
-        found: dict[str, list[TrendingProduct]] = {}
+        by_category: dict[str, list[TrendingProduct]] = {}
         for product in self.products:
             if product.category is not None:
-                found.setdefault(product.category, []).append(product)
-        return {category: tuple(products) for category, products in found.items()}
+                by_category.setdefault(product.category, []).append(product)
+        return {category: tuple(products) for category, products in by_category.items()}
 
 
 NO_TRENDS: Final = Trends()

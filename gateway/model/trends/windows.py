@@ -2,9 +2,9 @@
 
     score = sum over the windows of (views + 5 carts + 20 purchases) * 2^(-age / half-life)
 
-A count is a number of different visitors in one window, so a visitor who comes back within it changes nothing. Counts only
-grow: two reports on a window are joined by taking the greater of each, whatever order they come in and however often. The
-age is measured from window to window, so that nothing changes while no event comes and no window ends.
+A count is the number of distinct visitors in one window, so a visitor who returns within the window changes nothing. Counts only grow:
+two reports on a window are merged by taking the greater of each count, so their order and repetition make no difference. The age is
+measured from window to window, so that nothing changes while no event arrives and no window ends.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from gateway.model.trends.snapshot import MAX_CATEGORIES, TOP_OF_CATEGORY, TOP_P
 
 WINDOW_MS: Final = 10 * MINUTE_MS
 HORIZON_MS: Final = DAY_MS
-"""Windows that began longer ago count no more."""
+"""Windows that started longer ago do not count any more."""
 HALF_LIFE_MS: Final = 6 * HOUR_MS
-"""What happened so long ago counts half: a day's rush outlasts the night, yesterday's is forgotten."""
+"""Events of this age count half: the trend of a day survives the night, and yesterday's fades."""
 VIEW_WEIGHT: Final = 1
 CART_WEIGHT: Final = 5
 PURCHASE_WEIGHT: Final = 20
-"""Roughly by how rare each is in a shop: of some twenty who look one buys."""
+"""The weights follow roughly how rare each action is in a shop: about one in twenty visitors who view a product buys it."""
 WINDOW_PRODUCTS: Final = 5_000
-"""So many products of a window are kept, the strongest; up to twice as many for a while."""
-_DIGITS: Final = 4
+"""The number of products that are kept of a window, the strongest ones; temporarily up to twice as many."""
+_SCORE_DECIMALS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many different visitors viewed, added and bought a product in one window. `category` as the events say."""
+    """How many distinct visitors viewed, added and bought a product in one window. `category`: as named in the events."""
 
     views: int = 0
     carts: int = 0
@@ -42,11 +42,11 @@ class Counts:
 
     @property
     def weight(self) -> int:
-        """What the window adds to the score while it is new."""
+        """What the window adds to the score of the product while it is new."""
         return VIEW_WEIGHT * self.views + CART_WEIGHT * self.carts + PURCHASE_WEIGHT * self.purchases
 
-    def joined(self, other: Counts) -> Counts:
-        """Both reports in one; of two categories the one that sorts last, so that the order of reports is all the same."""
+    def merged(self, other: Counts) -> Counts:
+        """Both reports merged. If they name two categories, the one that sorts last is used, so that their order does not matter."""
         categories = [category for category in (self.category, other.category) if category is not None]
         return Counts(
             max(self.views, other.views),
@@ -57,12 +57,12 @@ class Counts:
 
 
 def window_of(time_ms: int) -> int:
-    """The start of the window that a moment lies in, ms."""
+    """The start (ms) of the window that contains a moment."""
     return time_ms - time_ms % WINDOW_MS
 
 
 class Windows:
-    """The counts of the last windows. Not for several threads at once."""
+    """The counts of the latest windows. Not thread-safe."""
 
     def __init__(self) -> None:
         self._windows: dict[int, dict[str, Counts]] = {}
@@ -71,26 +71,26 @@ class Windows:
         return sum(map(len, self._windows.values()))
 
     def as_dict(self) -> Mapping[int, Mapping[str, Counts]]:
-        """All counts, by the window's start (ms) and product."""
+        """All counts, by the start of the window (ms) and product id."""
         return self._windows
 
-    def join(self, window_ms: int, product_id: str, counts: Counts) -> Counts | None:
-        """Take in a report; the counts that now hold, or None where nothing changed."""
+    def merge(self, window_ms: int, product_id: str, counts: Counts) -> Counts | None:
+        """Merge a report. Returns the new counts of the product in this window; None: nothing changed."""
         window = self._windows.setdefault(window_ms, {})
         known = window.get(product_id)
-        joined = counts if known is None else known.joined(counts)
-        if joined == known:
+        merged = counts if known is None else known.merged(counts)
+        if merged == known:
             return None
-        window[product_id] = joined
-        return joined
+        window[product_id] = merged
+        return merged
 
-    def forget(self, now_ms: int) -> None:
-        """Drop the windows past the horizon."""
-        for window_ms in [start for start in self._windows if not is_counted(start, now_ms)]:
+    def drop_expired(self, now_ms: int) -> None:
+        """Drop the windows that are past the horizon."""
+        for window_ms in [start_ms for start_ms in self._windows if not is_counted(start_ms, now_ms)]:
             del self._windows[window_ms]
 
-    def weakest(self) -> dict[int, list[str]]:
-        """Drop the weakest products of windows that have far too many, and tell which."""
+    def drop_weakest(self) -> dict[int, list[str]]:
+        """Drop the weakest products of windows that have far too many. Returns their ids by window."""
         dropped: dict[int, list[str]] = {}
         for window_ms, window in self._windows.items():
             if len(window) > 2 * WINDOW_PRODUCTS:
@@ -101,7 +101,7 @@ class Windows:
         return dropped
 
     def ranked(self, now_ms: int) -> tuple[TrendingProduct, ...]:
-        """The products of a snapshot, strongest first, equal ones by id."""
+        """The products of a snapshot, strongest first; products of the same score by id."""
         scores: dict[str, float] = {}
         categories: dict[str, str | None] = {}
         for window_ms in sorted(self._windows):
@@ -110,27 +110,27 @@ class Windows:
             factor = 2.0 ** (-max(0, window_of(now_ms) - window_ms) / HALF_LIFE_MS)
             for product_id, counts in self._windows[window_ms].items():
                 scores[product_id] = scores.get(product_id, 0.0) + counts.weight * factor
-                # The newest window that names a category says which.
+                # The category is that of the newest window that names one.
                 categories[product_id] = counts.category or categories.get(product_id)
-        found = [TrendingProduct(product_id, categories[product_id], round(score, _DIGITS)) for product_id, score in scores.items()]
-        return select_products(product for product in found if product.score > 0)
+        products = (TrendingProduct(name, categories[name], round(score, _SCORE_DECIMALS)) for name, score in scores.items())
+        return select_products(product for product in products if product.score > 0)
 
 
 def is_counted(window_ms: int, now_ms: int) -> bool:
-    """Whether a window lies within the horizon."""
+    """Whether a window is within the horizon."""
     return window_of(now_ms) - window_ms < HORIZON_MS
 
 
 def select_products(products: Iterable[TrendingProduct]) -> tuple[TrendingProduct, ...]:
-    """The strongest of all, and the strongest of each of the strongest categories; strongest first."""
+    """The strongest products of all, and the strongest of each of the strongest categories; strongest first."""
     ordered = sorted(products, key=lambda product: (-product.score, product.product_id))
-    kept = dict.fromkeys(ordered[:TOP_PRODUCTS])
-    taken: dict[str, int] = {}
+    selected = dict.fromkeys(ordered[:TOP_PRODUCTS])
+    counts: dict[str, int] = {}
     for product in ordered:
-        if product.category is None or (product.category not in taken and len(taken) == MAX_CATEGORIES):
+        if product.category is None or (product.category not in counts and len(counts) == MAX_CATEGORIES):
             continue
-        count = taken.get(product.category, 0)
+        count = counts.get(product.category, 0)
         if count < TOP_OF_CATEGORY:
-            taken[product.category] = count + 1
-            kept[product] = None
-    return tuple(sorted(kept, key=lambda product: (-product.score, product.product_id)))
+            counts[product.category] = count + 1
+            selected[product] = None
+    return tuple(sorted(selected, key=lambda product: (-product.score, product.product_id)))

@@ -41,7 +41,7 @@ def test_placeholders_are_filled_from_the_context(text: str, rendered: str | Non
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
-        ("Hello {name}", 6, "unknown placeholder {name}; known are {interested_category}, {last_search} and {traits.<name>}"),
+        ("Hello {name}", 6, "unknown placeholder {name}; known placeholders: {interested_category}, {last_search} and {traits.<name>}"),
         ("Hello {", 6, "write '{{' for the character"),
         ("a } b", 2, "write '}}' for the character"),
         ("{}", 0, "unknown placeholder"),

@@ -36,7 +36,7 @@ reports = st.lists(st.tuples(st.integers(0, 3).map(lambda n: NOW_MS - n * WINDOW
 def windows(*given: tuple[int, str, Counts]) -> Windows:
     found = Windows()
     for report in given:
-        found.join(*report)
+        found.merge(*report)
     return found
 
 
@@ -64,7 +64,7 @@ def test_a_score_halves_with_each_half_life_and_ends_at_the_horizon() -> None:
     assert [score(n * HALF_LIFE_MS) for n in range(4)] == [8.0, 4.0, 2.0, 1.0]
     assert score(0) == score(WINDOW_MS - 1) > score(WINDOW_MS)
     assert score(HORIZON_MS - 1) > 0 == score(HORIZON_MS)
-    found.forget(NOW_MS + HORIZON_MS)
+    found.drop_expired(NOW_MS + HORIZON_MS)
     assert len(found) == 0
 
 
@@ -76,15 +76,15 @@ def test_any_order_and_any_repetition_of_reports_gives_the_same(given: list[tupl
     chance.shuffle(again)
     found = windows(*given)
     assert windows(*again).as_dict() == found.as_dict()
-    assert all(found.join(*report) is None for report in given)
+    assert all(found.merge(*report) is None for report in given)
 
 
 def test_the_newest_window_that_names_a_category_says_which() -> None:
     """A shop may move a product."""
     old = NOW_MS - WINDOW_MS
     found = windows((old, "p", Counts(1, category="old")), (NOW_MS, "p", Counts(1, category="new")), (NOW_MS, "q", Counts(1)))
-    found.join(NOW_MS + WINDOW_MS, "p", Counts(views=1))
-    found.join(old, "q", Counts(views=1, category="tv"))
+    found.merge(NOW_MS + WINDOW_MS, "p", Counts(views=1))
+    found.merge(old, "q", Counts(views=1, category="tv"))
     assert {one.product_id: one.category for one in found.ranked(NOW_MS + WINDOW_MS)} == {"p": "new", "q": "tv"}
 
 
@@ -105,10 +105,10 @@ def test_a_window_keeps_its_strongest_products() -> None:
     """What was dropped is told, and comes back with its next report."""
     given = [(NOW_MS, f"p{n}", Counts(views=n)) for n in range(2 * WINDOW_PRODUCTS + 1)]
     found = windows(*given)
-    dropped = found.weakest()[NOW_MS]
+    dropped = found.drop_weakest()[NOW_MS]
     assert (len(found), len(dropped), "p0" in dropped) == (WINDOW_PRODUCTS, WINDOW_PRODUCTS + 1, True)
-    assert found.weakest() == {}
-    assert found.join(NOW_MS, "p0", Counts(views=3)) == Counts(views=3)
+    assert found.drop_weakest() == {}
+    assert found.merge(NOW_MS, "p0", Counts(views=3)) == Counts(views=3)
 
 
 @SETTINGS
