@@ -121,7 +121,7 @@ def _reset(data_dir: Path) -> None:
     folder = DataFolder(data_dir)
     folder.make()
     lock = SupervisorLock(folder.lock_file)
-    lock.take()
+    lock.acquire()
     try:
         folder.reset()
     finally:

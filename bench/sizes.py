@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.builds import SNIPPET, ensure_build
 from local_stack.artifacts.npm import NODE, ensure_packages, environment
 
 PEERS: Final = Path(__file__).parent / "peers"
@@ -34,7 +34,7 @@ def sizes_from_node(command: Sequence[str], folder: Path) -> dict[str, int]:
 
 def snippet_sizes() -> dict[str, int]:
     """The sizes of the snippet's files; the classic script contains the core again."""
-    built(SNIPPET)
+    ensure_build(SNIPPET)
     return sizes_from_node(["build.mjs", "--sizes"], SNIPPET)
 
 

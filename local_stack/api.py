@@ -103,7 +103,7 @@ class Api:
                 if line.startswith("event:"):
                     event = line[6:].strip()
                 elif line.startswith("data:") and event == "next":
-                    frames.take(json.loads(line[5:]))
+                    frames.receive(json.loads(line[5:]))
 
     async def _websocket(self, frames: Frames, variables: dict[str, Any]) -> None:
         url = self.url.replace("http", "ws", 1)
@@ -116,7 +116,7 @@ class Api:
             async for text in socket:
                 message = json.loads(text)
                 if message["type"] == "next":
-                    frames.take(message["payload"])
+                    frames.receive(message["payload"])
                 elif message["type"] == "ping":
                     await socket.send('{"type":"pong"}')
                 elif message["type"] == "error":
@@ -131,7 +131,7 @@ class Frames:
         self.seen: list[tuple[str, str, float]] = []
         self._more = asyncio.Event()
 
-    def take(self, payload: dict[str, Any]) -> None:
+    def receive(self, payload: dict[str, Any]) -> None:
         """A frame came."""
         if payload.get("errors"):
             raise GraphQLErrors(payload["errors"])

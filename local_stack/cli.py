@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.reset:
             _reset(folder)
         if options.detach:
-            return start_detached(folder, _pass_on(options))
+            return start_detached(folder, _background_arguments(options))
         return _run(options)
     except StackError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -170,7 +170,7 @@ def _show(info: StackInfo) -> None:
 def _reset(folder: DataFolder) -> None:
     if folder.root.exists():
         lock = SupervisorLock(folder.lock_file)
-        lock.take()
+        lock.acquire()
         try:
             gone = folder.reset()
         finally:
@@ -178,7 +178,7 @@ def _reset(folder: DataFolder) -> None:
         say(f"deleted {', '.join(gone)} in {folder.root}" if gone else "there was no data to delete")
 
 
-def _pass_on(options: argparse.Namespace) -> list[str]:
+def _background_arguments(options: argparse.Namespace) -> list[str]:
     """The arguments of the process behind `--detach`."""
     arguments = ["--data-dir", str(options.data_dir.absolute())]
     if options.port_base is not None:

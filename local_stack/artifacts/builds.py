@@ -17,7 +17,7 @@ GRAPHIQL: Final = PROJECT_ROOT / "graphiql"
 BUILD_S: Final = 120
 
 
-def built(folder: Path) -> Path:
+def ensure_build(folder: Path) -> Path:
     """The folder with what SNIPPET or GRAPHIQL was built to. Safe to call from several processes. Raises StackError."""
     sources = sorted(path for path in [*folder.glob("*.json"), *folder.glob("*.mjs"), *folder.glob("src/**/*")] if path.is_file())
     wanted = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
@@ -38,7 +38,7 @@ def main() -> int:
     """Build both; 0 when they are there."""
     try:
         for folder in (SNIPPET, GRAPHIQL):
-            built(folder)
+            ensure_build(folder)
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

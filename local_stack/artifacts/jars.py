@@ -92,7 +92,7 @@ def ensure_jars(cache: Path | None = None, jars: Sequence[Jar] | None = None, fe
         return 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_one(folder):
+        with _exclusive(folder):
             missing = [jar for jar in wanted if not _is_whole(jar, folder)]
             if missing:
                 _fetch_all(missing, folder, fetch or fetch_from_maven)
@@ -190,7 +190,7 @@ def _digest_of(jars: Sequence[Jar]) -> str:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def _exclusive(folder: Path) -> Iterator[None]:
     """Hold the cache's lock, so that two set-ups at once do not fetch everything twice."""
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

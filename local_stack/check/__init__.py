@@ -12,7 +12,7 @@ import time
 import httpx
 from redis.asyncio import Redis
 
-from local_stack.check.replayed import replay_and_compare
+from local_stack.check.replay import replay_and_compare
 from local_stack.check.scenario import Check, CheckFailed, run_scenario
 from local_stack.console import say
 from local_stack.stack.info import StackInfo

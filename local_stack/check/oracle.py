@@ -31,7 +31,7 @@ class Shopper:
     orders: int = 0
     spent: Decimal = Decimal(0)
 
-    def sees(self, row: dict[str, str]) -> None:
+    def apply(self, row: dict[str, str]) -> None:
         """One row of the file."""
         moment = datetime.fromisoformat(row["event_time"].replace(" UTC", "+00:00")).timestamp()
         self.seconds.append(moment)
@@ -66,7 +66,7 @@ def read_shoppers(file: Path, limit: int | None = None) -> dict[str, Shopper]:
     shoppers: dict[str, Shopper] = {}
     with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
         for row in islice(csv.DictReader(lines), limit):
-            shoppers.setdefault(row["user_id"], Shopper()).sees(row)
+            shoppers.setdefault(row["user_id"], Shopper()).apply(row)
     return shoppers
 
 

@@ -50,7 +50,7 @@ class Check:
         return None if stored is None else json.loads(stored)
 
 
-def hold(holds: bool, what: str) -> None:
+def require(holds: bool, what: str) -> None:
     """Go on when it holds, else fail with `what`."""
     if not holds:
         raise CheckFailed(what)
@@ -60,7 +60,7 @@ async def run_scenario(check: Check) -> None:
     """Every step in order; raises `CheckFailed` at the first that does not hold."""
     visitor_id, visitor = await check.publishable.start_visit()
     first = await visitor.banner()
-    hold(first["reason"] == "DEFAULT" and first["banner"] is not None, f"a new visitor sees the fallback, not {first}")
+    require(first["reason"] == "DEFAULT" and first["banner"] is not None, f"a new visitor sees the fallback, not {first}")
     say(f'  a new visitor sees the fallback "{first["banner"]["headline"]}"')
     async with visitor.frames("websocket", [first["id"]]) as websocket, visitor.frames("sse", [first["id"]]) as sse:
         await _phone_into_the_cart(check, visitor, websocket, sse)
@@ -75,23 +75,23 @@ async def _phone_into_the_cart(check: Check, visitor: Api, websocket: Frames, ss
     wanted = deals_on("smartphones")
     sent = time.monotonic()
     result = await visitor.track(product_added("phone-1", "smartphones"))
-    hold(result["results"][0]["status"] == "ACCEPTED", f"the event is accepted, not {result}")
+    require(result["results"][0]["status"] == "ACCEPTED", f"the event is accepted, not {result}")
     for name, frames in (("WebSocket", websocket), ("SSE", sse)):
         try:
             at = await frames.until(wanted)
         except TimeoutError:
             raise CheckFailed(f'the open {name} subscription gets "{wanted}"; it got {[f[0] for f in frames.seen]}') from None
-        hold(len(frames.seen) == 1, f"the {name} subscription gets one frame, not {[f[0] for f in frames.seen]}")
+        require(len(frames.seen) == 1, f"the {name} subscription gets one frame, not {[f[0] for f in frames.seen]}")
         say(f'  {name} subscription: "{wanted}" after {(at - sent) * 1000:.1f} ms')
 
 
 async def _pages_and_context(check: Check, visitor_id: str, visitor: Api) -> None:
     wanted = deals_on("smartphones")
     page = await check.http.get(check.info.storefront.url, headers={"cookie": f"visitor_token={visitor.credential}"})
-    hold(html.escape(wanted) in page.text, f'the HTML of the storefront contains "{wanted}"')
+    require(html.escape(wanted) in page.text, f'the HTML of the storefront contains "{wanted}"')
     context = await check.context(visitor_id) or {}
     told = {name: context.get(name) for name in ("user_id", "interested_category")}
-    hold(told == {"user_id": visitor_id, "interested_category": "smartphones"}, f"context:{visitor_id} in Redis says {told}")
+    require(told == {"user_id": visitor_id, "interested_category": "smartphones"}, f"context:{visitor_id} in Redis says {told}")
     say(f"  the storefront's HTML contains it, and context:{visitor_id[:13]}… in Redis says interested_category smartphones")
 
 
@@ -100,20 +100,20 @@ async def _late_and_repeated(check: Check, visitor_id: str, visitor: Api) -> Non
     late = event("PRODUCT_VIEWED", at_ms=int(time.time() * 1000) - LATE_MS, product={"productId": "tv-1", "category": "televisions"})
     result = await visitor.track(late)
     decision = await visitor.banner(after=result["cursor"])
-    hold(
+    require(
         decision["fresh"] and decision["banner"]["headline"] == deals_on("smartphones"),
         f"a late event changes no banner: {decision}",
     )
     after = await check.context(visitor_id) or {}
     changed = [name for name in ("interested_category", "cart", "updated_at") if before[name] != after[name]]
-    hold(not changed, f"an older event that arrives late changes nothing of what is newer: {changed}")
+    require(not changed, f"an older event that arrives late changes nothing of what is newer: {changed}")
     thrice = product_added("phone-2", "smartphones")
     await visitor.track(thrice, thrice)
     result = await visitor.track(thrice)
     await visitor.banner(after=result["cursor"])
     final = await check.context(visitor_id) or {}
     quantity = [line["quantity"] for line in final["cart"] if line["product_id"] == "phone-2"]
-    hold(quantity == [1] and final["version"] == after["version"] + 1, f"the same event three times counts once: {final}")
+    require(quantity == [1] and final["version"] == after["version"] + 1, f"the same event three times counts once: {final}")
     say("  an older event that arrived late changed nothing newer, and the same event three times counted once")
 
 
@@ -135,7 +135,7 @@ async def _tries_of(check: Check, visitor_number: int, api: Api) -> None:
                 result = await api.track(added, ask=way == "decisions")
                 decision = result["decisions"][0] if way == "decisions" else await api.banner(after=result["cursor"])
                 headline = decision["banner"]["headline"]
-                hold(
+                require(
                     headline == deals_on(category),
                     f'{way}: "{headline}" (fresh: {decision["fresh"]}) after an event of {category}',
                 )

@@ -56,14 +56,14 @@ def open_identity(folder: DataFolder) -> Identity:
     return identity
 
 
-def mark(folder: DataFolder, identity: Identity, store: str) -> None:
+def write_mark(folder: DataFolder, identity: Identity, store: str) -> None:
     """Put the id beside the data of a store, before the store is first used."""
     place = folder.root / store
     place.mkdir(parents=True, exist_ok=True)
     (place / _MARK).write_text(identity.data_id + "\n")
 
 
-def made(folder: DataFolder, identity: Identity, store: str) -> Identity:
+def record_store(folder: DataFolder, identity: Identity, store: str) -> Identity:
     """Record that a store holds data now; from here on it must be there. Returns the new identity."""
     if store in identity.stores:
         return identity

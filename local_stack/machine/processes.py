@@ -45,7 +45,7 @@ class Child:
         """Whether the part's own process has ended; others of its group may still run."""
         return self.process.poll() is not None
 
-    def ending(self) -> str:
+    def how_it_ended(self) -> str:
         """In words how it ended."""
         code = self.process.poll()
         if code is None:

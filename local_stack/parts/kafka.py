@@ -21,7 +21,7 @@ from local_stack.data.folder import KAFKA, DataFolder
 from local_stack.data.identity import Identity
 from local_stack.errors import DataMismatch, PartFailed
 from local_stack.machine.java import PERF_DATA_OFF, Java
-from local_stack.machine.ports import HOST, Ports, answers
+from local_stack.machine.ports import HOST, Ports, accepts_connections
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ def broker_command(folder: DataFolder, java: Java) -> list[str]:
 
 def broker_answers(ports: Ports) -> bool:
     """Whether the broker answers a request for its topics; waits three seconds at most."""
-    if not answers(ports.kafka):
+    if not accepts_connections(ports.kafka):
         return False
     try:
         _run_apart(_topics(f"{HOST}:{ports.kafka}"), timeout_s=3)

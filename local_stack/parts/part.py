@@ -79,7 +79,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Logged:
+class LogContains:
     """Ready when the part's log has this text since its start."""
 
     text: str
@@ -89,7 +89,7 @@ class Logged:
 
 
 @dataclass(frozen=True)
-class Serves:
+class AnswersHttp:
     """Ready when GET `path` on the port named in `Ports` answers 200."""
 
     port: str

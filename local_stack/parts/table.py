@@ -11,13 +11,13 @@ import sys
 from typing import Final
 
 from gateway.transport.documents.manifest import documents_of, write_manifest
-from local_stack.artifacts.builds import GRAPHIQL, SNIPPET, built
+from local_stack.artifacts.builds import GRAPHIQL, SNIPPET, ensure_build
 from local_stack.artifacts.jars import CONNECTOR_GROUP, jar_paths
 from local_stack.data.folder import CHECKPOINTS, KAFKA, VALKEY
 from local_stack.machine.java import spark_java_home
 from local_stack.machine.ports import HOST
 from local_stack.parts import kafka, valkey
-from local_stack.parts.part import Logged, Part, Serves, Wiring
+from local_stack.parts.part import AnswersHttp, LogContains, Part, Wiring
 from local_stack.project import PROJECT_ROOT
 
 
@@ -40,14 +40,14 @@ def _gateway_environment(wiring: Wiring) -> dict[str, str]:
 
 
 def _prepare_gateway(wiring: Wiring) -> None:
-    built(GRAPHIQL)
+    ensure_build(GRAPHIQL)
     # What the storefront's pages and its server send: known by its hash from the first request on.
     trusted = documents_of([SNIPPET / "src", PROJECT_ROOT / "gateway" / "client" / "operations"])
     wiring.folder.documents_file.write_bytes(write_manifest(trusted))
 
 
 def _prepare_storefront(_: Wiring) -> None:
-    built(SNIPPET)
+    ensure_build(SNIPPET)
 
 
 def _storefront_environment(wiring: Wiring) -> dict[str, str]:
@@ -99,7 +99,7 @@ PARTS: Final = (
         name="context_writer",
         command=lambda w: _python("processors", "context-writer"),
         environment=_gateway_environment,
-        ready=Logged("context writer ready"),
+        ready=LogContains("context writer ready"),
         needs=("kafka", "valkey"),
         memory_mib=192,
     ),
@@ -115,7 +115,7 @@ PARTS: Final = (
             "--trends",
         ),
         environment=_spark_environment,
-        ready=Logged("context stream ready"),
+        ready=LogContains("context stream ready"),
         needs=("kafka",),
         store=CHECKPOINTS,
         memory_mib=1536,
@@ -127,7 +127,7 @@ PARTS: Final = (
         command=lambda w: _python("gateway", "serve", "--host", HOST, "--port", str(w.ports.gateway)),
         environment=_gateway_environment,
         prepare=_prepare_gateway,
-        ready=Serves("gateway", "/readyz"),
+        ready=AnswersHttp("gateway", "/readyz"),
         needs=("kafka", "valkey"),
         ports=("gateway",),
         memory_mib=256,
@@ -137,7 +137,7 @@ PARTS: Final = (
         command=lambda w: _python("examples.storefront", "--host", HOST, "--port", str(w.ports.storefront)),
         environment=_storefront_environment,
         prepare=_prepare_storefront,
-        ready=Serves("storefront", "/healthz"),
+        ready=AnswersHttp("storefront", "/healthz"),
         needs=("kafka", "valkey"),
         ports=("storefront",),
         memory_mib=192,

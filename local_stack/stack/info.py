@@ -26,7 +26,7 @@ class KafkaPart:
 
 
 @dataclass(frozen=True)
-class PlainPart:
+class ProcessPart:
     """A part that serves nothing."""
 
     pid: int | None
@@ -48,9 +48,9 @@ class StackInfo:
     storefront: HttpPart
     kafka: KafkaPart
     redis: HttpPart
-    context_stream: PlainPart
-    trends_stream: PlainPart
-    context_writer: PlainPart
+    context_stream: ProcessPart
+    trends_stream: ProcessPart
+    context_writer: ProcessPart
     keys: PublicKeys
     log_dir: str
 
@@ -89,9 +89,9 @@ class StackInfo:
             storefront=http("storefront"),
             kafka=KafkaPart(field("kafka", "bootstrap"), field("kafka", "pid")),
             redis=http("redis"),
-            context_stream=PlainPart(field("context_stream", "pid")),
-            trends_stream=PlainPart(field("trends_stream", "pid")),
-            context_writer=PlainPart(field("context_writer", "pid")),
+            context_stream=ProcessPart(field("context_stream", "pid")),
+            trends_stream=ProcessPart(field("trends_stream", "pid")),
+            context_writer=ProcessPart(field("context_writer", "pid")),
             keys=PublicKeys(value["keys"]["publishable"], value["keys"]["secret"]),
             log_dir=value["log_dir"],
         )

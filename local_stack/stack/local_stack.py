@@ -14,7 +14,7 @@ from typing import Final
 from local_stack.artifacts.jars import ensure_jars
 from local_stack.console import Say, say
 from local_stack.data.folder import DataFolder, write_json
-from local_stack.data.identity import made, mark, open_identity
+from local_stack.data.identity import open_identity, record_store, write_mark
 from local_stack.data.keys import load_keys
 from local_stack.errors import PartFailed
 from local_stack.machine.java import find_java
@@ -24,13 +24,13 @@ from local_stack.machine.processes import DATA_MARK, RUN_MARK, Child, end_marked
 from local_stack.parts.part import Part, Wiring
 from local_stack.parts.table import PARTS
 from local_stack.project import PROJECT_ROOT
-from local_stack.stack.info import HttpPart, KafkaPart, PlainPart, PublicKeys, StackInfo
+from local_stack.stack.info import HttpPart, KafkaPart, ProcessPart, PublicKeys, StackInfo
 from local_stack.stack.supervisor_lock import SupervisorLock
 from local_stack.stack.watchdog import Watchdog
 
 _POLL_S: Final = 0.1
 _LEFTOVERS_S: Final = 10.0
-_FOREIGN: Final = ("CLASSPATH", "HADOOP_CONF_DIR", "JAVA_HOME", "PYTHONHOME", "PYTHONPATH", "SPARK_CONF_DIR", "SPARK_HOME")
+_NOT_INHERITED: Final = ("CLASSPATH", "HADOOP_CONF_DIR", "JAVA_HOME", "PYTHONHOME", "PYTHONPATH", "SPARK_CONF_DIR", "SPARK_HOME")
 """Of the caller's environment: what would make Spark or Python take other code than ours."""
 
 
@@ -53,7 +53,7 @@ class LocalStack:
     ) -> None:
         self.folder = DataFolder(data_dir)
         self.ports = Ports.starting_at(port_base)
-        self._parts = _chosen(parts)
+        self._parts = _selected_parts(parts)
         self._extra = dict(extra_arguments or {})
         self._report = report
         self._children: dict[str, Child] = {}
@@ -81,7 +81,7 @@ class LocalStack:
         """
         since = time.monotonic()
         self.folder.make()
-        self._lock.take()
+        self._lock.acquire()
         self._stopping.clear()
         self._hurry.clear()
         try:
@@ -178,7 +178,7 @@ class LocalStack:
 
     def dead_parts(self) -> list[PartFailed]:
         """One error for each part that has ended without being told to; does not block."""
-        return [self._failure(child, child.ending()) for child in list(self._children.values()) if child.dead]
+        return [self._failure(child, child.how_it_ended()) for child in list(self._children.values()) if child.dead]
 
     def info(self) -> StackInfo:
         """Where everything is. Raises RuntimeError before `start` and after `stop`."""
@@ -193,11 +193,11 @@ class LocalStack:
             storefront=HttpPart(wiring.storefront_url, pid("storefront")),
             kafka=KafkaPart(wiring.bootstrap, pid("kafka")),
             redis=HttpPart(wiring.redis_url, pid("valkey")),
-            context_stream=PlainPart(pid("context_stream")),
-            trends_stream=PlainPart(pid("context_stream")),  # both run in one Spark session
-            context_writer=PlainPart(pid("context_writer")),
+            context_stream=ProcessPart(pid("context_stream")),
+            trends_stream=ProcessPart(pid("context_stream")),  # both run in one Spark session
+            context_writer=ProcessPart(pid("context_writer")),
             keys=PublicKeys(wiring.keys.publishable, wiring.keys.secret),
-            log_dir=_shown(self.folder.log),
+            log_dir=_relative_to_project(self.folder.log),
         )
 
     @property
@@ -209,7 +209,7 @@ class LocalStack:
 
     def environment(self, part: str) -> dict[str, str]:
         """The whole environment that a part is run with, for tests that run one of their own beside it."""
-        inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         marks = {DATA_MARK: str(self.folder.root), RUN_MARK: self._run_id}
         own = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self.folder.temporary_of(part))}
         return inherited | marks | own | dict(self._part(part).environment(self.wiring))
@@ -240,12 +240,12 @@ class LocalStack:
                 part = self._part(name)
                 part.once_ready(self.wiring)
                 if part.store is not None:
-                    self._wiring = replace(self.wiring, identity=made(self.folder, self.wiring.identity, part.store))
+                    self._wiring = replace(self.wiring, identity=record_store(self.folder, self.wiring.identity, part.store))
                 ready.add(name)
 
     def _spawn(self, part: Part) -> None:
         if part.store is not None and part.store not in self.wiring.identity.stores:
-            mark(self.folder, self.wiring.identity, part.store)
+            write_mark(self.folder, self.wiring.identity, part.store)
         part.prepare(self.wiring)
         self.folder.temporary_of(part.name).mkdir(parents=True, exist_ok=True)
         command = [*part.command(self.wiring), *self._extra.get(part.name, ())]
@@ -263,7 +263,7 @@ class LocalStack:
                 child, part = self._children[name], self._part(name)
                 took_s = time.monotonic() - since
                 if child.dead:
-                    raise self._failure(child, f"{child.ending()} while it was starting")
+                    raise self._failure(child, f"{child.how_it_ended()} while it was starting")
                 if part.ready(self.wiring, child):
                     del starting[name]
                     became_ready.append(name)
@@ -283,7 +283,7 @@ class LocalStack:
             raise KeyboardInterrupt
 
     def _failure(self, child: Child, cause: str) -> PartFailed:
-        return PartFailed(child.name, cause, f"read {_shown(child.log)}, then start again", child.tail())
+        return PartFailed(child.name, cause, f"read {_relative_to_project(child.log)}, then start again", child.tail())
 
     def _forget(self, child: Child) -> None:
         self._children.pop(child.name, None)
@@ -297,7 +297,7 @@ class LocalStack:
         raise ValueError(f"no part {name!r} in this stack")
 
 
-def _chosen(names: Iterable[str] | None) -> tuple[Part, ...]:
+def _selected_parts(names: Iterable[str] | None) -> tuple[Part, ...]:
     if names is None:
         return PARTS
     wanted = set(names)
@@ -312,6 +312,6 @@ def _chosen(names: Iterable[str] | None) -> tuple[Part, ...]:
     return chosen
 
 
-def _shown(path: Path) -> str:
+def _relative_to_project(path: Path) -> str:
     """Relative to the project where it lies within it, as `stack.json` gives it."""
     return str(path.relative_to(PROJECT_ROOT)) if path.is_relative_to(PROJECT_ROOT) else str(path)

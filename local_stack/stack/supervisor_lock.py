@@ -23,7 +23,7 @@ class SupervisorLock:
         self._path = path
         self._file: IO[str] | None = None
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Raises AlreadyRunning, naming the process that holds it."""
         file = self._path.open("a+")
         if not _lock_within(file, _PATIENCE_S):

@@ -36,16 +36,16 @@ class Watchdog:
     def add(self, child: Child) -> None:
         """From now on the child's group is ended when we die."""
         self._running.add(child.pid)
-        self._tell(f"+{child.pid}")
+        self._send(f"+{child.pid}")
 
     def remove(self, child: Child) -> None:
         """The child's group has ended; its number may be used by others."""
         self._running.discard(child.pid)
-        self._tell(f"-{child.pid}")
+        self._send(f"-{child.pid}")
 
     def dismiss(self) -> None:
         """Everything has ended in order."""
-        self._tell("bye")
+        self._send("bye")
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
@@ -58,7 +58,7 @@ class Watchdog:
             start_new_session=True,
         )
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         pipe = self._process.stdin
         if pipe is None:
             return
@@ -71,7 +71,7 @@ class Watchdog:
             self._process.wait()
             self._process = self._start()
             for group in self._running:
-                self._tell(f"+{group}")
+                self._send(f"+{group}")
 
 
 def watch(lines: TextIO, run_id: str, folder: DataFolder, orderly_s: float = _ORDERLY_S) -> None:

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.builds import SNIPPET, ensure_build
 from local_stack.artifacts.npm import NODE, ensure_packages, environment
 from local_stack.project import PROJECT_ROOT
 from local_stack.stack.local_stack import LocalStack
@@ -24,7 +24,7 @@ class ScenarioFailed(AssertionError):
 def ensure_browser() -> None:
     """The browser's packages and the built snippet."""
     ensure_packages(HERE)
-    built(SNIPPET)
+    ensure_build(SNIPPET)
 
 
 class Chromium:

@@ -14,7 +14,7 @@ import pytest
 
 from bench.sizes import CLASSIC, CORE, OUTPUT, table
 from gateway.transport.documents.manifest import document_id
-from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.builds import SNIPPET, ensure_build
 from local_stack.artifacts.npm import NODE, environment, npm
 
 CORE_BYTES = 4_160
@@ -56,7 +56,7 @@ EXPORTS: Final = {
 @pytest.fixture(scope="module")
 def dist() -> Path:
     """The built snippet."""
-    return built(SNIPPET)
+    return ensure_build(SNIPPET)
 
 
 def _weight(path: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.app import Gateway
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.settings import Settings
-from local_stack.artifacts.builds import GRAPHIQL, built
+from local_stack.artifacts.builds import GRAPHIQL, ensure_build
 from local_stack.artifacts.npm import NODE, ensure_packages, environment
 from tests.browser.node import DEADLINE_S, HERE
 from tests.compliance.conftest import served
@@ -36,7 +36,7 @@ def make_gateway(directory: Path) -> Gateway:
 async def test_graphiql_in_a_browser() -> None:
     """Queries, mutations and subscriptions run with the header that was written, errors are shown, and nothing leaves the origin."""
     await asyncio.to_thread(ensure_packages, HERE)
-    gateway = make_gateway(await asyncio.to_thread(built, GRAPHIQL))
+    gateway = make_gateway(await asyncio.to_thread(ensure_build, GRAPHIQL))
     async with served(gateway.app) as url, asyncio.timeout(DEADLINE_S):
         process = await asyncio.create_subprocess_exec(
             str(NODE), "graphiql.mjs", url, PUBLISHABLE_KEY, cwd=HERE, env=environment(), stdout=asyncio.subprocess.PIPE
@@ -59,7 +59,7 @@ async def test_graphiql_in_a_browser() -> None:
 
 def test_it_is_three_files_of_a_bounded_size() -> None:
     """A page, a script, a stylesheet with its fonts: 2 MiB at most, and no address of another server in the page."""
-    files = {path.name: path.read_bytes() for path in built(GRAPHIQL).iterdir() if path.name != ".built"}
+    files = {path.name: path.read_bytes() for path in ensure_build(GRAPHIQL).iterdir() if path.name != ".built"}
     assert sorted(files) == ["graphiql.css", "graphiql.js", "index.html"]
     assert sum(map(len, files.values())) <= 2 * MIB
     assert b"//" not in files["index.html"]

@@ -15,7 +15,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.builds import SNIPPET, ensure_build
 from local_stack.artifacts.npm import BIN, NODE, ensure_packages, environment
 from local_stack.machine.processes import kill_child, spawn
 from local_stack.project import PROJECT_ROOT
@@ -39,7 +39,7 @@ TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm9uXzEiLCJleHAiOjk5OTk5OTk5OTl
 
 def command(recipe: str, settings: dict[str, str]) -> list[str]:
     """Install and build what the recipe needs; how its server is started."""
-    snippet = built(SNIPPET)
+    snippet = ensure_build(SNIPPET)
     ensure_packages(RECIPES)
     if recipe == "next":
         _build_next(snippet, settings)

@@ -22,7 +22,7 @@ from gateway.graphql_http import GraphQLErrors
 from gateway.model.events.topics import SOURCE_TOPICS
 from gateway.model.times import format_time_ms
 from local_stack.api import PLACEMENT, Api, event, product_added
-from local_stack.check.replayed import shuffled_inputs
+from local_stack.check.replay import shuffled_inputs
 from local_stack.project import PROJECT_ROOT
 from tests.support.stack_site import Site, until
 from tests.support.storefront_reading import HEADLINES, HOME, Row, read_rows, reading, shown

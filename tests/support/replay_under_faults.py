@@ -16,7 +16,7 @@ from typing import Any, Final
 from gateway.commands.replay import replay_events
 from gateway.model.events.topics import SOURCE_TOPICS
 from local_stack.check.oracle import Shopper, read_shoppers
-from local_stack.check.replayed import DATA, compare, shuffled_inputs
+from local_stack.check.replay import DATA, compare, shuffled_inputs
 from local_stack.check.scenario import Check
 from local_stack.machine.processes import spawn, stop_child
 from tests.support.stack_site import DEADLINE_S, Site, until

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from local_stack.check.replayed import DATA
+from local_stack.check.replay import DATA
 
 HOME: Final = {"type": "home"}
 

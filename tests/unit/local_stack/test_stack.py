@@ -18,7 +18,7 @@ import pytest
 from local_stack import errors
 from local_stack.cli import main
 from local_stack.data.folder import CHECKPOINTS, KAFKA, VALKEY, DataFolder
-from local_stack.data.identity import made, mark, new_cluster_id, open_identity
+from local_stack.data.identity import new_cluster_id, open_identity, record_store, write_mark
 from local_stack.data.keys import load_keys
 from local_stack.errors import AlreadyRunning, DataMismatch, NotEnoughMemory, PartFailed, PortInUse, StackError
 from local_stack.machine.java import Java, find_java, spark_java_home
@@ -26,7 +26,7 @@ from local_stack.machine.memory import check_memory
 from local_stack.machine.ports import Ports, check_ports
 from local_stack.machine.processes import Child, end_marked, group_alive, kill_child, spawn, stop_child
 from local_stack.parts.table import PARTS
-from local_stack.stack.info import HttpPart, KafkaPart, PlainPart, PublicKeys, StackInfo
+from local_stack.stack.info import HttpPart, KafkaPart, ProcessPart, PublicKeys, StackInfo
 from local_stack.stack.local_stack import LocalStack
 from local_stack.stack.supervisor_lock import SupervisorLock, holder_of
 from local_stack.stack.watchdog import watch
@@ -43,8 +43,8 @@ def _use(folder: DataFolder, *stores: str) -> None:
     """Leave data of one run behind."""
     identity = open_identity(folder)
     for store in stores:
-        mark(folder, identity, store)
-        identity = made(folder, identity, store)
+        write_mark(folder, identity, store)
+        identity = record_store(folder, identity, store)
 
 
 def test_keys_are_made_once_and_are_private(folder: DataFolder) -> None:
@@ -210,7 +210,7 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
     """A part that ignores SIGTERM is killed when its time is over."""
     child = _started(tmp_path, STUBBORN)
     assert not stop_child(child, 0.2, lambda: False)
-    assert child.ending() == "was ended by SIGKILL"
+    assert child.how_it_ended() == "was ended by SIGKILL"
 
 
 def test_stop_in_a_hurry_does_not_wait(tmp_path: Path) -> None:
@@ -293,12 +293,12 @@ def test_watchdog_leaves_all_alone_after_an_orderly_end(tmp_path: Path) -> None:
 def test_second_stack_in_a_folder_is_refused(folder: DataFolder) -> None:
     """The error names the process that runs the first, and how to end it."""
     lock = SupervisorLock(folder.lock_file)
-    lock.take()
+    lock.acquire()
     holder = holder_of(folder.lock_file)
     assert holder is not None
     assert holder.pid == os.getpid()
     with pytest.raises(AlreadyRunning, match=f"process {os.getpid()} .*\n.*--stop"):
-        SupervisorLock(folder.lock_file).take()
+        SupervisorLock(folder.lock_file).acquire()
     lock.release()
     assert holder_of(folder.lock_file) is None
 
@@ -317,9 +317,9 @@ INFO = StackInfo(
     storefront=HttpPart("http://127.0.0.1:8080", 2),
     kafka=KafkaPart("127.0.0.1:9092", 3),
     redis=HttpPart("redis://127.0.0.1:6379/0", 4),
-    context_stream=PlainPart(5),
-    trends_stream=PlainPart(5),
-    context_writer=PlainPart(6),
+    context_stream=ProcessPart(5),
+    trends_stream=ProcessPart(5),
+    context_writer=ProcessPart(6),
     keys=PublicKeys("pk_dev_x", "sk_dev_x"),
     log_dir=".local/log",
 )

@@ -14,7 +14,7 @@ from graphql import OperationDefinitionNode, parse
 from gateway.cli import main
 from gateway.commands.documents import command_documents
 from gateway.transport.documents.manifest import document_id
-from local_stack.artifacts.builds import SNIPPET, built
+from local_stack.artifacts.builds import SNIPPET, ensure_build
 from local_stack.project import PROJECT_ROOT
 from personalization_gateway import GatewayClient, TryLater, event, sign_visitor_token
 from personalization_gateway.documents import FOLDER
@@ -93,7 +93,7 @@ def test_the_manifest_names_what_the_clients_send(manifest: Path) -> None:
     """The snippet's document has the id that its build puts into the script; a name that two clients use leads to neither."""
     made = json.loads(manifest.read_text("utf-8"))
     assert made["documents"][document_id(DOCUMENT)] == DOCUMENT
-    assert document_id(DOCUMENT) in (built(SNIPPET) / "live-banner.js").read_text("utf-8")
+    assert document_id(DOCUMENT) in (ensure_build(SNIPPET) / "live-banner.js").read_text("utf-8")
     assert len(made["documents"]) == 1 + len(CLIENT_OPERATIONS) + len(command_documents())
     assert made["operations"]["Live"] == made["operations"]["Ask"] == document_id(DOCUMENT)
     assert "Banners" in made["operations"]

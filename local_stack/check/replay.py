@@ -15,7 +15,7 @@ import orjson
 from gateway.commands.recorded import read_recorded
 from gateway.commands.replay import replay_events
 from local_stack.check.oracle import Shopper, differences, read_shoppers
-from local_stack.check.scenario import Check, CheckFailed, hold
+from local_stack.check.scenario import Check, CheckFailed, require
 from local_stack.console import say
 from local_stack.project import PROJECT_ROOT
 
@@ -50,7 +50,7 @@ async def replay_and_compare(check: Check) -> None:
     say(f"  replaying {len(inputs)} events (shuffled with seed {seed})")
     started = time.monotonic()
     result = await replay_events(check.http, check.info.gateway.url, check.info.keys.secret, inputs, rate=0)
-    hold(result.accepted == len(inputs), f"every replayed event is accepted: {result}")
+    require(result.accepted == len(inputs), f"every replayed event is accepted: {result}")
     shoppers = read_shoppers(DATA)
     problems = await compare(check, run_id, shoppers, DEADLINE_SECONDS)
     if problems:
