@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from gateway.model.context_fields import CONTEXT_FIELDS, shape_text
 from gateway.model.events.event_kinds import EVENT_KINDS
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -22,7 +23,14 @@ def event_kinds() -> str:
     return "\n".join(rows)
 
 
-TABLES: Final = {"event kinds": ("events.md", event_kinds)}
+def context_fields() -> str:
+    """The fields of a context, for docs/context.md."""
+    rows = ["| field | value | meaning |", "|---|---|---|"]
+    rows += [f"| `{name}` | {shape_text(field.shape)} | {field.meaning} |" for name, field in CONTEXT_FIELDS.items()]
+    return "\n".join(rows)
+
+
+TABLES: Final = {"event kinds": ("events.md", event_kinds), "context fields": ("context.md", context_fields)}
 
 
 def documented(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from gateway.model.context_fields import CONTEXT_FIELDS, REQUIRED, ContextField, Entries, Fields, Items, Nullable, Plain, Shape
 from gateway.model.events.fields import MAX_SAFE_INTEGER
 
 
@@ -13,56 +14,41 @@ class InvalidContext(ValueError):
     """A context that no visitor could have; the message names the field."""
 
 
-FieldCheck = Callable[[Any, str], Any]
-"""Takes the value and its name, and returns the value in the form of a context."""
-Fields = Mapping[str, tuple[FieldCheck, Any]]
-"""Fields of an object, each with its check and its default (`...`: it is required)."""
-
-
 def complete_context(context: object) -> dict[str, Any]:
     """The context with every field; those that were left out are empty. Raises `InvalidContext`."""
-    complete: dict[str, Any] = _object(_FIELDS)(context, "context")
+    return _fields(context, "context", CONTEXT_FIELDS)
+
+
+def _value(value: Any, name: str, shape: Shape) -> Any:
+    match shape:
+        case Nullable(inner):
+            return None if value is None else _value(value, name, inner)
+        case Items(inner):
+            if not isinstance(value, list):
+                raise InvalidContext(f"{name} must be a list")
+            return [_value(item, f"{name}[{index}]", inner) for index, item in enumerate(value)]
+        case Entries(inner):
+            if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+                raise InvalidContext(f"{name} must be an object")
+            return {key: _value(item, f"{name}.{key}", inner) for key, item in value.items()}
+        case Fields(fields):
+            return _fields(value, name, fields)
+        case Plain():
+            return _CHECKS[shape](value, name)
+
+
+def _fields(value: Any, name: str, fields: Mapping[str, ContextField]) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidContext(f"{name} must be an object")
+    for key in value:
+        if key not in fields:
+            raise InvalidContext(f"{name} has no field {key}; known fields: {', '.join(fields)}")
+    complete = {}
+    for key, field in fields.items():
+        if key not in value and field.default is REQUIRED:
+            raise InvalidContext(f"{name} needs the field {key}")
+        complete[key] = _value(value.get(key, field.default), f"{name}.{key}", field.shape)
     return complete
-
-
-def _object(fields: Fields) -> FieldCheck:
-
-    def check(value: Any, name: str) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
-            raise InvalidContext(f"{name} must be an object")
-        for key in value:
-            if key not in fields:
-                raise InvalidContext(f"{name} has no field {key}; known fields: {', '.join(fields)}")
-        complete = {}
-        for key, (check_field, default) in fields.items():
-            if key not in value and default is ...:
-                raise InvalidContext(f"{name} needs the field {key}")
-            complete[key] = check_field(value.get(key, default), f"{name}.{key}")
-        return complete
-
-    return check
-
-
-def _list(check_item: FieldCheck) -> FieldCheck:
-    def check(value: Any, name: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise InvalidContext(f"{name} must be a list")
-        return [check_item(item, f"{name}[{index}]") for index, item in enumerate(value)]
-
-    return check
-
-
-def _map(check_item: FieldCheck) -> FieldCheck:
-    def check(value: Any, name: str) -> dict[str, Any]:
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise InvalidContext(f"{name} must be an object")
-        return {key: check_item(item, f"{name}.{key}") for key, item in value.items()}
-
-    return check
-
-
-def _optional(check_value: FieldCheck) -> FieldCheck:
-    return lambda value, name: None if value is None else check_value(value, name)
 
 
 def _string(value: Any, name: str) -> str:
@@ -102,44 +88,12 @@ def _any(value: Any, _name: str) -> Any:
     return value
 
 
-_LINE: Final[Fields] = {
-    "product_id": (_string, ...),
-    "variant_id": (_optional(_string), None),
-    "category": (_optional(_string), None),
-    "quantity": (_integer, 1),
-    "price": (_optional(_amount), None),
-    "currency": (_optional(_string), None),
-}
-_COUNTS: Final[Fields] = {
-    "views": (_integer, 0),
-    "clicks": (_integer, 0),
-    "dismissals": (_integer, 0),
-    "views_since_click": (_integer, 0),
-    "last_viewed_at": (_optional(_string), None),
-    "recent_views_ms": (_list(_integer), []),
-}
-_PURCHASES: Final[Fields] = {
-    "count": (_integer, 0),
-    "totals": (_map(_amount), {}),
-    "last_at": (_optional(_string), None),
-    "products": (_list(_string), []),
-}
-_CONSENT: Final[Fields] = {"personalization": (_optional(_boolean), None), "measurement": (_optional(_boolean), None)}
-_FIELDS: Final[Fields] = {
-    "user_id": (_string, ""),
-    "interested_category": (_optional(_string), None),
-    "interests": (_map(_score), {}),
-    "cart": (_list(_object(_LINE)), []),
-    "recent_products": (_list(_string), []),
-    "last_search": (_optional(_string), None),
-    "purchases": (_object(_PURCHASES), {}),
-    "banners": (_map(_object(_COUNTS)), {}),
-    "traits": (_map(_any), {}),
-    "consent": (_object(_CONSENT), {}),
-    "stable_id": (_optional(_string), None),
-    "anonymous_ids": (_list(_string), []),
-    "updated_at": (_optional(_string), None),
-    "version": (_integer, 0),
-    "positions": (_map(_integer), {}),
-    "log_epoch": (_integer, 0),
+_CHECKS: Final[Mapping[Plain, Callable[[Any, str], Any]]] = {
+    Plain.STRING: _string,
+    Plain.TIME: _string,
+    Plain.INTEGER: _integer,
+    Plain.SCORE: _score,
+    Plain.AMOUNT: _amount,
+    Plain.BOOLEAN: _boolean,
+    Plain.ANY: _any,
 }
