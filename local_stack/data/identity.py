@@ -22,7 +22,7 @@ DATA_ID_KEY: Final = "local_stack:data_id"
 """Redis key that holds the id of the data."""
 
 _MARK: Final = "data_id"
-_REMEDY: Final = "scripts/demo --reset deletes this data and starts anew"
+_REMEDY: Final = "scripts/demo --reset deletes this data and starts over"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _check_store(folder: DataFolder, identity: Identity, store: str) -> None:
     if store in identity.stores and store != CHECKPOINTS and not present:
         raise DataMismatch(store, f"its data in {place} is gone, the other parts still have theirs", _REMEDY)
     if present and _mark_of(folder, store) != identity.data_id:
-        raise DataMismatch(store, f"its data in {place} belongs to another run than {folder.data_file} tells of", _REMEDY)
+        raise DataMismatch(store, f"its data in {place} belongs to another run than {folder.data_file} names", _REMEDY)
 
 
 def _mark_of(folder: DataFolder, store: str) -> str | None:

@@ -98,7 +98,7 @@ def prepare_storage(folder: DataFolder, identity: Identity, ports: Ports, java: 
     if found == identity.cluster_id:
         return
     if found is not None:
-        remedy = "scripts/demo --reset deletes this data and starts anew"
+        remedy = "scripts/demo --reset deletes this data and starts over"
         raise DataMismatch("kafka", f"its storage is of cluster {found}, not of {identity.cluster_id}", remedy)
     shutil.rmtree(folder.kafka_storage, ignore_errors=True)  # half a format of an earlier start
     _format(settings, identity, java)
@@ -107,7 +107,7 @@ def prepare_storage(folder: DataFolder, identity: Identity, ports: Ports, java: 
 def _format(settings: Path, identity: Identity, java: Java) -> None:
     command = [str(java.binary), PERF_DATA_OFF, "-cp", _class_path(), "kafka.tools.StorageTool"]
     command += ["format", "-t", identity.cluster_id, "-c", str(settings)]
-    remedy = "read the text above; scripts/demo --reset starts anew"
+    remedy = "read the text above; scripts/demo --reset starts over"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:

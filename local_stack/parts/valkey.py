@@ -53,7 +53,7 @@ def server_answers(ports: Ports) -> bool:
 
 def check_data_id(ports: Ports, identity: Identity) -> None:
     """Raise DataMismatch unless the data in the server bears the id; write the id into a server used the first time."""
-    remedy = "scripts/demo --reset deletes this data and starts anew"
+    remedy = "scripts/demo --reset deletes this data and starts over"
     with _connect(ports) as client:
         found = client.get(DATA_ID_KEY)
         if found == identity.data_id:
