@@ -1,8 +1,8 @@
-"""Assignment: which variant a visitor gets, by hash of a stable id and a salt. Equal in Python and TypeScript.
+"""Assignment: which variant a visitor gets, by a hash of the stable id and a salt. The same in Python and TypeScript.
 
 MurmurHash3, x86, 32 bits (Austin Appleby, public domain, smhasher/src/MurmurHash3.cpp) over the UTF-8 bytes of
-`salt + "\\0" + stable id`. All arithmetic is on whole numbers below 2^53, so that every language gives the same answer; the
-shared test vectors are in `frontend_snippet/vectors/assignment.json`.
+`salt + "\\0" + stable id`. All arithmetic is on integers below 2^53, so that every language computes the same result; the shared test
+vectors are in `frontend_snippet/vectors/assignment.json`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 MAX_TOTAL_WEIGHT: Final = 1_000_000
 SHARE_UNITS: Final = 10_000
-"""A share is counted in units of 1/100 of a percent."""
+"""A share is counted in units of 1/10,000."""
 _MASK: Final = 0xFFFFFFFF
 
 
@@ -39,23 +39,23 @@ def _mixed(k: int) -> int:
 
 
 def point(salt: str, stable_id: str) -> int:
-    """Where a visitor lies for this salt: 0 to 2^32 - 1, evenly spread."""
+    """The position of a visitor for this salt: 0 to 2^32 - 1, evenly distributed."""
     return murmur3(f"{salt}\0{stable_id}".encode())
 
 
 def choose(weights: Sequence[int], salt: str, stable_id: str) -> int:
-    """The index of the share of the visitor; `weights` are positive whole numbers, together at most `MAX_TOTAL_WEIGHT`."""
+    """The index of the weight that the visitor falls into. `weights`: positive integers, in total at most `MAX_TOTAL_WEIGHT`."""
     if len(weights) == 1:
         return 0
-    at = point(salt, stable_id) * sum(weights)
-    reached = 0
+    scaled_point = point(salt, stable_id) * sum(weights)
+    upper_bound = 0
     for index, weight in enumerate(weights):
-        reached += weight
-        if at < reached << 32:
+        upper_bound += weight
+        if scaled_point < upper_bound << 32:
             return index
     raise ValueError("weights must be positive")
 
 
 def is_within(share: int, salt: str, stable_id: str) -> bool:
-    """Whether the visitor belongs to a share of all, given in units of 1/10,000."""
+    """Whether the visitor belongs to a share of all visitors. `share`: in units of 1/10,000."""
     return share > 0 and point(salt, stable_id) * SHARE_UNITS < share << 32

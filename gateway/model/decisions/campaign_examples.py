@@ -1,4 +1,4 @@
-"""Running the examples that stand beside the campaigns: given this context and page, at this time, expect this banner."""
+"""Checking the examples of campaigns: with this context and page, at this time, expect this campaign and headline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.model.rulesets.ruleset import NO_CAMPAIGN, Campaign, CampaignExampl
 
 @dataclass(frozen=True, slots=True)
 class ExampleFailure:
-    """An example that does not hold. `line` counts from 1."""
+    """An example with another result than expected. `line` counts from 1."""
 
     line: int
     campaign_id: str
@@ -23,7 +23,7 @@ class ExampleFailure:
 
 
 def examples_of(ruleset: Ruleset) -> Iterator[tuple[Campaign, CampaignExample]]:
-    """Every example with the campaign that it stands beside."""
+    """Every example with its campaign."""
     for placement in ruleset.placements.values():
         for campaign in placement.campaigns:
             for example in campaign.examples:
@@ -31,7 +31,7 @@ def examples_of(ruleset: Ruleset) -> Iterator[tuple[Campaign, CampaignExample]]:
 
 
 def run_examples(ruleset: Ruleset, now_ms: int) -> list[ExampleFailure]:
-    """The examples that do not hold, by line. One that names no time is run as of `now_ms`."""
+    """The examples that fail, by line. An example without a time is checked as of `now_ms`."""
     failures = []
     for campaign, example in examples_of(ruleset):
         at_ms = now_ms if example.at_ms is None else example.at_ms
@@ -43,10 +43,10 @@ def run_examples(ruleset: Ruleset, now_ms: int) -> list[ExampleFailure]:
 
 
 def _mismatch(example: CampaignExample, decision: Decision) -> str | None:
-    found = decision.campaign_id or NO_CAMPAIGN
+    campaign_id = decision.campaign_id or NO_CAMPAIGN
     headline = decision.banner.headline if decision.banner else None
-    if example.campaign_id not in (None, found):
-        return f"expected campaign {example.campaign_id}, got {found} ({decision.reason.value})"
+    if example.campaign_id not in (None, campaign_id):
+        return f"expected campaign {example.campaign_id}, got {campaign_id} ({decision.reason.value})"
     if example.headline not in (None, headline):
-        return f"expected the headline {example.headline!r}, got {headline!r} of campaign {found}"
+        return f"expected the headline {example.headline!r}, got {headline!r} of campaign {campaign_id}"
     return None

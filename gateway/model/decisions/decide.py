@@ -1,11 +1,11 @@
 """The decision: which banner a visitor sees at a placement. A pure function: same inputs, same banner.
 
-Campaigns are asked from the highest priority down. `judge` says of one campaign whether it would be shown, and if not, why;
-`decide` takes the first that is, `gateway.model.decisions.explain` tells the story of all. A campaign never makes the answer an
-error: a condition that fails while running counts as false.
+Campaigns are considered in order of priority, the highest first. `judge` decides whether one campaign would be shown, and if not, why;
+`decide` takes the first that would, `gateway.model.decisions.explain` explains all of them. A campaign never turns the answer into an
+error: a condition that fails at run time counts as false.
 
-The order of questions: condition, schedule, group, caps, holdout, split, placeholders. A holdout comes after the caps, so
-that a visitor who is held out is exposed as often as one who is not.
+The checks, in order: condition, schedule, group, caps, holdout, split, placeholders. The holdout comes after the caps, so that visitors
+who are held out would have seen the campaign as often as the others do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.model.trends.snapshot import NO_TRENDS, Trends
 
 
 class DecisionReason(StrEnum):
-    """Why this banner. Clients treat a value they do not know as DEFAULT."""
+    """Why this banner. Clients treat an unknown value as DEFAULT."""
 
     TARGETING_MATCH = "TARGETING_MATCH"
     SPLIT = "SPLIT"
@@ -37,7 +37,7 @@ class DecisionReason(StrEnum):
 
 
 class StepOutcome(StrEnum):
-    """What became of one campaign in a decision."""
+    """The outcome for one campaign in a decision."""
 
     MATCHED = "MATCHED"
     CONDITION_FALSE = "CONDITION_FALSE"
@@ -50,11 +50,10 @@ class StepOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that a decision depends on beside the ruleset.
+    """Everything that a decision depends on, apart from the ruleset.
 
-    `context` is the public JSON (None: nothing is known). `visitor_id` is who asks (None: nobody in particular).
-    `shown` names the campaigns that the page shows: no cap takes them away. `consent_default` holds where consent was
-    never asked.
+    `context`: the public JSON (None: nothing is known). `visitor_id` None: no visitor is named. `shown`: the campaigns that the page
+    already shows; no cap removes them. `consent_default`: what applies to visitors who never answered on consent.
     """
 
     context: Mapping[str, Any] | None
@@ -67,12 +66,12 @@ class Inputs:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The context, or nothing."""
+        """The context; empty if nothing is known."""
         return self.context or {}
 
     @property
     def stable_id(self) -> str | None:
-        """What splits and holdouts are drawn by: it survives `identify`."""
+        """The id that decides on splits and holdouts. It stays the same after `identify`."""
         return self.values.get("stable_id") or self.visitor_id
 
     @property
@@ -83,14 +82,17 @@ class Inputs:
 
     @property
     def locale(self) -> str | None:
-        """The language of the page, else the visitor's."""
-        found = (self.page or {}).get("locale") or (self.values.get("traits") or {}).get("locale")
-        return found if isinstance(found, str) else None
+        """The language of the page, or else of the visitor."""
+        locale = (self.page or {}).get("locale") or (self.values.get("traits") or {}).get("locale")
+        return locale if isinstance(locale, str) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """What became of one campaign: shown (MATCHED), held out, or why not, in words; and when time alone could change that."""
+    """The outcome for one campaign: shown (MATCHED), held out, or not shown. `detail`: why, in words.
+
+    `next_change_ms`: when time alone could change it (None: never).
+    """
 
     outcome: StepOutcome
     detail: str
@@ -101,8 +103,10 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The banner for a visitor at a placement. `valid_until_ms`: when time alone could change it; `trends_snapshot`: the number of
-    the trends it went by; `condition_errors`: campaigns whose condition failed while running, which counts as false.
+    """The banner for a visitor at a placement.
+
+    `valid_until_ms`: when time alone could change it (None: never). `trends_snapshot`: the number of the trends that were used.
+    `condition_errors`: campaigns whose condition failed at run time, which counts as false.
     """
 
     placement: str
@@ -118,49 +122,52 @@ class Decision:
 
     @property
     def content(self) -> tuple[str | None, str | None, str]:
-        """What a page shows by this decision: campaign, variant and banner. Equal contents: nothing to change."""
+        """What a page shows: campaign, variant and banner. If two decisions have equal contents, the page need not change."""
         return (self.campaign_id, self.variant, self.banner.banner_id if self.banner else "")
 
 
 def decide(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> Decision:
-    """The decision for a placement. Never raises, whatever the context holds."""
+    """The decision for a placement. Never raises, whatever the context is."""
     placement = ruleset.placements.get(placement_id)
     if placement is None:
         return _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.UNKNOWN_PLACEMENT, None)
     if not inputs.has_consent:
         return _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.NO_CONSENT, _fallback(placement, inputs))
     next_change_ms: int | None = None
-    failed: tuple[str, ...] = ()
+    condition_errors: tuple[str, ...] = ()
     if placement.campaigns:
         for number, answer in placement.conditions.evaluate(values_of(inputs.context, inputs.page, inputs.trends)):
             campaign = placement.campaigns[number]
             if answer is not True:
-                failed = (*failed, campaign.campaign_id)
+                condition_errors = (*condition_errors, campaign.campaign_id)
                 continue
             judgment = judge(ruleset, campaign, inputs)
             next_change_ms = earliest_ms(next_change_ms, judgment.next_change_ms)
             if judgment.outcome in (StepOutcome.MATCHED, StepOutcome.HELD_OUT):
-                return _with_condition_errors(_campaign_decision(ruleset, placement, campaign, judgment, inputs, next_change_ms), failed)
+                decision = _campaign_decision(ruleset, placement, campaign, judgment, inputs, next_change_ms)
+                return _with_condition_errors(decision, condition_errors)
     decision = _decision_without_campaign(ruleset, placement_id, inputs, DecisionReason.DEFAULT, _fallback(placement, inputs))
-    return _with_condition_errors(decision if next_change_ms is None else replace(decision, valid_until_ms=next_change_ms), failed)
+    decision = decision if next_change_ms is None else replace(decision, valid_until_ms=next_change_ms)
+    return _with_condition_errors(decision, condition_errors)
 
 
 def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
-    """What becomes of a campaign whose condition is true."""
+    """The outcome for a campaign whose condition is true."""
     runs, next_change_ms = campaign.schedule.at(inputs.now_ms)
     if not runs:
-        return Judgment(StepOutcome.NOT_SCHEDULED, "its schedule does not hold now", next_change_ms)
-    drawn = _drawn_campaign_id(ruleset, campaign, inputs.stable_id)
-    if drawn != campaign.campaign_id:
-        return Judgment(StepOutcome.LOWER_PRIORITY, f"the visitor is drawn for {drawn} of the group {campaign.group}", next_change_ms)
+        return Judgment(StepOutcome.NOT_SCHEDULED, "it is not scheduled at this time", next_change_ms)
+    drawn_id = _drawn_campaign_id(ruleset, campaign, inputs.stable_id)
+    if drawn_id != campaign.campaign_id:
+        detail = f"in the group {campaign.group} the visitor is assigned to campaign {drawn_id}"
+        return Judgment(StepOutcome.LOWER_PRIORITY, detail, next_change_ms)
     if campaign.campaign_id not in inputs.shown:
         counts = (inputs.values.get("banners") or {}).get(campaign.campaign_id)
         capped, free_ms = campaign.caps.at(counts, inputs.now_ms)
         if capped is not None:
             return Judgment(StepOutcome.CAPPED, capped, earliest_ms(next_change_ms, free_ms))
-    held_out = _holdout_detail(ruleset, campaign, inputs.stable_id)
-    if held_out is not None:
-        return Judgment(StepOutcome.HELD_OUT, held_out, next_change_ms, HOLDOUT_VARIANT)
+    holdout = _holdout_detail(ruleset, campaign, inputs.stable_id)
+    if holdout is not None:
+        return Judgment(StepOutcome.HELD_OUT, holdout, next_change_ms, HOLDOUT_VARIANT)
     variant = _drawn_variant(campaign, inputs.stable_id)
     if variant.banner is None:
         return Judgment(StepOutcome.MATCHED, "the page keeps its own content", next_change_ms, variant.variant_id)
@@ -171,9 +178,9 @@ def judge(ruleset: Ruleset, campaign: Campaign, inputs: Inputs) -> Judgment:
 
 
 def forced_decision(ruleset: Ruleset, placement_id: str, campaign_id: str, inputs: Inputs) -> Decision | None:
-    """A campaign of the placement, whatever its condition, schedule, caps and holdout say; None where it cannot be shown."""
+    """The decision for one campaign of the placement, whatever its condition, schedule, caps and holdout. None: it cannot be shown."""
     placement = ruleset.placements.get(placement_id)
-    campaign = next((one for one in placement.campaigns if one.campaign_id == campaign_id), None) if placement else None
+    campaign = next((c for c in placement.campaigns if c.campaign_id == campaign_id), None) if placement else None
     if placement is None or campaign is None:
         return None
     variant = _drawn_variant(campaign, inputs.stable_id)
@@ -186,7 +193,7 @@ def forced_decision(ruleset: Ruleset, placement_id: str, campaign_id: str, input
 
 
 def unavailable_decision(ruleset: Ruleset, placement_id: str) -> Decision:
-    """The answer while the context store cannot be reached: the fallback."""
+    """The decision while the context store cannot be reached: the fallback."""
     inputs = Inputs(None, None, 0)
     placement = ruleset.placements.get(placement_id)
     if placement is None:
@@ -195,12 +202,12 @@ def unavailable_decision(ruleset: Ruleset, placement_id: str) -> Decision:
 
 
 def _drawn_variant(campaign: Campaign, stable_id: str | None) -> Variant:
-    """The variant that the visitor is drawn for; the first for nobody in particular."""
+    """The variant that the visitor is assigned to; the first one if no visitor is named."""
     return campaign.variants[0 if stable_id is None else choose([v.weight for v in campaign.variants], campaign.salt, stable_id)]
 
 
 def _drawn_campaign_id(ruleset: Ruleset, campaign: Campaign, stable_id: str | None) -> str:
-    """The campaign of its group that the visitor is drawn for; itself when it has no group."""
+    """The campaign of its group that the visitor is assigned to; itself if it has no group."""
     if campaign.group is None:
         return campaign.campaign_id
     members = ruleset.groups[campaign.group]
@@ -238,8 +245,8 @@ def _campaign_decision(
     )
 
 
-def _with_condition_errors(decision: Decision, failed: tuple[str, ...]) -> Decision:
-    return replace(decision, condition_errors=failed) if failed else decision
+def _with_condition_errors(decision: Decision, condition_errors: tuple[str, ...]) -> Decision:
+    return replace(decision, condition_errors=condition_errors) if condition_errors else decision
 
 
 def _decision_without_campaign(
@@ -250,7 +257,7 @@ def _decision_without_campaign(
 
 
 def _fallback(placement: Placement, inputs: Inputs) -> Banner | None:
-    """What everybody gets: its texts are the same for all, its language and its products are the visitor's where consent allows."""
+    """The fallback. Its content is the same for all visitors; its language and products are the visitor's if consent allows it."""
     if placement.fallback is None:
         return None
     if inputs.has_consent:

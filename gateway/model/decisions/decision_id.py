@@ -1,8 +1,8 @@
 """Decision ids: signed, compact and self-describing.
 
-Base64url of `msgpack body + 12 bytes of HMAC-SHA256`. The body says which placement, campaign, variant, ruleset, content
-and context it was, when, and for whom (a keyed hash of the visitor id, empty for "any"). So `shown` tells the server what a
-page has, and BANNER_* events need no look-up.
+Base64url of `msgpack body + 12 bytes of HMAC-SHA256`. The body holds the placement, campaign, variant, ruleset, content and context of
+the decision, its time, and its visitor (a keyed hash of the visitor id; empty: no visitor). So `shown` describes what a page shows, and
+BANNER_* events need no look-up.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from gateway.model.tokens import Seal
 _SEAL: Final = Seal(b"decision", mac_bytes=12)
 _FORM: Final = 2
 _OLD_FORM: Final = 1
-"""Ids of older releases, which end before the snapshot of the trends."""
+"""The form of older releases, without the snapshot of the trends."""
 MAX_CHARACTERS: Final = 2048
 
 
 class InvalidDecisionId(ValueError):
-    """A string that is not one of our decision ids, or one of another visitor."""
+    """A string that this gateway did not issue as a decision id."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionToken:
-    """What a decision id says. `banner_id` is the content hash, "" where there is no banner."""
+    """The content of a decision id. `banner_id`: the hash of the banner; "" without a banner."""
 
     placement: str
     campaign_id: str | None
@@ -40,16 +40,16 @@ class DecisionToken:
     decided_at_ms: int
     visitor_hash: bytes
     preview: bool = False
-    """Given for a preview: its BANNER_* events are rejected."""
+    """Issued for a preview: its BANNER_* events are rejected."""
     trends_snapshot: int = 0
-    """The number of the trends snapshot it used; 0: none yet, or an id of an older release."""
+    """The number of the trends snapshot that was used; 0: there was none yet, or an older release issued the id."""
 
 
 _FIELDS: Final = attrgetter(*DecisionToken.__slots__)
 
 
 def token_of(decision: Decision, cursor: str, decided_at_ms: int, visitor: bytes, *, preview: bool = False) -> DecisionToken:
-    """What the id of a decision says; `visitor` is its `visitor_hash`."""
+    """The content of the id of a decision. `visitor`: its `visitor_hash`."""
     return DecisionToken(
         placement=decision.placement,
         campaign_id=decision.campaign_id,
@@ -65,7 +65,7 @@ def token_of(decision: Decision, cursor: str, decided_at_ms: int, visitor: bytes
 
 
 def visitor_hash(key: bytes, visitor_id: str | None) -> bytes:
-    """Eight bytes that stand for a visitor without naming them; empty for a decision without a visitor."""
+    """Eight bytes that identify a visitor without naming them; empty for a decision without a visitor."""
     if visitor_id is None:
         return b""
     return hmac.new(key, b"visitor:" + visitor_id.encode(), hashlib.sha256).digest()[:8]
@@ -77,7 +77,7 @@ def sign(key: bytes, token: DecisionToken) -> str:
 
 
 def open_decision_id(key: bytes, text: str) -> DecisionToken:
-    """What a decision id says, or raise `InvalidDecisionId` when we did not make it."""
+    """The content of a decision id. Raises `InvalidDecisionId` if this gateway did not issue it."""
     try:
         if len(text) > MAX_CHARACTERS:
             raise ValueError

@@ -1,7 +1,7 @@
-"""The story of a decision: what became of every campaign of a placement, in words, and what it looked at.
+"""The explanation of a decision: the outcome for every campaign of a placement, in words, and the fields that mattered.
 
-`explain_decision` asks the same questions as `gateway.model.decisions.decide`, by the same functions, and adds the words. Campaigns
-after the one that won are not asked any more.
+`explain_decision` makes the same checks as `gateway.model.decisions.decide`, with the same functions, and adds the words. Campaigns after
+the one that won are not checked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.model.conditions.analysis import parts_of, paths_of, values_text, variables_of
-from gateway.model.conditions.condition import Condition, activation, values_of
+from gateway.model.conditions.condition import Condition, activation_of, values_of
 from gateway.model.decisions.decide import Decision, DecisionReason, Inputs, Judgment, StepOutcome, decide, judge
 from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, ProductRule, ProductSource, Ruleset
 from gateway.model.rulesets.template import Template
@@ -19,15 +19,15 @@ from gateway.model.rulesets.template import Template
 CONTEXT_FIELDS: Final = (
     "interested_category", "interests", "cart", "recent_products", "last_search", "purchases", "banners", "traits", "consent",
 )  # fmt: skip
-"""The fields of a context that shape a decision, in their order."""
+"""The fields of a context that a decision can depend on, in their order."""
 
 _FIELD_OF: Final = {"interest_shares": "interests", "interest_ranks": "interests"}
-"""Variables of conditions that are named otherwise than the field they come from."""
+"""The fields of those variables of conditions that have another name than their field."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplanationStep:
-    """What became of one campaign, and why."""
+    """The outcome for one campaign, and why."""
 
     campaign_id: str
     outcome: StepOutcome
@@ -36,10 +36,10 @@ class ExplanationStep:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedDecision:
-    """A decision and how it came about.
+    """A decision and how it was made.
 
-    `fields`: the context fields that were looked at, in the order of `CONTEXT_FIELDS`; `campaign_ids`: whose campaigns'
-    conditions, caps and banners looked at them.
+    `fields`: the context fields that were used, in the order of `CONTEXT_FIELDS`. `campaign_ids`: the campaigns whose conditions, caps and
+    banners used them.
     """
 
     decision: Decision
@@ -51,62 +51,65 @@ class ExplainedDecision:
 def explain_decision(ruleset: Ruleset, placement_id: str, inputs: Inputs) -> ExplainedDecision:
     """The decision with a step for every campaign of the placement, strongest first.
 
-    There are no steps where no campaign is considered at all: an unknown placement, or no consent.
+    There are no steps if no campaign is considered at all: the placement is unknown, or there is no consent.
     """
     decision = decide(ruleset, placement_id, inputs)
     placement = ruleset.placements.get(placement_id)
     used = {"consent"}
     steps: list[ExplanationStep] = []
-    asked: list[str] = []
+    checked: list[str] = []
     if placement is not None and inputs.has_consent:
         values = values_of(inputs.context, inputs.page, inputs.trends)
-        prepared = activation(inputs.context, inputs.page, inputs.trends)
+        activation = activation_of(values)
         winner: str | None = None
         for campaign in placement.campaigns:
             if winner is not None:
-                steps.append(ExplanationStep(campaign.campaign_id, StepOutcome.LOWER_PRIORITY, f"not asked: {winner} comes before it"))
+                steps.append(ExplanationStep(campaign.campaign_id, StepOutcome.LOWER_PRIORITY, f"not checked: {winner} comes before it"))
                 continue
-            step, judgment = _step(ruleset, campaign, inputs, prepared, values)
+            step, judgment = _step(ruleset, campaign, inputs, activation, values)
             steps.append(step)
-            asked.append(campaign.campaign_id)
+            checked.append(campaign.campaign_id)
             used |= _fields_used(campaign, judgment, inputs)
             if step.outcome in (StepOutcome.MATCHED, StepOutcome.HELD_OUT):
                 winner = campaign.campaign_id
         if placement.fallback is not None and (winner is None or decision.reason is DecisionReason.HOLDOUT):
-            used |= _fields_of_form(placement.fallback, inputs)
-    return ExplainedDecision(decision, tuple(steps), tuple(field for field in CONTEXT_FIELDS if field in used), tuple(asked))
+            used |= _fields_of_banner(placement.fallback, inputs)
+    return ExplainedDecision(decision, tuple(steps), tuple(field for field in CONTEXT_FIELDS if field in used), tuple(checked))
 
 
 def _step(
-    ruleset: Ruleset, campaign: Campaign, inputs: Inputs, prepared: Any, values: Mapping[str, Any]
+    ruleset: Ruleset, campaign: Campaign, inputs: Inputs, activation: Any, values: Mapping[str, Any]
 ) -> tuple[ExplanationStep, Judgment | None]:
-    answer = campaign.when.evaluate(prepared)
+    """The step of one campaign; and its judgment, if its condition is true."""
+    answer = campaign.when.evaluate(activation)
     if answer is False:
-        return ExplanationStep(campaign.campaign_id, StepOutcome.CONDITION_FALSE, _why_false(campaign.when, prepared, values)), None
+        return ExplanationStep(campaign.campaign_id, StepOutcome.CONDITION_FALSE, _why_false(campaign.when, activation, values)), None
     if answer is not True:
-        seen = values_text(paths_of(campaign.when), values)
-        detail = f"`{_one_line(campaign.when.text)}` failed while running, which counts as false: {answer}"
-        return ExplanationStep(campaign.campaign_id, StepOutcome.CONDITION_ERROR, f"{detail}; {seen}" if seen else detail), None
+        detail = _condition_detail(campaign.when, f"failed at run time, which counts as false: {answer}", values)
+        return ExplanationStep(campaign.campaign_id, StepOutcome.CONDITION_ERROR, detail), None
     judgment = judge(ruleset, campaign, inputs)
     detail = judgment.detail
-    if judgment.outcome is StepOutcome.CONDITION_FALSE and (lacking := _lacking(campaign, inputs)):
-        detail += f": {', '.join('{' + name + '}' for name in lacking)}"
+    if judgment.outcome is StepOutcome.CONDITION_FALSE and (missing := _missing_placeholders(campaign, inputs)):
+        detail += f": {', '.join('{' + name + '}' for name in missing)}"
     elif judgment.outcome is StepOutcome.MATCHED and judgment.banner is not None:
-        detail = f"`{_one_line(campaign.when.text)}` is true"
-        seen = values_text(paths_of(campaign.when), values)
-        detail += f"; {seen}" if seen else ""
+        detail = _condition_detail(campaign.when, "is true", values)
     if judgment.variant_id is not None and judgment.outcome is StepOutcome.MATCHED:
-        detail += f"; drawn for variant {judgment.variant_id}"
+        detail += f"; assigned to variant {judgment.variant_id}"
     return ExplanationStep(campaign.campaign_id, judgment.outcome, detail), judgment
 
 
-def _why_false(condition: Condition, prepared: Any, values: Mapping[str, Any]) -> str:
-    """Name the first part that is false, with the values it looked at."""
+def _why_false(condition: Condition, activation: Any, values: Mapping[str, Any]) -> str:
+    """The first part that is false, with the values that it used."""
     parts = parts_of(condition)
-    culprit = next((part for part in parts if part.evaluate(prepared) is False), condition) if len(parts) > 1 else condition
-    seen = values_text(paths_of(culprit), values)
-    detail = f"`{_one_line(culprit.text)}` is false"
-    return f"{detail}; {seen}" if seen else detail
+    culprit = next((part for part in parts if part.evaluate(activation) is False), condition) if len(parts) > 1 else condition
+    return _condition_detail(culprit, "is false", values)
+
+
+def _condition_detail(condition: Condition, statement: str, values: Mapping[str, Any]) -> str:
+    """A statement on a condition, with the values that it used."""
+    detail = f"`{_one_line(condition.text)}` {statement}"
+    used = values_text(paths_of(condition), values)
+    return f"{detail}; {used}" if used else detail
 
 
 def _one_line(text: str) -> str:
@@ -114,7 +117,7 @@ def _one_line(text: str) -> str:
 
 
 def _fields_used(campaign: Campaign, judgment: Judgment | None, inputs: Inputs) -> set[str]:
-    """The context fields that the condition, and where it holds the caps and the banner, look at."""
+    """The context fields that a campaign used: for its condition, and if that is true for its caps and its banner."""
     used = {_FIELD_OF.get(name, name) for name in variables_of(campaign.when)}
     if judgment is None:
         return used
@@ -125,12 +128,12 @@ def _fields_used(campaign: Campaign, judgment: Judgment | None, inputs: Inputs) 
     for variant in campaign.variants:
         if variant.banner is None or judgment.variant_id not in (None, variant.variant_id):
             continue
-        used |= {name.split(".", 1)[0] for name, _ in _placeholders(variant.banner)} | _fields_of_form(variant.banner, inputs)
+        used |= {name.split(".", 1)[0] for name, _ in _placeholders(variant.banner)} | _fields_of_banner(variant.banner, inputs)
     return used
 
 
-def _fields_of_form(banner: BannerTemplate, inputs: Inputs) -> set[str]:
-    """The context fields that the language and the related products of a banner come from."""
+def _fields_of_banner(banner: BannerTemplate, inputs: Inputs) -> set[str]:
+    """The context fields that decide on the language and the related products of a banner."""
     used = {"traits"} if banner.locales and not (inputs.page or {}).get("locale") else set[str]()
     return used if banner.products is None else used | _fields_of_rule(banner.products)
 
@@ -145,8 +148,8 @@ def _fields_of_rule(rule: ProductRule) -> set[str]:
     return used | ({"cart"} if rule.exclude_cart else set()) | ({"purchases"} if rule.exclude_bought else set())
 
 
-def _lacking(campaign: Campaign, inputs: Inputs) -> list[str]:
-    """Placeholders of the campaign's banners that have neither data nor a default."""
+def _missing_placeholders(campaign: Campaign, inputs: Inputs) -> list[str]:
+    """The placeholders of the campaign's banners that have neither data nor a default."""
     names = dict.fromkeys(
         name
         for variant in campaign.variants
@@ -158,11 +161,11 @@ def _lacking(campaign: Campaign, inputs: Inputs) -> list[str]:
 
 
 def _placeholders(banner: BannerTemplate) -> Iterator[tuple[str, str | None]]:
-    """(field, default) of every placeholder, those of other languages included."""
+    """(field, default) of every placeholder, including those of other languages."""
     image = (banner.image.url, banner.image.alt) if banner.image else ()
     for template in (banner.headline, banner.body, banner.link_url, banner.cta_label, *image):
         for part in template.parts if template is not None else ():
             if not isinstance(part, str):
                 yield part
-    for other in banner.locales.values():
-        yield from _placeholders(other)
+    for translation in banner.locales.values():
+        yield from _placeholders(translation)

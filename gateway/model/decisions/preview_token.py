@@ -1,8 +1,7 @@
-"""Previews: a signed token with which a page shows what a ruleset would give, without counting anything.
+"""Previews: a signed token with which a page shows what a ruleset would decide, without counting anything.
 
-A token names a version or a draft (a ruleset that was not published, by the hash of its text), or a campaign to be shown whatever
-its condition, schedule, caps, split's draw and holdout say, or a moment to look at; each is optional. Base64url of `msgpack body
-+ 16 bytes of HMAC-SHA256`, behind a prefix.
+A token can name a version or a draft (a ruleset that is not published, by the hash of its YAML), a campaign that is shown whatever its
+condition, schedule, caps and holdout, and a moment to decide for. Base64url of `msgpack body + 16 bytes of HMAC-SHA256`, after a prefix.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ _MAX_CHARACTERS: Final = 1024
 
 
 class InvalidPreview(ValueError):
-    """A text that is no preview token of ours, or one that has expired."""
+    """A string that this gateway did not issue as a preview token, or a token that has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a token asks for. Times in ms since the epoch."""
+    """The content of a preview token. Times are ms since the epoch. `draft`: the hash of its YAML."""
 
     ruleset_version: int | None
     campaign_id: str | None
@@ -49,7 +48,7 @@ class ActivePreview:
 
 
 def open_preview(key: bytes, text: str, now_ms: int) -> Preview:
-    """What a token asks for, or raise `InvalidPreview`."""
+    """The content of a preview token. Raises `InvalidPreview`."""
     try:
         if not text.startswith(PREFIX) or len(text) > _MAX_CHARACTERS:
             raise ValueError
@@ -64,13 +63,13 @@ def open_preview(key: bytes, text: str, now_ms: int) -> Preview:
     return preview
 
 
-def draft_hash(text: str) -> str:
-    """What names the text of a ruleset that is not published."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def draft_hash(yaml: str) -> str:
+    """The name of a draft: a hash of its YAML."""
+    return hashlib.sha256(yaml.encode()).hexdigest()[:32]
 
 
 def decide_preview(ruleset: Ruleset, preview: Preview, placement_id: str, inputs: Inputs) -> Decision:
-    """The decision that a preview shows: reason PREVIEW, and no moment at which time alone would change it."""
+    """The decision that a preview shows, with the reason PREVIEW. A preview of a fixed moment never expires by time."""
     if preview.at_ms is not None:
         inputs = replace(inputs, now_ms=preview.at_ms)
     decision = None

@@ -1,4 +1,4 @@
-"""Rendering: a banner's texts filled in for a visitor, in the language of the page, with related products."""
+"""Rendering: the template of a banner filled in for a visitor, in the language of the page, with related products."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.model.rulesets.ruleset import BannerTemplate, ImageTemplate, Produc
 from gateway.model.trends.snapshot import Trends
 
 SEEDS: Final = 5
-"""Products of the cart, or else seen last, whose companions `bought_together` looks for."""
+"""The number of products of the cart, or else of the latest views, for which `bought_together` finds companions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class RelatedProduct:
-    """A product beside a banner, as far as the events tell of it."""
+    """A product that is shown with a banner, as far as it is known from events."""
 
     product_id: str
     category: str | None
@@ -35,7 +35,7 @@ class RelatedProduct:
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """A banner with its texts filled in. `banner_id` is a hash of the rest: equal ids, equal fields."""
+    """A banner with its placeholders filled in. `banner_id`: a hash of the other fields, so equal ids mean equal fields."""
 
     banner_id: str
     headline: str
@@ -51,9 +51,9 @@ class Banner:
 def render(
     template: BannerTemplate, values: Mapping[str, Any], trends: Trends, locale: str | None, *, known: Mapping[str, Any] | None = None
 ) -> Banner | None:
-    """The banner, or None when one of its placeholders has neither data nor a default.
+    """The banner; None: one of its placeholders has neither data nor a default.
 
-    `values` fill the placeholders; related products go by `known`, where that is given.
+    `values`: the context that fills the placeholders. `known`: the context for related products, if it is another one.
     """
     template = _in_language(template, locale)
     texts: list[str | None] = []
@@ -79,14 +79,14 @@ def render(
 
 
 def _in_language(template: BannerTemplate, locale: str | None) -> BannerTemplate:
-    """The banner for a language tag (BCP 47), looked up as RFC 4647, section 3.4 has it: cut from the right until one fits."""
+    """The banner for a language tag (BCP 47). Lookup by RFC 4647, section 3.4: the tag is cut from the right until it matches."""
     if not locale or not template.locales:
         return template
-    wanted = locale.replace("_", "-").lower()
-    while wanted:
-        if wanted in template.locales:
-            return template.locales[wanted]
-        wanted = wanted.rpartition("-")[0]
+    tag = locale.replace("_", "-").lower()
+    while tag:
+        if tag in template.locales:
+            return template.locales[tag]
+        tag = tag.rpartition("-")[0]
     return template
 
 
@@ -99,27 +99,28 @@ def _products(rule: ProductRule, values: Mapping[str, Any], trends: Trends) -> t
     cart = {line["product_id"]: line.get("category") for line in values.get("cart") or ()}
     bought = (values.get("purchases") or {}).get("products") or ()
     excluded = {*(cart if rule.exclude_cart else ()), *(bought if rule.exclude_bought else ())}
-    found: dict[str, None] = {}
+    selected: dict[str, None] = {}
     for product_id in _candidates(rule.source, values, trends, list(cart)):
         if product_id not in excluded:
-            found[product_id] = None
-            if len(found) == rule.count:
+            selected[product_id] = None
+            if len(selected) == rule.count:
                 break
-    return tuple(RelatedProduct(product_id, cart.get(product_id) or trends.category_of.get(product_id)) for product_id in found)
+    return tuple(RelatedProduct(product_id, cart.get(product_id) or trends.category_of.get(product_id)) for product_id in selected)
 
 
 def _candidates(source: ProductSource, values: Mapping[str, Any], trends: Trends, cart: list[str]) -> Iterable[str]:
-    seen: list[str] = values.get("recent_products") or []
+    recent: list[str] = values.get("recent_products") or []
     match source:
         case ProductSource.LAST_SEEN:
-            return seen
+            return recent
         case ProductSource.TRENDING:
             return [product.product_id for product in trends.products]
         case ProductSource.SAME_CATEGORY:
             return [product.product_id for product in trends.by_category.get(values.get("interested_category") or "", ())]
         case ProductSource.BOUGHT_TOGETHER:
-            seeds = (list(reversed(cart)) or seen)[:SEEDS]
+            seeds = (list(reversed(cart)) or recent)[:SEEDS]
             companions = [trends.together.get(seed, ()) for seed in seeds]
-            # The strongest companion of each seed first, then the second ones.
-            deepest = max((len(list(names)) for names in companions), default=0)
-            return [names[rank] for rank in range(deepest) for names in companions if rank < len(names) and names[rank] not in seeds]
+            # The strongest companion of each seed first, then the second strongest of each.
+            ranks = max((len(product_ids) for product_ids in companions), default=0)
+            ranked = (product_ids[rank] for rank in range(ranks) for product_ids in companions if rank < len(product_ids))
+            return [product_id for product_id in ranked if product_id not in seeds]

@@ -4,9 +4,9 @@
       ▲                                                                                        │
       └────────────────────────────────────────────────────────────────────────────────────────┘
 
-A step compares what the page shows with what it should show, so a change that came several times is sent once, and of several
-changes the latest is sent. While the store is away a page keeps what it has; one that has nothing yet gets its fallback. When a
-preview expires, the page gets its real decisions again.
+A step compares what the page shows with what it should show, so a change that is noticed several times is sent once, and if there are
+several changes only the latest is sent. While the store is away a page keeps what it shows; a page that shows nothing yet gets its
+fallback. When a preview expires, the page gets its real decisions again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.model.times import earliest_ms
 from gateway.model.trends.snapshot import Trends
 
 STORE_RETRY_MS: Final = 1_000
-"""How soon a store that was away is asked again."""
+"""How soon a store that was away is read again."""
 
 Content = tuple[str | None, str | None, str]
 """What a page shows at a placement: campaign, variant and banner (see `Decision.content`)."""
@@ -37,12 +37,12 @@ class Subscription:
     page: Mapping[str, Any] | None
     consent_default: bool
     poll_ms: int
-    """How soon the context is read again should a notice be lost."""
+    """How soon the context is read again, in case a notice was lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What the page shows by placement, as far as it is known, and the preview it is in."""
+    """What the page shows by placement, as far as it is known, and its preview."""
 
     shown: Mapping[str, Content]
     preview: ActivePreview | None = None
@@ -57,7 +57,7 @@ class StoreReading:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decisions are made by: the ruleset in force, and the trends snapshot."""
+    """What decisions depend on for all visitors: the ruleset in force and the trends snapshot."""
 
     ruleset: Ruleset
     trends: Trends
@@ -67,8 +67,8 @@ class Rules:
 class Step:
     """The state after a step, the decisions to send, in order, and when to step again unless a change is noticed before.
 
-    `fresh`: whether the decisions rest on a context that was read. `condition_errors`: campaigns whose condition failed while
-    running; of a preview nothing is counted.
+    `fresh`: whether the decisions are based on a context that was read. `condition_errors`: campaigns whose condition failed at run
+    time; nothing is counted in a preview.
     """
 
     state: StreamState
@@ -92,7 +92,7 @@ def step(subscription: Subscription, state: StreamState, reading: StoreReading |
         now_ms=now_ms,
         visitor_id=subscription.visitor_id,
         trends=rules.trends,
-        # No cap takes away a banner that the page is showing.
+        # No cap removes a banner that the page is showing.
         shown=frozenset(campaign_id for campaign_id, _, _ in state.shown.values() if campaign_id is not None),
         consent_default=subscription.consent_default,
     )
@@ -108,7 +108,7 @@ def step(subscription: Subscription, state: StreamState, reading: StoreReading |
 def _without_expired_preview(state: StreamState, now_ms: int) -> StreamState:
     if state.preview is None or state.preview.preview.expires_at_ms > now_ms:
         return state
-    # From now on what is sent counts, and nothing that the preview showed was shown to this visitor.
+    # From now on decisions count, and what the preview showed was never shown to this visitor.
     return StreamState(shown={})
 
 

@@ -1,12 +1,12 @@
-"""Rates of visitors and their 95 % intervals: plain closed forms, no tables.
+"""Rates over visitors and their 95 % confidence intervals, in closed form.
 
 Wilson: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
 
 A click rate is clicks per view, and the views of one visitor are not independent. Its variance is that of a ratio of means
 over visitors, by the delta method (A. Deng, U. Knoblich, J. Lu, "Applying the delta method in metric analytics", KDD 2018,
-section 3). The interval is Wilson's for the effective number of views: views divided by the design effect (as C. Franco,
-R. Little, T. Louis, E. Slud, "Comparative study of confidence intervals for proportions in complex sample surveys", Journal
-of Survey Statistics and Methodology 7, 2019). So it stays within 0 and 1, and is Wilson's own where every visitor has one view.
+section 3). The interval is Wilson's for the effective number of views: views divided by the design effect (C. Franco, R. Little,
+T. Louis, E. Slud, "Comparative study of confidence intervals for proportions in complex sample surveys", Journal of Survey Statistics
+and Methodology 7, 2019). So it stays between 0 and 1, and is Wilson's own interval if every visitor has one view.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Z95: Final = 1.959963984540054
 
 
 class Interval(NamedTuple):
-    """Both ends belong to it."""
+    """A closed interval: both ends are part of it."""
 
     low: float
     high: float
@@ -28,9 +28,9 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VisitorSums:
-    """Sums over visitors: how many, their trials and successes, the squares of both, and their products.
+    """Sums over visitors: their number, their trials and successes, the squares of both, and the products trials * successes.
 
-    For a click rate the trials of a visitor are views and the successes clicks; for a conversion rate see `once_each`.
+    For a click rate, the trials of a visitor are views and the successes are clicks. For a conversion rate see `once_each`.
     """
 
     visitors: int = 0
@@ -61,29 +61,29 @@ class VisitorSums:
 
 
 def once_each(visitors: int, successes: int) -> VisitorSums:
-    """Sums where each visitor has one trial."""
+    """The sums if each visitor has exactly one trial."""
     return VisitorSums(visitors, visitors, successes, visitors, successes, successes)
 
 
 def wilson(successes: float, trials: float) -> Interval | None:
-    """Wilson's score interval without continuity correction; None without a trial. Trials need not be a whole number."""
+    """Wilson's score interval without continuity correction; None without a trial. `trials` need not be an integer."""
     if trials <= 0:
         return None
-    rate, square = successes / trials, Z95 * Z95
-    middle = rate + square / (2 * trials)
-    reach = Z95 * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials * trials))
-    scale = 1 + square / trials
-    # By its formula exactly 0 and 1 at the ends; rounding would leave a trace.
-    low = 0.0 if successes <= 0 else max(0.0, (middle - reach) / scale)
-    high = 1.0 if successes >= trials else min(1.0, (middle + reach) / scale)
+    rate, z_squared = successes / trials, Z95 * Z95
+    center = rate + z_squared / (2 * trials)
+    half_width = Z95 * math.sqrt(rate * (1 - rate) / trials + z_squared / (4 * trials * trials))
+    scale = 1 + z_squared / trials
+    # The formula is exactly 0 and 1 at the ends, but rounding is not.
+    low = 0.0 if successes <= 0 else max(0.0, (center - half_width) / scale)
+    high = 1.0 if successes >= trials else min(1.0, (center + half_width) / scale)
     return Interval(low, high)
 
 
 def design_effect(sums: VisitorSums) -> float:
-    """By how much the views of the same visitors inflate the variance of the click rate; at least 1.
+    """The factor by which repeated views of the same visitors increase the variance of the click rate; at least 1.
 
-    Where there is nothing to learn it from (no success, nothing but successes, one visitor) the worst is assumed: each
-    visitor's trials are all alike.
+    If it cannot be estimated (no success, only successes, one visitor), the worst case is assumed: all trials of a visitor have the
+    same result.
     """
     rate = sums.rate
     if rate is None:
@@ -95,10 +95,10 @@ def design_effect(sums: VisitorSums) -> float:
 
 
 def ratio_interval(successes: int, trials: int, sums: VisitorSums) -> Interval | None:
-    """The interval of successes per trial, where `sums` tell how much alike the trials of one visitor are."""
+    """The interval of successes per trial; None without a trial. `sums`: from which the design effect is estimated."""
     if trials <= 0:
         return None
     if sums.visitors == sums.trials:
         return wilson(successes, trials)
-    effective = trials / design_effect(sums)
-    return wilson(successes / trials * effective, effective)
+    effective_trials = trials / design_effect(sums)
+    return wilson(successes / trials * effective_trials, effective_trials)

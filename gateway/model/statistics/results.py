@@ -1,8 +1,8 @@
-"""Statistics of a campaign: rows by hour, and what they add up to. docs/statistics.md says what is counted.
+"""The statistics of a campaign: rows by hour, and the results that they add up to. docs/statistics.md describes what is counted.
 
-A row is of one hour, variant and version of the ruleset. Views, clicks, conversions and revenue are of the hour in which they
-happened; the visitors and all that is said of them are of the hour in which they first saw the campaign. All numbers are sums,
-so rows add up over hours and versions.
+A row is for one hour, variant and version of the ruleset. Views, clicks, conversions and revenue are counted in the hour in which they
+happened; visitors, and everything about them, in the hour in which they first saw the campaign. All numbers are sums, so rows can be
+added over hours and versions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from gateway.model.visitors.totals import EXACT
 
 @dataclass(frozen=True, slots=True)
 class StatsRow:
-    """Sums of one variant and version of the ruleset. `visitors` holds views and clicks of each visitor as trials and successes."""
+    """The sums of one variant and version of the ruleset. In `visitors` the trials are views and the successes are clicks.
+
+    `converted`: visitors with a conversion. `moved`: visitors who later saw another variant. `revenue`: by currency.
+    """
 
     variant: str
     ruleset_version: int
@@ -53,7 +56,7 @@ class StatsRow:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How rows were computed. `first_hour`: earlier hours were left as they were; hours count from the epoch."""
+    """How rows were computed. `first_hour`: earlier hours were left unchanged. Hours count from the epoch."""
 
     as_of_ms: int
     attribution_days: int
@@ -64,7 +67,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
-    """What came of one variant; the comparisons are with the control, and None for the control itself."""
+    """The results of one variant. The comparisons are with the control, and None for the control itself."""
 
     variant: str
     totals: StatsRow
@@ -78,7 +81,7 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True)
 class CampaignResult:
-    """What came of a campaign. `control`: the variant that the others are compared with."""
+    """The results of a campaign. `control`: the variant that the others are compared with; None: no variant has visitors."""
 
     variants: Sequence[VariantResult]
     control: str | None
@@ -87,40 +90,42 @@ class CampaignResult:
 
 
 def totals_by(rows: Iterable[StatsRow]) -> dict[tuple[str, int], StatsRow]:
-    """Rows added up by variant and version."""
-    found: dict[tuple[str, int], StatsRow] = {}
+    """The sums of rows by variant and version."""
+    totals: dict[tuple[str, int], StatsRow] = {}
     for row in rows:
         key = (row.variant, row.ruleset_version)
-        found[key] = found[key] + row if key in found else row
-    return found
+        totals[key] = totals[key] + row if key in totals else row
+    return totals
 
 
 def visitors_by_version(rows: Iterable[StatsRow]) -> dict[int, dict[str, int]]:
-    """Visitors by version of the ruleset and variant."""
-    found: dict[int, dict[str, int]] = {}
+    """The number of visitors by version of the ruleset and variant."""
+    visitors: dict[int, dict[str, int]] = {}
     for (variant, version), row in totals_by(rows).items():
         if row.visitors.visitors:
-            found.setdefault(version, {})[variant] = row.visitors.visitors
-    return found
+            visitors.setdefault(version, {})[variant] = row.visitors.visitors
+    return visitors
 
 
 def campaign_result(
     rows: Sequence[StatsRow], order: Sequence[str], control: str, shares: Mapping[int, Mapping[str, float]]
 ) -> CampaignResult:
-    """Add rows up and compare. `order`: variants as they are to be listed, the others follow. `control` is the one to compare
-    with where it has visitors, else the first that has. `shares`: of the versions of the ruleset that are known.
+    """The results of the rows of a campaign.
+
+    `order`: the order of the variants; others follow by name. `control`: the variant to compare with, if it has visitors; otherwise the
+    first one that has. `shares`: the share of each variant, by version of the ruleset, for the known versions.
     """
     totals: dict[str, StatsRow] = {}
     for row in rows:
         totals[row.variant] = totals[row.variant] + row if row.variant in totals else row
-    places = {variant: place for place, variant in enumerate(order)}
-    listed = sorted(totals, key=lambda variant: (places.get(variant, len(places)), variant))
-    seen = [variant for variant in listed if totals[variant].visitors.visitors]
-    chosen = control if control in seen else next(iter(seen), None)
-    against = None if chosen is None else totals[chosen]
+    ranks = {variant: rank for rank, variant in enumerate(order)}
+    listed = sorted(totals, key=lambda variant: (ranks.get(variant, len(ranks)), variant))
+    with_visitors = [variant for variant in listed if totals[variant].visitors.visitors]
+    actual_control = control if control in with_visitors else next(iter(with_visitors), None)
+    control_row = None if actual_control is None else totals[actual_control]
     return CampaignResult(
-        variants=[_variant_result(totals[variant], None if variant == chosen else against) for variant in listed],
-        control=chosen,
+        variants=[_variant_result(totals[variant], None if variant == actual_control else control_row) for variant in listed],
+        control=actual_control,
         moved=sum(row.moved for row in totals.values()),
         sample_ratio=sample_ratio(visitors_by_version(rows), shares),
     )
@@ -132,30 +137,30 @@ def _variant_result(row: StatsRow, control: StatsRow | None) -> VariantResult:
         variant=row.variant,
         totals=row,
         click_rate=row.clicks / row.views if row.views else None,
-        # Of a period clicks can outnumber views: a banner is seen before midnight and clicked after it.
+        # In a period there can be more clicks than views: a banner is seen before midnight and clicked after it.
         click_interval=ratio_interval(min(row.clicks, row.views), row.views, row.visitors),
         conversion_rate=row.converted / visitors if visitors else None,
         conversion_interval=wilson(row.converted, visitors),
         click_comparison=None if control is None else compare_variants(row.visitors, control.visitors),
-        conversion_comparison=None if control is None else compare_variants(_converting(row), _converting(control)),
+        conversion_comparison=None if control is None else compare_variants(_conversions(row), _conversions(control)),
     )
 
 
-def _converting(row: StatsRow) -> VisitorSums:
+def _conversions(row: StatsRow) -> VisitorSums:
     return once_each(row.visitors.visitors, row.converted)
 
 
 def shown_variant(variant: str) -> str:
-    """A variant as the API names it: a campaign without a split has one, `DEFAULT_VARIANT`."""
+    """The name of a variant in the API. A campaign without a split has one variant, `DEFAULT_VARIANT`."""
     return DEFAULT_VARIANT if variant == NO_VARIANT else variant
 
 
 def encode_rows(rows: Iterable[StatsRow]) -> bytes:
-    """The rows of one hour, JSON: a list of lists in the order of `StatsRow`'s fields, the six sums in a list of their own."""
-    return orjson.dumps([_plain(row) for row in sorted(rows, key=lambda row: (row.variant, row.ruleset_version))])
+    """The rows of one hour as JSON: a list of lists in the order of the fields of `StatsRow`, with the six sums in a list of their own."""
+    return orjson.dumps([_as_list(row) for row in sorted(rows, key=lambda row: (row.variant, row.ruleset_version))])
 
 
-def _plain(row: StatsRow) -> list[Any]:
+def _as_list(row: StatsRow) -> list[Any]:
     sums = row.visitors
     visitors = [sums.visitors, sums.trials, sums.successes, sums.trials_squared, sums.successes_squared, sums.products]
     revenue = {currency: format(amount, "f") for currency, amount in sorted(row.revenue.items())}
@@ -167,7 +172,7 @@ def decode_rows(stored: bytes) -> list[StatsRow]:
     try:
         return [_row(fields) for fields in orjson.loads(stored)]
     except (TypeError, AttributeError, ArithmeticError) as problem:
-        raise ValueError("rows of campaign statistics that cannot be read") from problem
+        raise ValueError("these rows of campaign statistics cannot be read") from problem
 
 
 def _row(fields: list[Any]) -> StatsRow:

@@ -1,8 +1,8 @@
-"""Sample-ratio mismatch: whether the visitors of a campaign are split as its weights say.
+"""Sample-ratio mismatch: whether the visitors of a campaign are split in the ratio of its weights.
 
-Where they are not, something loses visitors of one variant (a broken banner, a redirect, a bot), and no comparison can be
-trusted. The chi-square test at p < 0.001, as A. Fabijan et al., "Diagnosing sample ratio mismatch in online controlled
-experiments", KDD 2019, advise: so strict, because it is looked at often.
+If they are not, something loses visitors of one variant (a broken banner, a redirect, a bot), and no comparison can be trusted. The
+chi-square test with p < 0.001, as recommended by A. Fabijan et al., "Diagnosing sample ratio mismatch in online controlled experiments",
+KDD 2019: it is this strict because it is read often.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from gateway.model.rulesets.ruleset import HOLDOUT_VARIANT, Ruleset
 
 MISMATCH_BELOW: Final = 0.001
 LEAST_EXPECTED: Final = 5
-"""With fewer expected visitors in a variant the chi-square distribution is no good approximation (W. Cochran, 1954)."""
+"""With fewer expected visitors in a variant, the chi-square distribution is not a good approximation (W. Cochran, 1954)."""
 NO_VARIANT: Final = ""
-"""Stands for the variant of a campaign without a split."""
+"""The variant of a campaign without a split, in rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """How visitors are split. `p_value` None: too few of them, or only one variant."""
+    """Observed and expected visitors by variant. `p_value` None: there are too few visitors, or there is only one variant."""
 
     observed: Mapping[str, int]
     expected: Mapping[str, float]
@@ -33,37 +33,37 @@ class SampleRatio:
 
     @property
     def mismatch(self) -> bool:
-        """Whether chance alone hardly explains it."""
+        """Whether the difference can hardly be explained by chance."""
         return self.p_value is not None and self.p_value < MISMATCH_BELOW
 
 
 def shares_of(ruleset: Ruleset, campaign_id: str) -> dict[str, float] | None:
-    """The share of each variant, the holdout included, among the visitors of a campaign; None when the ruleset has none such."""
+    """The share of each variant, including the holdout, of the visitors of a campaign; None: the ruleset has no such campaign."""
     campaign = next((c for p in ruleset.placements.values() for c in p.campaigns if c.campaign_id == campaign_id), None)
     if campaign is None:
         return None
-    everyone, own = Fraction(ruleset.holdout, SHARE_UNITS), Fraction(campaign.holdout, SHARE_UNITS)
-    # Drawn independently of each other, unless both are drawn by the same salt.
-    held_out = max(everyone, own) if ruleset.holdout_salt == campaign.salt else 1 - (1 - everyone) * (1 - own)
+    global_share, own_share = Fraction(ruleset.holdout, SHARE_UNITS), Fraction(campaign.holdout, SHARE_UNITS)
+    # The two holdouts are independent of each other, unless they have the same salt.
+    held_out = max(global_share, own_share) if ruleset.holdout_salt == campaign.salt else 1 - (1 - global_share) * (1 - own_share)
     total = sum(variant.weight for variant in campaign.variants)
     shares = {variant.variant_id or NO_VARIANT: float((1 - held_out) * variant.weight / total) for variant in campaign.variants}
     return shares | ({HOLDOUT_VARIANT: float(held_out)} if held_out else {})
 
 
 def sample_ratio(versions: Mapping[int, Mapping[str, int]], shares: Mapping[int, Mapping[str, float]]) -> SampleRatio:
-    """Visitors by version of the ruleset and variant, against the shares of the versions that are known.
+    """Compare visitors with expected shares, both by version of the ruleset and variant, for the versions with known shares.
 
-    The numbers of all versions are added up before they are compared: with different weights that is a little too lenient,
-    never too strict.
+    The numbers of all versions are added before they are compared: with different weights that is slightly too lenient, never too
+    strict.
     """
     observed: dict[str, int] = {}
     expected: dict[str, float] = {}
-    for version, known in shares.items():
+    for version, share_of in shares.items():
         counts = versions.get(version, {})
         total = sum(counts.values())
-        for variant in {*known, *counts}:
+        for variant in {*share_of, *counts}:
             observed[variant] = observed.get(variant, 0) + counts.get(variant, 0)
-            expected[variant] = expected.get(variant, 0.0) + total * known.get(variant, 0.0)
+            expected[variant] = expected.get(variant, 0.0) + total * share_of.get(variant, 0.0)
     return SampleRatio(observed, expected, _p_value(observed, expected))
 
 
@@ -77,7 +77,7 @@ def _p_value(observed: Mapping[str, int], expected: Mapping[str, float]) -> floa
 
 
 def chi_square_tail(value: float, freedom: int) -> float:
-    """The chance of a chi-square value at least as large (Abramowitz and Stegun, 26.4.4 and 26.4.5)."""
+    """The probability of a chi-square value at least this large (Abramowitz and Stegun, 26.4.4 and 26.4.5)."""
     if value <= 0:
         return 1.0
     half = value / 2

@@ -112,7 +112,7 @@ def test_every_outcome_is_told() -> None:
         StepOutcome.CONDITION_ERROR, StepOutcome.CAPPED, StepOutcome.NOT_SCHEDULED, StepOutcome.CONDITION_FALSE, StepOutcome.MATCHED,
         StepOutcome.LOWER_PRIORITY,
     ]  # fmt: skip
-    assert found[0].detail.startswith("`traits.level > 3` failed while running")
+    assert found[0].detail.startswith("`traits.level > 3` failed at run time")
     assert found[0].detail.endswith("traits.level = (missing)")
     assert "2 views" in found[1].detail
     assert found[3].detail.endswith(": {last_search}")
