@@ -7,17 +7,23 @@ from collections import deque
 
 
 class Faults:
-    """What the next calls meet. Without any, every call succeeds."""
+    """What the next calls meet. Without any, every call succeeds. `calls` is how many there were."""
 
     def __init__(self) -> None:
+        self.calls = 0
         self._before: deque[Exception | None] = deque()
         self._after: deque[Exception | None] = deque()
+        self._away: Exception | None = None
         self._open = asyncio.Event()
         self._open.set()
 
     def fail(self, error: Exception, times: int = 1) -> None:
         """The next calls raise `error` and do nothing."""
         self._before.extend([error] * times)
+
+    def stay_away(self, error: Exception) -> None:
+        """Every call raises `error` and does nothing, until `recover`."""
+        self._away = error
 
     def fail_afterwards(self, error: Exception, times: int = 1) -> None:
         """The next calls do their work, and then raise `error`: the answer got lost."""
@@ -31,6 +37,7 @@ class Faults:
         """No more faults; whoever waits at a frozen part goes on."""
         self._before.clear()
         self._after.clear()
+        self._away = None
         self._open.set()
 
     def freeze(self) -> None:
@@ -39,9 +46,12 @@ class Faults:
 
     async def enter(self) -> None:
         """At the start of a call."""
+        self.calls += 1
         await self._open.wait()
         # Real parts never answer in the same turn of the loop.
         await asyncio.sleep(0)
+        if self._away is not None:
+            raise self._away
         if self._before and (error := self._before.popleft()) is not None:
             raise error
 

@@ -14,23 +14,15 @@ POLL_RECORDS = 3
 
 
 class MemoryRulesetTopic:
-    """What all followers read. `writing` is what the next writes meet; `reading` what polls and reads of single versions meet."""
+    """The topic that all followers read."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
         self.generation = 0
-        self.reading = Faults()
-        self.writing = Faults()
         self._changed = asyncio.Event()
 
-    async def write(self, value: bytes) -> None:
-        """Append a record."""
-        await self.writing.enter()
-        self.append(value)
-        self.writing.leave()
-
     def append(self, value: bytes) -> None:
-        """Append a record that another process wrote."""
+        """Append a record."""
         self.values.append(value)
         self._has_changed()
 
@@ -49,11 +41,16 @@ class MemoryRulesetTopic:
 
 
 class MemoryRulesetVersions:
-    """A `RulesetVersions`: one follower of the topic, and a writer to it."""
+    """A `RulesetVersions`: one follower of the topic, and a writer to it.
+
+    `reading` is what its next polls and reads of single versions meet, `writing` what its next publications do.
+    """
 
     def __init__(self, topic: MemoryRulesetTopic, publish_seconds: float = PUBLISH_SECONDS) -> None:
         self.log = RulesetLog()
         self.caught_up = asyncio.Event()
+        self.reading = Faults()
+        self.writing = Faults()
         self._topic = topic
         self._publish_seconds = publish_seconds
         self._next_offset = 0
@@ -64,7 +61,7 @@ class MemoryRulesetVersions:
         """As `RulesetVersions.follow`."""
         while True:
             try:
-                await self._topic.reading.enter()
+                await self.reading.enter()
             except TopicUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -88,7 +85,9 @@ class MemoryRulesetVersions:
         """As `RulesetVersions.publish`."""
         try:
             async with asyncio.timeout(self._publish_seconds):
-                await self._topic.write(record.encode())
+                await self.writing.enter()
+                self._topic.append(record.encode())
+                self.writing.leave()
                 async with self._records_seen:
                     await self._records_seen.wait_for(lambda: self._knows(record.message_id))
         except (TimeoutError, TopicUnavailable) as error:
@@ -100,9 +99,9 @@ class MemoryRulesetVersions:
         offset = self.log.offset_of(version)
         if offset is None:
             return None
-        await self._topic.reading.enter()
+        await self.reading.enter()
         record = decode_record(self._topic.values[offset])
-        self._topic.reading.leave()
+        self.reading.leave()
         return PublishedVersion(version, record.yaml, record.published_at_ms, offset)
 
     def _absorb(self, value: bytes) -> PublishedVersion | None:
