@@ -7,6 +7,9 @@ from typing import Final
 
 from gateway.model.context_fields import CONTEXT_FIELDS, shape_text
 from gateway.model.events.event_kinds import EVENT_KINDS
+from gateway.settings import Settings
+from gateway.telemetry import Metrics
+from gateway.transport.websocket.graphql_transport_ws import CloseCode
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 START: Final = "<!-- table: {name} (made from the code by python -m tests.support.tables) -->"
@@ -30,7 +33,43 @@ def context_fields() -> str:
     return "\n".join(rows)
 
 
-TABLES: Final = {"event kinds": ("events.md", event_kinds), "context fields": ("context.md", context_fields)}
+def metrics() -> str:
+    """All metrics, for docs/metrics.md."""
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for metric in Metrics().registry.collect():
+        kind, name = metric.type, metric.name + ("_total" if metric.type == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in _labels(name))
+        rows.append(f"| `{name}` | {kind} | {labels} | {metric.documentation} |")
+    return "\n".join(rows)
+
+
+def _labels(name: str) -> tuple[str, ...]:
+    collectors = Metrics().registry._names_to_collectors  # the only place where prometheus_client keeps them
+    return tuple(getattr(collectors[name], "_labelnames", ()))
+
+
+def settings() -> str:
+    """All settings, for docs/settings.md."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, info in Settings.model_fields.items():
+        default = "required" if info.is_required() else f"`{info.get_default(call_default_factory=True)}`"
+        rows.append(f"| `GATEWAY_{name.upper()}` | {default} | {info.description} |")
+    return "\n".join(rows)
+
+
+def close_codes() -> str:
+    """The codes that the gateway closes WebSockets with, for docs/api.md."""
+    rows = ["| code | meaning | what the client does |", "|---|---|---|"]
+    return "\n".join(rows + [f"| {int(code)} | {code.meaning} | {code.client} |" for code in CloseCode])
+
+
+TABLES: Final = {
+    "event kinds": ("events.md", event_kinds),
+    "context fields": ("context.md", context_fields),
+    "metrics": ("metrics.md", metrics),
+    "settings": ("settings.md", settings),
+    "close codes": ("api.md", close_codes),
+}
 
 
 def documented(name: str) -> str:
