@@ -1,17 +1,18 @@
 /**
  * Loads pages in the real Chromium of tests/browser and measures each: a line of JSON in (see `Browser.load`),
- * a line out ({"done": what `Load` of page_report.py says} or {"failed": text}). Durations in milliseconds since the navigation began.
+ * a line out ({"done": the fields of `PageLoad` in page_report.py} or {"failed": text}). Durations are in milliseconds since the
+ * navigation started.
  */
 import { createInterface } from "node:readline";
 
 import { launch } from "../tests/browser/chromium.mjs";
 
 const DEADLINE_MS = 15_000;
-const SWAPPED_MS = 250; // looked at for so long after a swap: its picture comes, and shifts are told with the next frames
+const SWAPPED_MS = 250; // observed for this long after a swap: its image loads, and shifts are reported with the next frames
 const VIEW = { width: 1280, height: 900 };
 const say = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 
-/** Runs in the page before anything else: keeps what can only be seen while it happens. */
+/** Runs in the page before anything else: records what can only be observed while it happens. */
 function watch() {
   const seen = (globalThis.seen = { lcp_ms: 0, changed_ms: null, has_decision: false, shift: 0 });
   const each = (type, take) => new PerformanceObserver((list) => list.getEntries().forEach(take)).observe({ type, buffered: true });
@@ -23,38 +24,38 @@ function watch() {
     if (first && text !== first) seen.changed_ms ??= performance.now();
     first ||= text;
   }).observe(document, { subtree: true, childList: true, characterData: true });
-  // At its end the parser has left the page as the server wrote it, and no module has run.
+  // When the parser ends, the page is as the server wrote it, and no module has run.
   const parsed = () => (seen.has_decision = Boolean(document.querySelector("live-banner").dataset.decisionId));
   document.addEventListener("readystatechange", parsed, { once: true });
 }
 
-/** Runs in the page: a phone into the cart by the page's own form; how long until the banner names it, null when it never does. */
+/** Runs in the page: puts a phone into the cart with the page's form; the time until the banner names it, null if it never does. */
 function swap(deadlineMs) {
   return new Promise((resolve) => {
     const banner = document.querySelector("live-banner");
     const observer = new MutationObserver(() => {
       if (!banner.querySelector("h2")?.textContent.includes("smartphones")) return;
       observer.disconnect();
-      resolve(performance.now() - began);
+      resolve(performance.now() - started);
     });
     observer.observe(banner, { subtree: true, childList: true, characterData: true });
     setTimeout(resolve, deadlineMs, null);
-    const began = performance.now();
+    const started = performance.now();
     document.querySelector('form[data-action="add"][data-product*="smartphones"]').requestSubmit();
   });
 }
 
-/** Runs in the page: what its timelines hold. */
+/** Runs in the page: the entries of its timelines. */
 function timings() {
   const [{ responseStart, loadEventEnd }] = performance.getEntriesByType("navigation");
   return { ttfb_ms: responseStart, loaded_ms: loadEventEnd, ...globalThis.seen };
 }
 
 /**
- * What the browser tells of the page: bytes of scripts over the wire, when the head of the event stream came, when the first
- * content was painted (the page itself is told that in steps of 4 ms only). Moments are seconds of the browser's own clock.
+ * What the browser reports about the page: bytes of scripts over the network, when the head of the event stream arrived, when the
+ * first content was painted (which the page itself only learns in steps of 4 ms). Moments are seconds of the browser's own clock.
  */
-async function told(devtools) {
+async function observe(devtools) {
   const scripts = new Map(); // request id to {url, bytes}
   const at = { stream: once(), paint: once() };
   devtools.on("Network.responseReceived", ({ requestId, type, timestamp, response }) => {
@@ -72,7 +73,7 @@ async function told(devtools) {
 
 function once() {
   let resolve;
-  const promise = new Promise((given) => (resolve = given));
+  const promise = new Promise((settle) => (resolve = settle));
   return { promise, resolve };
 }
 
@@ -85,9 +86,9 @@ async function load(browser, { url, token, observeMs, isLive, swapMs }) {
     const page = await context.newPage();
     await page.addInitScript(watch);
     const devtools = await context.newCDPSession(page);
-    const { scripts, at } = await told(devtools);
+    const { scripts, at } = await observe(devtools);
     await page.goto(url);
-    await page.waitForTimeout(observeMs); // every page is looked at for the same time
+    await page.waitForTimeout(observeMs); // every page is observed for the same time
     const before = await page.evaluate(timings);
     const { metrics } = await devtools.send("Performance.getMetrics");
     const { NavigationStart, ScriptDuration, TaskDuration } = Object.fromEntries(metrics.map(({ name, value }) => [name, value]));

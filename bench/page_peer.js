@@ -1,8 +1,8 @@
-// What GrowthBook's documentation of its script tag asks the page for: apply the flag now, and whenever flags change.
+// What GrowthBook's documentation of its script tag requires of the page: apply the flag now, and whenever flags change.
 
 function applyFeatureFlags(growthbook) {
   const banner = growthbook.getFeatureValue("homepage-hero", null);
-  if (banner === null) return; // the flags have not come yet
+  if (banner === null) return; // the flags have not arrived yet
   const place = document.querySelector("live-banner");
   place.querySelector(".lb-headline").textContent = banner.headline;
   place.querySelector(".lb-body").textContent = banner.body;

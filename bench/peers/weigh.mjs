@@ -1,4 +1,4 @@
-/** Bundles what a page would import of each peer, as the snippet is bundled; prints {"name version": bytes after gzip -9}. */
+/** Bundles what a page would import from each peer, as the snippet is bundled; prints {"name version": bytes after gzip -9}. */
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
@@ -20,10 +20,10 @@ const PEERS = {
 
 const versionOf = (name) => JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url), "utf8")).version;
 
-const found = {};
+const sizes = {};
 for (const [name, contents] of Object.entries(PEERS)) {
   const options = { bundle: true, minify: true, format: "esm", target: "es2022", platform: "browser", legalComments: "none", write: false };
   const { outputFiles } = await build({ ...options, logLevel: "error", stdin: { contents, resolveDir: import.meta.dirname } });
-  found[`${name} ${versionOf(name)}`] = gzipSync(outputFiles[0].contents, { level: 9 }).length;
+  sizes[`${name} ${versionOf(name)}`] = gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }
-console.log(JSON.stringify(found));
+console.log(JSON.stringify(sizes));
