@@ -42,7 +42,7 @@ def _gateway_environment(wiring: Wiring) -> dict[str, str]:
 def _prepare_gateway(wiring: Wiring) -> None:
     ensure_build(GRAPHIQL)
     # What the storefront's pages and its server send: known by its hash from the first request on.
-    trusted = documents_of([SNIPPET / "src", PROJECT_ROOT / "gateway" / "client" / "operations"])
+    trusted = documents_of([SNIPPET / "src", PROJECT_ROOT / "clients" / "python" / "personalization_gateway" / "operations"])
     wiring.folder.documents_file.write_bytes(write_manifest(trusted))
 
 
