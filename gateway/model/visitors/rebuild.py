@@ -44,35 +44,52 @@ def rebuild_states(visitor_id: str, logged_events: Iterable[LoggedEvent], cutoff
 
     `logged_events`: all events of this id, of the visitor it joined, and of all ids that joined the same visitor.
     """
-    by_id: dict[str, list[LoggedEvent]] = {visitor_id: []}
-    for logged in logged_events:
-        by_id.setdefault(logged.event.visitor_id, []).append(logged)
-    cutoffs_ms = {part_id: _cutoff_ms(part_id, events, cutoff_of) for part_id, events in by_id.items()}
-
-    def known_cutoff_ms(part_id: str) -> int | None:
-        return cutoffs_ms[part_id] if part_id in cutoffs_ms else cutoff_of(part_id)
-
-    links = {
-        part_id: first_link(filter(None, map(link_of, events)), cutoffs_ms[part_id], known_cutoff_ms) for part_id, events in by_id.items()
-    }
-
-    def part_of(part_id: str, owner_cutoff_ms: int | None) -> Part:
-        cutoff_ms = latest_ms(cutoffs_ms.get(part_id), owner_cutoff_ms)
-        return _part(by_id.get(part_id, ()), cutoff_ms)
-
-    def state_of(owner_id: str) -> State:
-        own_cutoff_ms = known_cutoff_ms(owner_id)
-        joined = [part_id for part_id, link in links.items() if link is not None and link.user_id == owner_id and part_id != owner_id]
-        parts = {part_id: part for part_id in (owner_id, *joined) if (part := part_of(part_id, own_cutoff_ms)).contributions}
-        part_cutoffs = {part_id: ms for part_id in joined if (ms := cutoffs_ms[part_id]) is not None}
-        link = links.get(owner_id)
-        alias_of = None if link is None else link.user_id
-        return State(owner_id, parts, positions_of(parts, log_epoch), alias_of, own_cutoff_ms, link, part_cutoffs)
-
-    own = state_of(visitor_id)
+    replay = LogReplay(logged_events, cutoff_of, log_epoch)
+    own = replay.state_of(visitor_id)
     if not own.parts and own.cutoff_ms is None:
         return RebuiltStates(None)
-    return RebuiltStates(own, None if own.alias_of is None else state_of(own.alias_of))
+    return RebuiltStates(own, None if own.alias_of is None else replay.state_of(own.alias_of))
+
+
+class LogReplay:
+    """What the events of some visitor ids amount to: their cut-offs, the links between them, their parts and states."""
+
+    def __init__(self, logged_events: Iterable[LoggedEvent], cutoff_of: CutoffOf, log_epoch: int) -> None:
+        self._log_epoch = log_epoch
+        self._kept_cutoff_of = cutoff_of
+        self._events: dict[str, list[LoggedEvent]] = {}
+        for logged in logged_events:
+            self._events.setdefault(logged.event.visitor_id, []).append(logged)
+        self._cutoffs_ms = {visitor_id: _cutoff_ms(visitor_id, events, cutoff_of) for visitor_id, events in self._events.items()}
+        self._links = {visitor_id: self._link_of(visitor_id) for visitor_id in self._events}
+
+    def cutoff_ms_of(self, visitor_id: str) -> int | None:
+        """Up to when a visitor id is erased, by its own events and by what is kept of erasures."""
+        return self._cutoffs_ms[visitor_id] if visitor_id in self._cutoffs_ms else self._kept_cutoff_of(visitor_id)
+
+    def state_of(self, visitor_id: str) -> State:
+        """The state of a visitor id: its own part, and those of the ids that joined it."""
+        own_cutoff_ms = self.cutoff_ms_of(visitor_id)
+        joined = [part_id for part_id, link in self._links.items() if link and link.user_id == visitor_id and part_id != visitor_id]
+        parts = {part_id: self._part(part_id, own_cutoff_ms) for part_id in (visitor_id, *joined)}
+        parts = {part_id: part for part_id, part in parts.items() if part.contributions}
+        link = self._links.get(visitor_id)
+        return State(
+            visitor_id,
+            parts,
+            positions_of(parts, self._log_epoch),
+            alias_of=None if link is None else link.user_id,
+            cutoff_ms=own_cutoff_ms,
+            link=link,
+            part_cutoffs={part_id: ms for part_id in joined if (ms := self._cutoffs_ms[part_id]) is not None},
+        )
+
+    def _link_of(self, visitor_id: str) -> Link | None:
+        links = filter(None, map(link_of, self._events[visitor_id]))
+        return first_link(links, self._cutoffs_ms[visitor_id], self.cutoff_ms_of)
+
+    def _part(self, visitor_id: str, owner_cutoff_ms: int | None) -> Part:
+        return _part(self._events.get(visitor_id, ()), latest_ms(self._cutoffs_ms.get(visitor_id), owner_cutoff_ms))
 
 
 def _part(logged_events: Iterable[LoggedEvent], cutoff_ms: int | None) -> Part:
