@@ -1,4 +1,4 @@
-"""Reading banners from YAML: texts with placeholders, links, images, languages, free data and related products."""
+"""Reading banners from YAML: templates, links, images, languages, custom data and related products."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from gateway.model.rulesets.ruleset import BannerTemplate, ImageTemplate, Produc
 from gateway.model.rulesets.template import InvalidTemplate, Template, parse_template
 
 MAX_PRODUCTS: Final = 20
+DEFAULT_PRODUCTS: Final = 4
+MAX_PIXELS: Final = 100_000
 LANGUAGE_KEYS: Final = ("headline", "body", "link_url", "cta_label", "image")
 BANNER_KEYS: Final = (*LANGUAGE_KEYS, "locale", "data", "products", "locales")
 IMAGE_KEYS: Final = ("url", "alt", "width", "height")
@@ -20,13 +22,13 @@ EXCLUDABLE: Final = ("cart", "bought")
 
 
 class BannerReader:
-    """Reads banners with the problems collected by `reader`."""
+    """Reads banners. `reader` collects the problems."""
 
     def __init__(self, reader: YamlReader) -> None:
         self._reader = reader
 
     def banner(self, node: yaml.Node) -> BannerTemplate | None:
-        """A banner with its other languages."""
+        """A banner with its other languages; None: it has no valid headline."""
         fields = self._reader.fields(node, BANNER_KEYS, ("headline",), "a banner")
         headline = self.template(fields.get("headline"), "headline")
         banner = BannerTemplate(
@@ -45,12 +47,12 @@ class BannerReader:
         return replace(banner, locales=locales) if headline is not None else None
 
     def templates(self, banner: BannerTemplate) -> list[Template]:
-        """Every template of a banner, those of its other languages left out."""
+        """Every template of a banner, without those of its other languages."""
         image = [banner.image.url, banner.image.alt] if banner.image else []
         return [t for t in (banner.headline, banner.body, banner.link_url, banner.cta_label, *image) if t is not None]
 
     def _in_language(self, banner: BannerTemplate, locale: str, node: yaml.Node) -> BannerTemplate:
-        """The banner with the texts of another language; what is not given there stays as it is."""
+        """The banner in another language; fields that the language leaves out stay the same."""
         fields = self._reader.fields(node, LANGUAGE_KEYS, (), f"language {locale}")
         return replace(
             banner,
@@ -63,7 +65,7 @@ class BannerReader:
         )
 
     def template(self, node: yaml.Node | None, name: str, *, is_link: bool = False) -> Template | None:
-        """A text with placeholders."""
+        """A template; None when absent or wrong."""
         text = self._reader.scalar(node, str, name)
         if text is None:
             return None
@@ -78,8 +80,8 @@ class BannerReader:
             return None
         parts = self._reader.fields(node, IMAGE_KEYS, ("url", "alt"), "image")
         url, alt = self.template(parts.get("url"), "url", is_link=True), self.template(parts.get("alt"), "alt")
-        width = self._reader.whole(parts.get("width"), "width", 1, 100_000)
-        height = self._reader.whole(parts.get("height"), "height", 1, 100_000)
+        width = self._reader.integer(parts.get("width"), "width", 1, MAX_PIXELS)
+        height = self._reader.integer(parts.get("height"), "height", 1, MAX_PIXELS)
         return ImageTemplate(url, alt, width, height) if url is not None and alt is not None else None
 
     def _products(self, node: yaml.Node | None) -> ProductRule | None:
@@ -96,7 +98,7 @@ class BannerReader:
             for item in self._reader.items(fields["exclude"], "exclude"):
                 name = self._reader.scalar(item, str, "exclude")
                 if name is not None and name not in EXCLUDABLE:
-                    self._reader.problem("exclude takes cart and bought", item)
+                    self._reader.problem(f"exclude may list {' and '.join(EXCLUDABLE)}", item)
                 excluded.add(name)
-        count = self._reader.whole(fields.get("count"), "count", 1, MAX_PRODUCTS) or 4
+        count = self._reader.integer(fields.get("count"), "count", 1, MAX_PRODUCTS) or DEFAULT_PRODUCTS
         return None if rule is None else ProductRule(ProductSource(rule), count, "cart" in excluded, "bought" in excluded)

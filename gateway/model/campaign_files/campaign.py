@@ -41,11 +41,13 @@ PERIOD: Final = r"(\d{1,4}) (minute|hour|day|week)s?"
 _UNITS_MS: Final = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS, "week": 7 * DAY_MS}
 MAX_PRIORITY: Final = 1_000_000
 MAX_VARIANTS: Final = 50
-RESERVED_VARIANTS: Final = {HOLDOUT_VARIANT: "those who are held out", DEFAULT_VARIANT: "a campaign without a split"}
+MAX_VIEWS_SINCE_CLICK: Final = 1_000_000
+RESERVED_VARIANTS: Final = {HOLDOUT_VARIANT: "visitors who are held out", DEFAULT_VARIANT: "campaigns without a split"}
+"""Names that statistics use, and for what."""
 
 
 class CampaignReader:
-    """Reads campaigns for the placements that were read before."""
+    """Reads the campaigns of placements that were read before. `reader` collects the problems."""
 
     def __init__(self, reader: YamlReader, placements: Mapping[str, Placement]) -> None:
         self._reader = reader
@@ -53,9 +55,9 @@ class CampaignReader:
         self._banners = BannerReader(reader)
 
     def campaigns(self, node: yaml.Node | None) -> list[Campaign]:
-        """All campaigns, in their order."""
-        found: list[Campaign] = []
-        known: set[str] = set()
+        """All campaigns without a mistake, in the order of the file."""
+        campaigns: list[Campaign] = []
+        known_ids: set[str] = set()
         for item in self._reader.items(node, "campaigns"):
             self._reader.campaign_id = _id_of(item)
             fields = self._reader.fields(item, CAMPAIGN_KEYS, ("id", "placement", "when"), "a campaign")
@@ -64,22 +66,22 @@ class CampaignReader:
                 self._reader.identifier(fields["id"], campaign_id)
                 if campaign_id == NO_CAMPAIGN:
                     self._reader.problem(f"a campaign cannot be named {NO_CAMPAIGN}", fields["id"])
-                if campaign_id in known:
-                    self._reader.problem(f"campaign {campaign_id} is there twice", fields["id"])
-                known.add(campaign_id)
+                if campaign_id in known_ids:
+                    self._reader.problem(f"duplicate campaign {campaign_id}", fields["id"])
+                known_ids.add(campaign_id)
             campaign = self._campaign(campaign_id, item, fields)
             if campaign is not None:
-                found.append(campaign)
+                campaigns.append(campaign)
             self._reader.campaign_id = None
-        return found
+        return campaigns
 
     def _campaign(self, campaign_id: str | None, item: yaml.Node, fields: Mapping[str, yaml.Node]) -> Campaign | None:
         reader = self._reader
         placement = reader.scalar(fields.get("placement"), str, "placement")
         if placement is not None and placement not in self._placements:
             known = ", ".join(self._placements) or "none"
-            reader.problem(f"placement {placement} is not defined; known are {known}", fields["placement"])
-        priority = reader.whole(fields.get("priority"), "priority", -MAX_PRIORITY, MAX_PRIORITY) or 0
+            reader.problem(f"placement {placement} is not defined; known placements: {known}", fields["placement"])
+        priority = reader.integer(fields.get("priority"), "priority", -MAX_PRIORITY, MAX_PRIORITY) or 0
         when = self._condition(fields.get("when"))
         variants = self._variants(item, fields)
         schedule, caps = self._schedule(fields.get("schedule")), self._caps(fields.get("caps"))
@@ -99,32 +101,33 @@ class CampaignReader:
                 if isinstance(item, yaml.MappingNode):
                     self._reader.problem("a campaign needs the field 'banner', or a split whose variants have one", item)
                 return None
-            found, banner = self._banner(fields["banner"])
-            return (Variant(None, 1, banner),) if found else None
+            is_valid, banner = self._banner(fields["banner"])
+            return (Variant(None, 1, banner),) if is_valid else None
         if "banner" in fields:
-            self._reader.problem("a campaign with a split has its banners in the split's variants", fields["banner"])
+            self._reader.problem("a campaign with a split has its banners in the variants of the split", fields["banner"])
         split: list[Variant] = []
         for node in self._reader.items(fields["split"], "split"):
             parts = self._reader.fields(node, VARIANT_KEYS, ("variant", "banner"), "a variant")
             name = self._reader.scalar(parts.get("variant"), str, "variant")
-            weight = self._reader.whole(parts.get("weight"), "weight", 1, MAX_TOTAL_WEIGHT) if "weight" in parts else 1
-            found, banner = self._banner(parts["banner"]) if "banner" in parts else (False, None)
-            if name is None or weight is None or not found:
+            weight = self._reader.integer(parts.get("weight"), "weight", 1, MAX_TOTAL_WEIGHT) if "weight" in parts else 1
+            is_valid, banner = self._banner(parts["banner"]) if "banner" in parts else (False, None)
+            if name is None or weight is None or not is_valid:
                 continue
             self._reader.identifier(parts["variant"], name)
             if name in RESERVED_VARIANTS:
-                self._reader.problem(f"a variant cannot be named {name}: so statistics call {RESERVED_VARIANTS[name]}", parts["variant"])
+                problem = f"a variant cannot be named {name}: statistics use this name for {RESERVED_VARIANTS[name]}"
+                self._reader.problem(problem, parts["variant"])
             if any(variant.variant_id == name for variant in split):
-                self._reader.problem(f"variant {name} is there twice", parts["variant"])
+                self._reader.problem(f"duplicate variant {name}", parts["variant"])
             split.append(Variant(name, weight, banner))
         if not split or len(split) > MAX_VARIANTS or sum(variant.weight for variant in split) > MAX_TOTAL_WEIGHT:
-            limits = f"a split has 1 to {MAX_VARIANTS} variants, whose weights sum to at most {MAX_TOTAL_WEIGHT}"
+            limits = f"a split has 1 to {MAX_VARIANTS} variants, with weights of at most {MAX_TOTAL_WEIGHT} in total"
             self._reader.problem(limits, fields["split"])
             return None
         return tuple(split)
 
     def _banner(self, node: yaml.Node) -> tuple[bool, BannerTemplate | None]:
-        """Whether it could be read, and the banner; `none` is a banner, too: the page keeps its own content."""
+        """Whether it is valid, and the banner. `none` is valid too, without a banner: the page keeps its own content."""
         if isinstance(node, yaml.ScalarNode) and node.value == "none":
             return True, None
         banner = self._banners.banner(node)
@@ -137,8 +140,8 @@ class CampaignReader:
         try:
             return Condition(text)
         except InvalidCondition as problem:
-            before = text.split("\n")[: problem.line - 1]
-            self._reader.problem(f"when: {problem}", node, sum(len(line) + 1 for line in before) + problem.column - 1)
+            lines_before = text.split("\n")[: problem.line - 1]
+            self._reader.problem(f"when: {problem}", node, sum(len(line) + 1 for line in lines_before) + problem.column - 1)
             return None
 
     def _schedule(self, node: yaml.Node | None) -> Schedule:
@@ -155,11 +158,11 @@ class CampaignReader:
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            self._reader.problem(f"zone: {zone} is no time zone; write one such as Europe/Berlin", fields["zone"])
+            self._reader.problem(f"zone: unknown time zone {zone}; write one such as Europe/Berlin", fields["zone"])
             return ALWAYS
         schedule = Schedule(from_ms, until_ms, days, from_minute, until_minute, zone)
         if days and is_forward and not schedule.ever_runs:
-            self._reader.problem("schedule: it never holds, its days and hours do not come between from and until", node)
+            self._reader.problem("schedule: it never runs, because none of its days and hours is between from and until", node)
         return schedule
 
     def _time(self, node: yaml.Node | None, name: str) -> int | None:
@@ -172,16 +175,16 @@ class CampaignReader:
 
     def _days(self, node: yaml.Node) -> list[int]:
         items = self._reader.items(node, "days")
-        found = []
+        days = []
         for item in items:
             name = self._reader.scalar(item, str, "days")
             if name in DAYS:
-                found.append(DAYS.index(name))
+                days.append(DAYS.index(name))
             elif name is not None:
-                self._reader.problem(f"days: {name} is no day; write {', '.join(DAYS)}", item)
+                self._reader.problem(f"days: unknown day {name}; known days: {', '.join(DAYS)}", item)
         if isinstance(node, yaml.SequenceNode) and not items:
-            self._reader.problem("days: name at least one day, or leave it out", node)
-        return found
+            self._reader.problem("days: list at least one day, or leave the field out", node)
+        return days
 
     def _hours(self, node: yaml.Node | None) -> tuple[int, int]:
         text = self._reader.scalar(node, str, "hours")
@@ -202,12 +205,12 @@ class CampaignReader:
         views: list[ViewCap] = []
         for item in self._reader.items(fields.get("views"), "views"):
             parts = self._reader.fields(item, VIEW_CAP_KEYS, ("max",), "a cap of views")
-            limit = self._reader.whole(parts.get("max"), "max", 1, MAX_VIEWS)
+            limit = self._reader.integer(parts.get("max"), "max", 1, MAX_VIEWS)
             period_ms = self._period_ms(parts.get("per"))
             if limit is not None:
                 views.append(ViewCap(limit, period_ms))
-        since = self._reader.whole(fields.get("views_since_click"), "views_since_click", 1, 1_000_000)
-        return Caps(tuple(views), since, bool(self._reader.flag(fields.get("stop_after_dismiss"), "stop_after_dismiss")))
+        since_click = self._reader.integer(fields.get("views_since_click"), "views_since_click", 1, MAX_VIEWS_SINCE_CLICK)
+        return Caps(tuple(views), since_click, bool(self._reader.boolean(fields.get("stop_after_dismiss"), "stop_after_dismiss")))
 
     def _period_ms(self, node: yaml.Node | None) -> int | None:
         text = self._reader.scalar(node, str, "per")
@@ -220,14 +223,14 @@ class CampaignReader:
         return int(match[1]) * _UNITS_MS[match[2]]
 
     def _examples(self, node: yaml.Node | None) -> list[CampaignExample]:
-        found = []
+        examples = []
         for item in self._reader.items(node, "examples"):
             fields = self._reader.fields(item, EXAMPLE_KEYS, ("expect",), "an example")
             if "expect" not in fields:
                 continue
             expected = self._reader.fields(fields["expect"], EXPECT_KEYS, (), "expect")
             campaign_id = self._reader.scalar(expected.get("campaign"), str, "campaign")
-            found.append(
+            examples.append(
                 CampaignExample(
                     context=self._context(fields.get("context")),
                     page=self._page(fields.get("page")),
@@ -237,23 +240,24 @@ class CampaignReader:
                     line=item.start_mark.line + 1,
                 )
             )
-        return found
+        return examples
 
     def _context(self, node: yaml.Node | None) -> dict[str, Any]:
         try:
-            return complete_context(self._plain(node, "context"))
+            return complete_context(self._json_object(node, "context"))
         except InvalidContext as problem:
             self._reader.problem(str(problem), node)
             return {}
 
     def _page(self, node: yaml.Node | None) -> dict[str, Any]:
-        page = self._plain(node, "page")
+        page = self._json_object(node, "page")
         for name, value in page.items():
             if name not in PAGE_FIELDS or not isinstance(value, str):
-                self._reader.problem(f"page has texts for {', '.join(PAGE_FIELDS)}", node)
+                problem = f"page: {name} is unknown or not a string; known fields, all strings: {', '.join(PAGE_FIELDS)}"
+                self._reader.problem(problem, node)
         return page
 
-    def _plain(self, node: yaml.Node | None, name: str) -> dict[str, Any]:
+    def _json_object(self, node: yaml.Node | None, name: str) -> dict[str, Any]:
         value = self._reader.json(node, name)
         if isinstance(value, dict):
             return value
@@ -263,6 +267,6 @@ class CampaignReader:
 
 
 def _id_of(item: yaml.Node) -> str | None:
-    """The id of a campaign that was not checked yet, so that its mistakes can name it."""
+    """The id of a campaign before it is checked, so that its mistakes can name it."""
     entries = item.value if isinstance(item, yaml.MappingNode) else []
     return next((str(v.value) for k, v in entries if k.value == "id" and isinstance(v, yaml.ScalarNode) and v.value), None)

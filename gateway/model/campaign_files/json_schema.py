@@ -1,10 +1,10 @@
-"""The JSON Schema of campaigns.yaml, for editors. What only the loader can judge (conditions, links, zones) it leaves to `rules check`."""
+"""The JSON Schema of campaigns.yaml, for editors. It cannot check conditions, links and time zones; `gateway rules check` does."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.model.campaign_files.banner import BANNER_KEYS, EXCLUDABLE, IMAGE_KEYS, LANGUAGE_KEYS, MAX_PRODUCTS, PRODUCT_KEYS
+from gateway.model.campaign_files.banner import BANNER_KEYS, EXCLUDABLE, IMAGE_KEYS, LANGUAGE_KEYS, MAX_PIXELS, MAX_PRODUCTS, PRODUCT_KEYS
 from gateway.model.campaign_files.campaign import (
     CAMPAIGN_KEYS,
     CAPS_KEYS,
@@ -12,6 +12,7 @@ from gateway.model.campaign_files.campaign import (
     EXPECT_KEYS,
     MAX_PRIORITY,
     MAX_VARIANTS,
+    MAX_VIEWS_SINCE_CLICK,
     PERIOD,
     SCHEDULE_KEYS,
     VARIANT_KEYS,
@@ -27,14 +28,14 @@ from gateway.model.rulesets.schedule import DAYS
 
 Schema = dict[str, Any]
 
-_TEXT: Final[Schema] = {"type": "string", "minLength": 1}
+_STRING: Final[Schema] = {"type": "string", "minLength": 1}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 _ID: Final[Schema] = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
 _ANY: Final[Schema] = {}
 
 
-def _whole(low: int, high: int) -> Schema:
+def _integer(low: int, high: int) -> Schema:
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
@@ -43,13 +44,13 @@ def _list(item: Schema, **limits: int) -> Schema:
 
 
 def _object(keys: tuple[str, ...], required: tuple[str, ...] = (), **special: Schema) -> Schema:
-    """An object of these keys and no others; a key without a form of its own is a text."""
-    forms = {key.rstrip("_"): form for key, form in special.items()}
-    if unknown := set(forms) - set(keys):
-        raise ValueError(f"no reader knows {unknown}")
-    properties = {key: forms.get(key, _TEXT) for key in keys}
-    found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    return found | ({"required": list(required)} if required else {})
+    """An object with these keys and no others. Keys are strings unless `special` has their schema."""
+    schemas = {key.rstrip("_"): schema for key, schema in special.items()}
+    if unknown := set(schemas) - set(keys):
+        raise ValueError(f"unknown keys {unknown}")
+    properties = {key: schemas.get(key, _STRING) for key in keys}
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return schema | ({"required": list(required)} if required else {})
 
 
 def _ref(name: str) -> Schema:
@@ -57,19 +58,19 @@ def _ref(name: str) -> Schema:
 
 
 def _definitions() -> dict[str, Schema]:
-    size = _whole(1, 100_000)
+    size = _integer(1, MAX_PIXELS)
     language = {"image": _ref("image")}
-    cap = _object(VIEW_CAP_KEYS, ("max",), max=_whole(1, MAX_VIEWS), per={"type": "string", "pattern": f"^{PERIOD}$"})
+    cap = _object(VIEW_CAP_KEYS, ("max",), max=_integer(1, MAX_VIEWS), per={"type": "string", "pattern": f"^{PERIOD}$"})
     days = _list({"enum": list(DAYS)}, minItems=1)
     hours = {"type": "string", "pattern": r"^\d{2}:\d{2}-\d{2}:\d{2}$"}
-    variant = _object(VARIANT_KEYS, ("variant", "banner"), variant=_ID, weight=_whole(1, MAX_TOTAL_WEIGHT), banner=_ref("bannerOrNone"))
+    variant = _object(VARIANT_KEYS, ("variant", "banner"), variant=_ID, weight=_integer(1, MAX_TOTAL_WEIGHT), banner=_ref("bannerOrNone"))
     return {
         "image": _object(IMAGE_KEYS, ("url", "alt"), width=size, height=size),
         "products": _object(
             PRODUCT_KEYS,
             ("rule",),
             rule={"enum": [source.value for source in ProductSource]},
-            count=_whole(1, MAX_PRODUCTS),
+            count=_integer(1, MAX_PRODUCTS),
             exclude=_list({"enum": list(EXCLUDABLE)}),
         ),
         "banner": _object(
@@ -87,9 +88,15 @@ def _definitions() -> dict[str, Schema]:
             ("id", "placement", "when"),
             id=_ID,
             placement=_ID,
-            priority=_whole(-MAX_PRIORITY, MAX_PRIORITY),
+            priority=_integer(-MAX_PRIORITY, MAX_PRIORITY),
             schedule=_object(SCHEDULE_KEYS, (), from_=_TIME, until=_TIME, days=days, hours=hours),
-            caps=_object(CAPS_KEYS, (), views=_list(cap), views_since_click=_whole(1, 1_000_000), stop_after_dismiss={"type": "boolean"}),
+            caps=_object(
+                CAPS_KEYS,
+                (),
+                views=_list(cap),
+                views_since_click=_integer(1, MAX_VIEWS_SINCE_CLICK),
+                stop_after_dismiss={"type": "boolean"},
+            ),
             split=_list(variant, minItems=1, maxItems=MAX_VARIANTS),
             holdout=_SHARE,
             banner=_ref("bannerOrNone"),
@@ -107,7 +114,7 @@ def _definitions() -> dict[str, Schema]:
 
 
 def json_schema() -> Schema:
-    """The schema, JSON Schema 2020-12."""
+    """The schema, in JSON Schema 2020-12."""
     placements = {"type": "object", "propertyNames": _ID, "additionalProperties": _ref("placement")}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -119,7 +126,7 @@ def json_schema() -> Schema:
             placements=placements,
             campaigns=_list(_ref("campaign")),
             holdout=_SHARE,
-            public_traits=_list(_TEXT),
+            public_traits=_list(_STRING),
         ),
         "$defs": _definitions(),
     }

@@ -1,7 +1,7 @@
-"""From YAML text to nodes: scanned by libyaml where PyYAML has it, seven times as fast, and composed in Python.
+"""From YAML text to nodes: scanned by libyaml if PyYAML has it, which is seven times as fast, and composed in Python.
 
-PyYAML's own composer for libyaml is recursive C code, which a deeply nested text makes overflow the stack: it would end the
-process. The one in Python raises RecursionError.
+PyYAML's own composer for libyaml is recursive C code. With deeply nested text it overflows the stack and ends the process; the composer
+in Python raises RecursionError instead.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import yaml
 
 
 def compose(text: str) -> yaml.Node | None:
-    """The root node, None for an empty text. Raises `yaml.YAMLError` or RecursionError.
+    """The root node; None: the text is empty. Raises `yaml.YAMLError` or RecursionError.
 
-    The same with and without libyaml, but for a tab between a key and its value, which is YAML that PyYAML's own scanner refuses.
+    The result is the same with and without libyaml, except for a tab between a key and its value: PyYAML's own scanner refuses it,
+    although it is valid YAML.
     """
     if yaml.__with_libyaml__:
         try:
             return yaml.compose(text, Loader=_FastLoader)
         except (yaml.YAMLError, UnicodeEncodeError):
-            # libyaml names other places and words for some mistakes, and a lone surrogate never reaches it.
+            # Scanned again below: libyaml reports some mistakes elsewhere and in other words, and cannot read a lone surrogate.
             pass
     return yaml.compose(text, Loader=yaml.SafeLoader)
 
@@ -26,7 +27,7 @@ def compose(text: str) -> yaml.Node | None:
 if yaml.__with_libyaml__:
 
     class _FastLoader(yaml.composer.Composer, yaml.CSafeLoader):
-        """The events of libyaml, composed by the code that `yaml.SafeLoader` has."""
+        """Composes the events of libyaml with the code of `yaml.SafeLoader`."""
 
         def __init__(self, text: str) -> None:
             yaml.CSafeLoader.__init__(self, text)

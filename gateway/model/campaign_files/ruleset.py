@@ -1,4 +1,4 @@
-"""Reading a ruleset from YAML, with every mistake found at once, each with its line and column. docs/campaigns.md has the language."""
+"""Reading a ruleset from YAML. All mistakes are reported together, each with its line and column. docs/campaigns.md has the format."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MAX_BYTES: Final = 1_000_000
 
 
 def load_ruleset(text: str, version: int) -> Ruleset:
-    """The ruleset of a YAML text, or raise `InvalidRuleset` with all its problems."""
+    """The ruleset of a YAML file, with this version number. Raises `InvalidRuleset` with all problems."""
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise InvalidRuleset([RulesetProblem(f"a ruleset has at most {MAX_BYTES} bytes")])
-    # A mark of the byte order is no character of the file, to libyaml.
-    bare = text.removeprefix("\ufeff")
-    reader = YamlReader(bare)
+    # libyaml does not count a byte order mark as a character of the file.
+    content = text.removeprefix("\ufeff")
+    reader = YamlReader(content)
     try:
-        root = compose(bare)
+        root = compose(content)
         if root is not None and reader.is_too_large(root):
             raise InvalidRuleset(reader.problems)
         ruleset = _ruleset(reader, root, text, version)
@@ -38,7 +38,7 @@ def load_ruleset(text: str, version: int) -> Ruleset:
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         raise InvalidRuleset([RulesetProblem(f"not YAML: {problem.problem or problem.context}", None, line, column)]) from problem
     except yaml.reader.ReaderError as problem:
-        before = bare[: problem.position]
+        before = content[: problem.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise InvalidRuleset([RulesetProblem(f"not YAML: {problem.reason}", None, line, column)]) from problem
     except RecursionError as problem:
@@ -50,15 +50,15 @@ def load_ruleset(text: str, version: int) -> Ruleset:
 
 def _ruleset(reader: YamlReader, root: yaml.Node | None, text: str, version: int) -> Ruleset:
     fields = reader.fields(root, RULESET_KEYS, ("version", "placements"), "the ruleset")
-    form = reader.scalar(fields.get("version"), int, "version")
-    if form is not None and form != FORMAT:
+    file_format = reader.scalar(fields.get("version"), int, "version")
+    if file_format is not None and file_format != FORMAT:
         reader.problem(f"version is the format of the file and must be {FORMAT}", fields["version"])
     placements = _placements(reader, fields.get("placements"))
     campaigns = CampaignReader(reader, placements).campaigns(fields.get("campaigns"))
     for name, placement in placements.items():
-        mine = tuple(sorted((c for c in campaigns if c.placement == name), key=lambda c: -c.priority))
-        conditions = ConditionSet([c.when for c in mine])
-        placements[name] = Placement(name, placement.description, placement.fallback, mine, conditions)
+        strongest_first = tuple(sorted((c for c in campaigns if c.placement == name), key=lambda c: -c.priority))
+        conditions = ConditionSet([c.when for c in strongest_first])
+        placements[name] = Placement(name, placement.description, placement.fallback, strongest_first, conditions)
     traits = [reader.scalar(node, str, "public_traits") for node in reader.items(fields.get("public_traits"), "public_traits")]
     return Ruleset(
         version=version,
@@ -77,7 +77,7 @@ def _uses_trends(campaign: Campaign) -> bool:
 
 
 def _shows_products(banner: BannerTemplate | None) -> bool:
-    return banner is not None and any(one.products is not None for one in (banner, *banner.locales.values()))
+    return banner is not None and any(translation.products is not None for translation in (banner, *banner.locales.values()))
 
 
 def _placements(reader: YamlReader, node: yaml.Node | None) -> dict[str, Placement]:
@@ -85,7 +85,7 @@ def _placements(reader: YamlReader, node: yaml.Node | None) -> dict[str, Placeme
     for key, value in reader.entries(node, "placements"):
         reader.identifier(key, key.value)
         if key.value in placements:
-            reader.problem(f"placement {key.value} is there twice", key)
+            reader.problem(f"duplicate placement {key.value}", key)
         placements[key.value] = _placement(reader, key.value, value)
     return placements
 
@@ -98,17 +98,19 @@ def _placement(reader: YamlReader, name: str, node: yaml.Node) -> Placement:
         return Placement(name, description, None)
     banners = BannerReader(reader)
     banner = banners.banner(fallback)
-    if banner is not None and any(_needs_data(t) for one in (banner, *banner.locales.values()) for t in banners.templates(one)):
-        reader.problem("a fallback is for visitors we know nothing of: give its placeholders a default, {name|default}", fallback)
+    translations = () if banner is None else (banner, *banner.locales.values())
+    if any(_needs_data(template) for translation in translations for template in banners.templates(translation)):
+        reader.problem("a fallback is also for unknown visitors: give its placeholders a default, {name|default}", fallback)
     return Placement(name, description, banner)
 
 
 def _needs_data(template: Template) -> bool:
+    """Whether a template has a placeholder without a default."""
     return any(isinstance(part, tuple) and part[1] is None for part in template.parts)
 
 
 def _groups(campaigns: list[Campaign]) -> dict[str, tuple[str, ...]]:
-    """The campaigns of each group, by id: the draw does not depend on their order in the file."""
+    """The campaigns of each group, sorted by id: the assignment must not depend on their order in the file."""
     groups: dict[str, list[str]] = {}
     for campaign in campaigns:
         if campaign.group is not None:

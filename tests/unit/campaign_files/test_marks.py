@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.campaign_files.marks import place_in
+from gateway.model.campaign_files.marks import mark_in
 from gateway.model.campaign_files.nodes import compose
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.rulesets.ruleset import InvalidRuleset, RulesetProblem
@@ -107,8 +107,8 @@ def test_a_character_is_found_in_scalars_of_every_style(source: str, fast: bool,
     text = source.format("@WANTED").replace("@WANTED", "WANTED")
     node = _holding(compose(text))
     before = text[: text.index("WANTED")]
-    assert place_in(text, node, node.value.index("WANTED")) == (before.count("\n") + 1, len(before) - before.rfind("\n"))
-    end = place_in(text, node, node.value.index("WANTED") + len("WANTED") - 1)
+    assert mark_in(text, node, node.value.index("WANTED")) == (before.count("\n") + 1, len(before) - before.rfind("\n"))
+    end = mark_in(text, node, node.value.index("WANTED") + len("WANTED") - 1)
     assert end == (before.count("\n") + 1, len(before) - before.rfind("\n") + len("WANTED") - 1)
 
 
@@ -142,6 +142,6 @@ def test_every_character_that_can_be_seen_is_found(value: str, style: str | None
     node = root.value[0][1].value[0][1]
     assert node.value == value
     offset = data.draw(st.integers(0, len(value) - 1))
-    line, column = place_in(text, node, offset)
+    line, column = mark_in(text, node, offset)
     if not value[offset].isspace():
         assert text.split("\n")[line - 1][column - 1] in (value[offset], "\\")

@@ -64,26 +64,26 @@ def test_campaigns_stand_strongest_first_then_as_in_the_file() -> None:
 
 CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
     ("version: 1", "version: 2", (1, 10), None, "must be 1"),
-    ("version: 1", "version: one", (1, 10), None, "version must be a whole number"),
-    ("version: 1", "version: !!int one", (1, 10), None, "version must be a whole number"),
+    ("version: 1", "version: one", (1, 10), None, "version must be an integer"),
+    ("version: 1", "version: !!int one", (1, 10), None, "version must be an integer"),
     ("version: 1\n", "", (1, 1), None, "needs the field 'version'"),
     ("version: 1", "colour: red\nversion: 1", (1, 1), None, "has no field 'colour'"),
-    ("version: 1", "version: 1\nversion: 1", (2, 1), None, "has the field 'version' twice"),
-    ("  aside: {}", "  hero: {}", (6, 3), None, "placement hero is there twice"),
-    ("  aside: {}", "  a b: {}", (6, 3), None, "'a b' is no id"),
+    ("version: 1", "version: 1\nversion: 1", (2, 1), None, "has a duplicate field 'version'"),
+    ("  aside: {}", "  hero: {}", (6, 3), None, "duplicate placement hero"),
+    ("  aside: {}", "  a b: {}", (6, 3), None, "'a b' is not a valid id"),
     ("  aside: {}", "  aside: {colour: red}", (6, 11), None, "placement aside has no field 'colour'"),
     ("  aside: {}", "  aside: text", (6, 10), None, "placement aside must be a mapping"),
-    ("  aside: {}", "  [a]: x", (6, 3), None, "a key must be a text"),
+    ("  aside: {}", "  [a]: x", (6, 3), None, "a key must be a string"),
     ("{headline: Welcome, link_url: /}", "{body: x}", (5, 15), None, "a banner needs the field 'headline'"),
     ("headline: Welcome", 'headline: "{last_search}"', (5, 15), None, "give its placeholders a default"),
     ("link_url: /}", 'link_url: "javascript:x"}', (5, 46), None, "a link must start with"),
     ("campaigns:\n", "campaigns:\n  - 5\n", (8, 5), None, "a campaign must be a mapping"),
     ("  - id: deals\n    placement", "  - placement", (8, 5), None, "needs the field 'id'"),
-    ("id: deals", "id: ''", (8, 9), None, "id must be a text"),
-    ("id: deals", "id: '{x}'", (8, 9), "{x}", "is no id"),
-    ("placement: hero", "placement: top", (9, 16), "deals", "placement top is not defined; known are hero, aside"),
-    ("priority: 5", "priority: high", (10, 15), "deals", "priority must be a whole number"),
-    ("priority: 5", "priority: 0x_", (10, 15), "deals", "priority must be a whole number"),
+    ("id: deals", "id: ''", (8, 9), None, "id must be a string"),
+    ("id: deals", "id: '{x}'", (8, 9), "{x}", "is not a valid id"),
+    ("placement: hero", "placement: top", (9, 16), "deals", "placement top is not defined; known placements: hero, aside"),
+    ("priority: 5", "priority: high", (10, 15), "deals", "priority must be an integer"),
+    ("priority: 5", "priority: 0x_", (10, 15), "deals", "priority must be an integer"),
     ("priority: 5", "weight: 5", (10, 5), "deals", "a campaign has no field 'weight'"),
     ("""'interested_category != ""'""", """'interested != ""'""", (11, 12), "deals", "undeclared reference to 'interested'"),
     ("""'interested_category != ""'""", """'true && cart.size() + 1'""", (11, 17), "deals", "found no matching overload for '_&&_'"),
@@ -92,7 +92,7 @@ CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
     ("""'interested_category != ""'""", "[1, 2", (12, 13), None, "not YAML"),
     ("""'interested_category != ""'""", "|\n      true &&\n        nonsense", (13, 9), "deals", "undeclared reference to 'nonsense'"),
     ("""'interested_category != ""'""", '"\\uD800"', (11, 11), "deals", "when must not contain lone surrogates"),
-    ("""'interested_category != ""'""", "true\n    when: 'true'", (11, 11), "deals", "when must be a text"),
+    ("""'interested_category != ""'""", "true\n    when: 'true'", (11, 11), "deals", "when must be a string"),
     ("from: 2026-01-01T00:00:00Z", "from: 2026-01-01", (12, 22), "deals", "from must be an RFC 3339 time"),
     ("until: 2026-02-01T00:00:00Z", "until: 2025-02-01T00:00:00Z", (12, 15), "deals", "from must be before until"),
     ("until: 2026-02-01T00:00:00Z", "to: 2026-02-01T00:00:00Z", (12, 44), "deals", "schedule has no field 'to'"),
@@ -101,7 +101,7 @@ CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
     ("/deals?c={interested_category}", "javascript:x", (15, 17), "deals", "a link must start with"),
     ("url: /a.png, ", "", (16, 14), "deals", "image needs the field 'url'"),
     ("url: /a.png", "url: //evil.example", (16, 20), "deals", "a link must start with"),
-    ("width: 10", "width: wide", (16, 43), "deals", "width must be a whole number"),
+    ("width: 10", "width: wide", (16, 43), "deals", "width must be an integer"),
     ("{tags: [1, x, null], 5: true}", ".nan", (17, 13), "deals", "data must be JSON"),
     ("{tags: [1, x, null], 5: true}", "!python/name:os.system x", (17, 13), "deals", "data must be JSON"),
     ("{tags: [1, x, null], 5: true}", "{[1]: 2}", (17, 13), "deals", "data must be JSON"),
@@ -109,7 +109,7 @@ CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
     ("{tags: [1, x, null], 5: true}", "&a [*a]", (17, 13), None, "this holds more than 100000 values"),
     ("{tags: [1, x, null], 5: true}", f"[{'1, ' * 10_000}]", (17, 13), "deals", "data must hold at most 10000 values"),
     ("{tags: [1, x, null], 5: true}", '"\\uD800"', (17, 13), "deals", "data must be JSON"),
-    ("description: on top", "description: [on top]", (4, 18), None, "description must be a text"),
+    ("description: on top", "description: [on top]", (4, 18), None, "description must be a string"),
     ("description: on top", "description: \ton: top", (4, 18), None, "not YAML"),
     ("description: on top", "description: a\x00b", (4, 19), None, "not YAML"),
 ]
@@ -140,7 +140,7 @@ def test_a_campaign_id_is_there_once() -> None:
     again = '  - {id: deals, placement: hero, when: "true", banner: {headline: h}}\n'
     (problem,) = problems(GOOD + again)
     assert (problem.line, problem.column, problem.campaign_id) == (18, 10, "deals")
-    assert "campaign deals is there twice" in problem.message
+    assert "duplicate campaign deals" in problem.message
 
 
 @pytest.mark.parametrize(
