@@ -74,15 +74,31 @@ class Gateway:
         self._notices: Redis = connect(settings.redis_url, settings.redis_timeout_ms, renewals=0)
         self._bus = NoticeBus(self._notices, self.metrics)
         self._publisher = EventPublisher(settings.kafka_bootstrap, self.metrics)
-        authenticator = Authenticator(settings, now_ms)
-        reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
-        writer = ContextWriter(RedisStateStore(self._redis, settings.context_retention_days * DAY_MS), now_ms)
         self._rulesets = RulesetService(
             settings, ruleset, RulesetTopic(settings.kafka_bootstrap), RulesetStore(self._redis), self._bus, self.metrics, now_ms
         )
         self._trends = TrendsService(TrendsStore(self._redis), self._bus, self.metrics, now_ms)
+        self._services = self._create_services(now_ms)
+        self._endpoint = self._create_endpoint()
+        self.app = Starlette(
+            routes=[
+                *self._graphql_routes(),
+                Route("/healthz", self._health),
+                Route("/readyz", self._readiness),
+                Route("/metrics", self._metrics_page),
+            ],
+            # It does not compress event streams. No credential is a cookie, so lengths reveal nothing to a foreign page (BREACH).
+            middleware=[Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)],
+            lifespan=self._lifespan,
+        )
+
+    def _create_services(self, now_ms: NowMs) -> Services:
+        settings = self._settings
+        authenticator = Authenticator(settings, now_ms)
+        reader = ContextReader(self._redis, self.metrics, settings.redis_timeout_ms)
+        writer = ContextWriter(RedisStateStore(self._redis, settings.context_retention_days * DAY_MS), now_ms)
         states = StateReader(self._redis)
-        self._services = Services(
+        return Services(
             authenticator=authenticator,
             banners=BannerService(settings, self._rulesets, self._trends, reader, self._bus, self.metrics, now_ms),
             tracking=TrackingService(settings, authenticator, self._publisher, writer, self.metrics, now_ms),
@@ -96,11 +112,14 @@ class Gateway:
             public_traits=frozenset(settings.public_traits),
             now_ms=now_ms,
         )
+
+    def _create_endpoint(self) -> GraphQLEndpoint:
+        settings = self._settings
         production = settings.environment == "production"
-        self._endpoint = GraphQLEndpoint(
+        return GraphQLEndpoint(
             build_schema(suggestions=not production),
-            authenticate=authenticator.authenticate,
-            make_context=self._context,
+            authenticate=self._services.authenticator.authenticate,
+            make_context=self._request_context,
             settings=TransportSettings(
                 allowed_origins=frozenset(settings.allowed_origins),
                 production=production,
@@ -116,17 +135,6 @@ class Gateway:
                 is_trusted=_has_secret_key,
             ),
         )
-        self.app = Starlette(
-            routes=[
-                *self._graphql_routes(),
-                Route("/healthz", self._health),
-                Route("/readyz", self._readiness),
-                Route("/metrics", self._metrics_page),
-            ],
-            # It does not compress event streams. No credential is a cookie, so lengths reveal nothing to a foreign page (BREACH).
-            middleware=[Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)],
-            lifespan=self._lifespan,
-        )
 
     def _graphql_routes(self) -> list[BaseRoute]:
         socket = WebSocketRoute("/graphql", self._endpoint)
@@ -135,7 +143,7 @@ class Gateway:
         graphiql = GraphiQL(self._endpoint, self._settings.graphiql_dir)
         return [Route("/graphql", graphiql), Route("/graphql/assets/{name}", graphiql.asset), socket]
 
-    def _context(self, info: RequestInfo) -> RequestContext:
+    def _request_context(self, info: RequestInfo) -> RequestContext:
         credential = info.credential
         if not isinstance(credential, Credential):
             raise TypeError("the credential does not come from our Authenticator")

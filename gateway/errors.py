@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import Final
 
 RETRY_AFTER_MS: Final = 1000
-"""What a caller is told to wait while Redis or Kafka is unavailable."""
+"""How long a caller should wait before trying again while Redis or Kafka is unavailable."""
 
 
 class ErrorCode(StrEnum):

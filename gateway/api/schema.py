@@ -83,9 +83,10 @@ def _to_track_result(info: ContextInfo, batch: BatchAnswer) -> TrackResultType:
 
 
 @strawberry.type(
+    name="Query",
     description="All queries. A field that fails is null, and `errors` explains why; other fields are not affected.",
 )
-class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
+class QueryType(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     """All queries."""
 
     @strawberry.field(
@@ -136,8 +137,8 @@ class Query(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
         return to_user_context(stored.context, context.services.now_ms(), may_see_traits=is_secret)
 
 
-@strawberry.type(description="All mutations. It is safe to send the same message id again: a message counts once.")
-class Mutation(RulesetMutation):
+@strawberry.type(name="Mutation", description="All mutations. It is safe to send the same message id again: a message counts once.")
+class MutationType(RulesetMutation):
     """All mutations."""
 
     @strawberry.mutation(
@@ -277,8 +278,8 @@ def _joining_visitor(context: RequestContext, anonymous_id: str | None, anonymou
     return context.services.authenticator.check_visitor_id(anonymous_id, "anonymousId")
 
 
-@strawberry.type(description="All subscriptions, over WebSocket or server-sent events.")
-class Subscription:
+@strawberry.type(name="Subscription", description="All subscriptions, over WebSocket or server-sent events.")
+class SubscriptionType:
     """All subscriptions."""
 
     @strawberry.subscription(
@@ -305,7 +306,7 @@ class Subscription:
 def build_schema(*, suggestions: bool = True) -> strawberry.Schema:
     """The schema. Without `suggestions` an error about an unknown field does not hint at a known one."""
     config = StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not suggestions)
-    schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription, config=config)
+    schema = strawberry.Schema(query=QueryType, mutation=MutationType, subscription=SubscriptionType, config=config)
     _drop_null_defaults(schema)
     return schema
 

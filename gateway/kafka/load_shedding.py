@@ -1,7 +1,7 @@
 """Load shedding: a limit on the events that are on their way to Kafka. Orders are shed last.
 
 An event over the limit is refused before anything is written; the error says when to try again. An event counts until
-Kafka has answered or the producer has given up, even if its sender was told UNKNOWN long before. So a frozen broker can
+Kafka has answered or the producer has given up, even if its sender received UNKNOWN long before. So a frozen broker can
 hold up no more than that many events of this process.
 """
 

@@ -25,7 +25,7 @@ from gateway.model.events.cursor import Cursor, InvalidCursor, cursor_of_context
 from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import Ruleset
 from gateway.model.times import MINUTE_MS
-from gateway.services.ports import Contexts, Notices, Watch
+from gateway.services.ports import Contexts, Notices, NoticeWatch
 from gateway.services.rulesets import RulesetService
 from gateway.services.trends import TrendsService
 from gateway.settings import Settings
@@ -102,7 +102,7 @@ class BannerService:
         self._bus = bus
         self._metrics = metrics
         self._now_ms = now_ms
-        self._open: set[Watch] = set()
+        self._open: set[NoticeWatch] = set()
         rulesets.on_change(lambda: self._mark_all(RULESET_SPREAD_SECONDS))
         trends.on_change(self._trends_changed)
 

@@ -104,7 +104,7 @@ CONTRIBUTING: Final = (
 
 
 def payloads(event_type: EventType, user_id: str = VISITOR) -> st.SearchStrategy[dict[str, Any]]:
-    """A payload that admission accepts."""
+    """A payload that the gateway accepts."""
     match event_type:
         case EventType.PRODUCT_VIEWED | EventType.PRODUCT_CLICKED | EventType.PRODUCT_ADDED | EventType.PRODUCT_REMOVED:
             return st.fixed_dictionaries({"product": products})

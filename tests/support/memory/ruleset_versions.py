@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.kafka.ruleset_topic import PUBLISH_SECONDS, RETRY_SECONDS, TopicUnavailable
+from gateway.kafka.ruleset_topic import PUBLISH_SECONDS, RETRY_SECONDS, OnVersions, TopicUnavailable
 from gateway.model.rulesets.versions import InvalidRecord, PublishedVersion, RulesetLog, RulesetRecord, decode_record
-from gateway.services.ports import OnVersions
 from tests.support.memory.faults import Faults
 
 POLL_RECORDS = 3

@@ -219,7 +219,7 @@ def test_deciding_never_fails_and_is_pure(log: list[Update], page: Any, now_ms: 
 @SETTINGS
 @given(st.dictionaries(st.text(max_size=4), json_values.filter(lambda value: len(str(value)) < 200), max_size=3))
 def test_no_trait_makes_a_decision_fail(traits: Any) -> None:
-    """Traits are any JSON that admission takes."""
+    """Traits are any JSON that the gateway accepts."""
     record = event_at(0, "IDENTIFY", {"user_id": VISITOR}).record()
     try:
         event = check_record({**record, "payload": {"user_id": VISITOR, "traits": {**traits, "plan": traits, "tags": [traits, None]}}})

@@ -1,4 +1,4 @@
-"""Checks of events: what admission accepts the processors accept, and what is wrong is named with its remedy."""
+"""Checks of events: what the gateway accepts the processors accept, and what is wrong is named with its remedy."""
 
 from __future__ import annotations
 

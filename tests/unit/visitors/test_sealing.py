@@ -118,7 +118,7 @@ def test_what_is_older_than_the_late_window_and_a_day_is_sealed() -> None:
 
 
 def test_an_event_within_the_late_window_is_never_below_the_seal_of_age() -> None:
-    """The latest that admission accepts still counts when the newest of the visitor was received a day after it."""
+    """The latest that the gateway accepts still counts when the newest of the visitor was received a day after it."""
     first = many(3)
     newest = event_at(8 * 24 * 60 - 1, "PAGE_VIEWED", message_id="newest")
     late = event_at(0.5, "PRODUCT_VIEWED", {"product": {"product_id": "late"}}, message_id="late", received=7 * 24 * 60)
