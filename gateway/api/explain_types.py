@@ -31,7 +31,7 @@ class StepOutcomeEnum(Enum):
     HELD_OUT = strawberry.enum_value(
         StepOutcome.HELD_OUT.value, description="It was chosen, but the visitor is in its holdout group and gets the fallback."
     )
-    LOWER_PRIORITY = strawberry.enum_value(StepOutcome.LOWER_PRIORITY.value, description="A campaign with a higher priority was chosen.")
+    LOWER_PRIORITY = strawberry.enum_value(StepOutcome.LOWER_PRIORITY.value, description="Another campaign takes precedence.")
     CONDITION_ERROR = strawberry.enum_value(
         StepOutcome.CONDITION_ERROR.value, description="Its condition failed at run time, which counts as false."
     )

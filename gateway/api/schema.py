@@ -84,7 +84,8 @@ def _to_track_result(info: ContextInfo, batch: BatchAnswer) -> TrackResultType:
 
 @strawberry.type(
     name="Query",
-    description="All queries. A field that fails is null, and `errors` explains why; other fields are not affected.",
+    description="All queries; those marked (secret) require a secret key. A field that fails is null, and `errors` explains why; "
+    "others are not affected.",
 )
 class QueryType(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
     """All queries."""
@@ -137,7 +138,11 @@ class QueryType(RulesetQuery, ExplainQuery, TrendsQuery, StatsQuery):
         return to_user_context(stored.context, context.services.now_ms(), may_see_traits=is_secret)
 
 
-@strawberry.type(name="Mutation", description="All mutations. It is safe to send the same message id again: a message counts once.")
+@strawberry.type(
+    name="Mutation",
+    description="All mutations; those marked (secret) require a secret key. It is safe to send the same message id again: a message "
+    "counts once.",
+)
 class MutationType(RulesetMutation):
     """All mutations."""
 

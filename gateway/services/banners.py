@@ -35,7 +35,7 @@ from gateway.telemetry import Metrics
 
 MAX_PLACEMENTS: Final = 20
 MAX_SHOWN: Final = 2 * MAX_PLACEMENTS
-"""Only this many ids of shown decisions are read: one per placement, and one more that the page may have received since."""
+"""Only this many ids of shown decisions are read: one per placement, and one more each that the page may have received since."""
 BACKSTOP_SECONDS: Final = 0.25
 """While waiting for a cursor, the context is read again this often, in case a notice is lost."""
 RULESET_SPREAD_SECONDS: Final = 0.5

@@ -137,7 +137,7 @@ def _selections_size(selections: tuple[SelectionNode, ...], fragments: dict[str,
             size.add(_selections_size(node.selection_set.selections, fragments, sizes))
         elif isinstance(node, FieldNode):
             if node.selection_set is None and node.name.value not in _INTROSPECTION:
-                # Most fields: counted in place, for a hostile document has many.
+                # Most fields are leaves. They are counted in place, because a hostile document has many.
                 size.depth = size.depth or 1
                 size.root_fields += 1
                 size.fields += 1

@@ -94,7 +94,7 @@ def operation_of(service: GraphQLService, exchange: Exchange, body: bytes | None
 
 
 def credential_of(service: GraphQLService, exchange: Exchange) -> CallerCredential:
-    """Who calls. Raises RequestRefused."""
+    """The caller's credential. Raises RequestRefused."""
     try:
         return service.authenticate(exchange.headers.get("authorization"))
     except ApiError as error:
