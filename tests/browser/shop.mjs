@@ -16,18 +16,18 @@ const ASK = `query($placements: [ID!]!, $page: PageInput, $after: Cursor) { bann
   id placement campaignId variant banner { id headline body linkUrl ctaLabel image { url alt width height } } } }`;
 
 export class Shop {
-  /** `gateway`: its address; `publishable`: a key. */
+  /** `gateway`: its address; `publishable`: a publishable key. */
   constructor({ gateway, publishable }) {
     this.gateway = new URL("/graphql", gateway);
     this.key = publishable;
     this.requests = []; // of the browser: {operation, variables, at}
     this.violations = [];
-    this.errors = []; // on the console of any page
     this.streams = new Set(); // open event streams and WebSockets of the browser
-    this.fault = null; // (request, response, body) => true when it was answered
+    this.fault = null; // ({operation, variables, query}, response, request) => true if it was answered
     this.rest = null; // promise: until then pages end in the middle of their first banner
     this.server = createServer((incoming, response) => this.#serve(incoming, response).catch((problem) => response.destroy(problem)));
     this.server.on("upgrade", (incoming, socket, head) => this.#upgrade(incoming, socket, head));
+    this.server.keepAliveTimeout = 75_000; // Node's 5 s would close a connection while the browser sends its next request
   }
 
   async open() {
@@ -46,7 +46,7 @@ export class Shop {
   }
 
   count(operation) {
-    return this.requests.filter((one) => one.operation === operation).length;
+    return this.requests.filter((request) => request.operation === operation).length;
   }
 
   /** Break every open stream, as a network does. */
@@ -84,7 +84,7 @@ export class Shop {
     response.end(this.rest ? html.slice(middle) : html);
   }
 
-  /** `ssr=0`: the page's own content only; `tags`: how many banners; the rest become attributes of the configuration tag. */
+  /** `ssr=0`: own content only; `tags`: number of banners; other parameters become attributes of the configuration tag. */
   async #page(url, jar) {
     const { ssr = "1", tags = "1", attributes = "", placement = "homepage-hero", script = "module", ...options } = Object.fromEntries(url.searchParams);
     delete options.gw_debug;
@@ -104,9 +104,9 @@ export class Shop {
 
   async #forward(incoming, response) {
     const body = await text(incoming);
-    const { operationName: operation, variables } = JSON.parse(body);
+    const { operationName: operation, variables, query } = JSON.parse(body);
     this.requests.push({ operation, variables, at: Date.now(), credential: incoming.headers.authorization });
-    if (this.fault && (await this.fault({ operation, variables }, response, incoming))) return;
+    if (this.fault && (await this.fault({ operation, variables, query }, response, incoming))) return;
     const { origin: _, host: __, connection: ___, ...headers } = incoming.headers;
     const onward = request(this.gateway, { method: "POST", headers });
     onward.on("error", () => response.destroy());
