@@ -1,6 +1,6 @@
 /** Banners as HTML that the snippet adopts without touching it: the contract of frontend_snippet/README.md. */
 
-/** `<live-banner>` with the decision's banner, or with the page's own content (HTML of the page's author) where there is none. */
+/** `<live-banner>` with the decision's banner, or without one with the page's own content (HTML by the page's author). */
 export function renderBanner(decision, { placement, ownHtml = "", dismissible }) {
   const { id, campaignId, variant, banner } = decision ?? {};
   const data = { "data-decision-id": id, "data-banner-id": banner?.id, "data-campaign-id": campaignId, "data-variant": variant };
@@ -8,7 +8,7 @@ export function renderBanner(decision, { placement, ownHtml = "", dismissible })
   return element("live-banner", { placement, "aria-live": "polite", ...data, dismissible }, inside);
 }
 
-/** The `<meta>` by which the snippet knows the gateway. `endpoint` is where browsers reach it. */
+/** The `<meta>` that configures the snippet. `endpoint`: the gateway's address for browsers. */
 export function renderConfiguration({ endpoint = "/graphql", publishableKey, page }) {
   const data = { "data-key": publishableKey, "data-page": page && JSON.stringify(page) };
   return `<meta${attributes({ name: "live-banner", content: endpoint, ...data })}>`;
@@ -28,7 +28,7 @@ function content({ headline, body, linkUrl, ctaLabel, image }) {
 }
 
 const closeButton = (label) => (label == null ? "" : element("button", { class: "lb-dismiss", type: "button", "aria-label": label }, "×"));
-const element = (name, its, html) => `<${name}${attributes(its)}>${html}</${name}>`;
+const element = (name, own, html) => `<${name}${attributes(own)}>${html}</${name}>`;
 const attributes = (all) => Object.entries(all).map(([name, value]) => (value == null ? "" : ` ${name}="${escape(value)}"`)).join("");
 const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;" };
 const escape = (value) => String(value).replace(/[&<>"']/g, (character) => ENTITIES[character]);

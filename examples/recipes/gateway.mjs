@@ -1,7 +1,7 @@
 /**
- * The gateway as a page's server uses it: banners within a deadline, and the two cookies that server and snippet share. No
- * dependencies. As the client for Python: what the gateway or the network may do never becomes an error of the page; it is one
- * line in the log, without a credential.
+ * The gateway for a page's server: banners within a deadline, and the two cookies that server and snippet share. No dependencies.
+ * It behaves like the client for Python: a fault of the gateway or the network never becomes an error of the page, but one line in
+ * the log, without a credential.
  */
 import { createHash } from "node:crypto";
 
@@ -9,12 +9,12 @@ export const TOKEN_COOKIE = "visitor_token";
 /** Set by the snippet: the log position of the visitor's last event, so that the next page knows it. */
 export const CURSOR_COOKIE = "visitor_cursor";
 
-/** As long as the gateway renews a token after its end (its setting visitor_renewal_days). */
+/** For this long the gateway renews a token after it has expired (its setting visitor_renewal_days). */
 export const TOKEN_COOKIE_S = 30 * 24 * 3600;
 const RENEW_BEFORE_END_S = 600;
-/** Kept of the deadline for the way to the gateway and back while it waits for a cursor to be covered. */
+/** The part of the deadline that is left for the way to the gateway and back, while it waits for the cursor's event. */
 const COVER_MARGIN_MS = 50;
-/** How a connection ends that the gateway closed while it was idle. */
+/** Errors of a connection that the gateway closed while it was idle. */
 const CUT = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"];
 /** A gateway that runs only known documents identifies them by their SHA-256. They are those of the client for Python. */
 const START_VISIT = `mutation StartVisit($token: String) {
@@ -51,7 +51,7 @@ fragment Decision on BannerDecision {
   }
 }`;
 
-/** No answer that can be used; `code` is one word for the log. */
+/** There was no usable answer; `code` is one word for the log. */
 class GatewayError extends Error {
   constructor(code) {
     super(code);
@@ -64,7 +64,7 @@ export class Gateway {
   #publishableKey;
   #deadlineMs;
 
-  /** `endpoint`: the GraphQL address. `deadlineMs` bounds all that one page waits for. */
+  /** `endpoint`: the GraphQL address. `deadlineMs`: the time for all requests of one page together. */
   constructor(endpoint, publishableKey, { deadlineMs = 150 } = {}) {
     this.#endpoint = endpoint;
     this.#publishableKey = publishableKey;
@@ -72,8 +72,8 @@ export class Gateway {
   }
 
   /**
-   * All that a page needs, given its cookies as they came: the visitor, started, renewed or healed (`started`: a new token that
-   * belongs into the cookie), and the decisions by placement. A placement without one shows the page's own content.
+   * What a page needs, from the values of its cookies: the visitor's token, new or renewed if necessary (`started`: a new token, which
+   * belongs in the cookie), and the decisions by placement. A placement without a decision shows the page's own content.
    */
   async personalize(placements, { token, after, page } = {}) {
     const deadline = { signal: AbortSignal.timeout(this.#deadlineMs), atMs: performance.now() + this.#deadlineMs };
@@ -85,18 +85,18 @@ export class Gateway {
     } catch (problem) {
       if (visitor.started || problem.code !== "UNAUTHENTICATED") return note("banner", problem, nothing);
     }
-    // A token that is not what it seems: a new visitor, of whom no event is known.
+    // The token is not what it seemed: a new visitor, who has no events yet.
     visitor = await this.#visitor(undefined, deadline);
     if (!visitor.token) return { decisions: {} };
     const decisions = await this.#banners(visitor.token, { placements, page }, deadline).catch((problem) => note("banner", problem, {}));
     return { ...visitor, decisions };
   }
 
-  /** A token that holds now, and what is new. A gateway in trouble never costs a visitor: the old token is used while it holds. */
+  /** A valid token, and the new one if there is one. While the gateway has a fault, the old token is used until it expires. */
   async #visitor(token, deadline) {
     const { exp = 0, by } = claims(token);
     const remainingS = exp - Date.now() / 1000;
-    // A known user's token, which the shop signed, is the shop's to renew.
+    // A known user's token was signed by the shop, which renews it.
     if (remainingS > (by === "startVisit" ? RENEW_BEFORE_END_S : 0)) return { token };
     try {
       const started = await this.#startVisit(token, deadline);
@@ -115,30 +115,30 @@ export class Gateway {
     return visitOf(await this.#send("StartVisit", START_VISIT, {}, this.#publishableKey, deadline));
   }
 
-  async #banners(token, asked, deadline) {
-    const maxWaitMs = asked.after ? Math.max(0, Math.floor(deadline.atMs - performance.now()) - COVER_MARGIN_MS) : 0;
+  async #banners(token, variables, deadline) {
+    const maxWaitMs = variables.after ? Math.max(0, Math.floor(deadline.atMs - performance.now()) - COVER_MARGIN_MS) : 0;
     try {
-      return decisionsOf(await this.#send("Banners", BANNERS, { ...asked, maxWaitMs }, token, deadline));
+      return decisionsOf(await this.#send("Banners", BANNERS, { ...variables, maxWaitMs }, token, deadline));
     } catch (problem) {
-      if (!asked.after || problem.code !== "BAD_USER_INPUT") throw problem;
+      if (!variables.after || problem.code !== "BAD_USER_INPUT") throw problem;
     }
-    // The cursor comes from a cookie, so it may be anything; the banner does not depend on it.
-    return this.#banners(token, { ...asked, after: undefined }, deadline);
+    // The cursor comes from a cookie, so it may be invalid; the banner does not depend on it.
+    return this.#banners(token, { ...variables, after: undefined }, deadline);
   }
 
-  /** What the operation's only field holds. Throws GatewayError. */
+  /** The value of the operation's only field. Throws GatewayError. */
   async #send(operationName, query, variables, bearer, { signal }) {
     const documentId = `sha256:${createHash("sha256").update(query).digest("hex")}`;
     const headers = { authorization: `Bearer ${bearer}`, accept: "application/json", "content-type": "application/json" };
     const body = JSON.stringify({ operationName, documentId, query, variables });
     const request = { method: "POST", redirect: "error", headers, body, signal };
     try {
-      // Every call may be sent twice: one more try, on a new connection.
+      // Every operation may be sent again: one more try, on a new connection.
       const again = (problem) => (CUT.includes(problem.cause?.code) ? fetch(this.#endpoint, request) : Promise.reject(problem));
       const { data, errors } = await (await fetch(this.#endpoint, request).catch(again)).json();
-      const found = data && Object.values(data)[0];
-      if (!found) throw new GatewayError(errors?.[0]?.extensions?.code ?? "unusable answer");
-      return found;
+      const answer = data && Object.values(data)[0];
+      if (!answer) throw new GatewayError(errors?.[0]?.extensions?.code ?? "unusable answer");
+      return answer;
     } catch (problem) {
       if (problem instanceof GatewayError) throw problem;
       throw new GatewayError(signal.aborted ? "too late" : (problem.cause?.code ?? problem.name));
@@ -146,7 +146,7 @@ export class Gateway {
   }
 }
 
-/** A `Set-Cookie` that keeps a visitor's token. Scripts can read it, for the snippet sends it to the gateway. */
+/** A `Set-Cookie` for a visitor's token. Scripts can read the cookie, because the snippet sends the token to the gateway. */
 export const tokenCookie = (token, isSecure) =>
   `${TOKEN_COOKIE}=${token}; Max-Age=${TOKEN_COOKIE_S}; Path=/; SameSite=Lax${isSecure ? "; Secure" : ""}`;
 
@@ -158,7 +158,7 @@ const CURSOR = /^[\w.~=+/-]{1,2048}$/;
 const readToken = (cookie) => (TOKEN.test(cookie) && claims(cookie).exp ? cookie : undefined);
 const readCursor = (cookie) => (CURSOR.test(cookie ?? "") ? cookie : undefined);
 
-/** What a token says of itself. Read without proof: the gateway checks the signature. */
+/** The claims of a token, unverified: the gateway checks the signature. */
 function claims(token = "..") {
   try {
     const { exp, by } = JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
@@ -168,24 +168,26 @@ function claims(token = "..") {
   }
 }
 
-const isText = (value) => typeof value === "string";
-const isTextOrNull = (value) => value == null || isText(value);
-const usable = (found, isUsable) => {
+const isString = (value) => typeof value === "string";
+const isStringOrNull = (value) => value == null || isString(value);
+const usable = (answer, isUsable) => {
   if (!isUsable) throw new GatewayError("unusable answer");
-  return found;
+  return answer;
 };
-const visitOf = (found) => usable(found, readToken(found.token));
-const decisionsOf = (found) =>
-  Object.fromEntries(usable(found, Array.isArray(found) && found.every(isDecision)).map((decision) => [decision.placement, decision]));
+const visitOf = (visit) => usable(visit, readToken(visit.token));
+const decisionsOf = (answer) => {
+  const decisions = usable(answer, Array.isArray(answer) && answer.every(isDecision));
+  return Object.fromEntries(decisions.map((decision) => [decision.placement, decision]));
+};
 
-/** Enums may grow: whatever the reason is, it takes nothing from the banner. */
-function isDecision(found) {
-  const { id, placement, campaignId, variant, banner } = found ?? {};
+/** Whether it can be rendered. The reason is not looked at: there may be new values, and the banner does not depend on it. */
+function isDecision(value) {
+  const { id, placement, campaignId, variant, banner } = value ?? {};
   const { id: bannerId, headline, body, linkUrl, ctaLabel, image } = banner ?? { id: "", headline: "" };
   return (
-    [id, placement, bannerId, headline].every(isText) &&
-    [campaignId, variant, body, linkUrl, ctaLabel].every(isTextOrNull) &&
-    (image == null || (isText(image.url) && isText(image.alt)))
+    [id, placement, bannerId, headline].every(isString) &&
+    [campaignId, variant, body, linkUrl, ctaLabel].every(isStringOrNull) &&
+    (image == null || (isString(image.url) && isString(image.alt)))
   );
 }
 

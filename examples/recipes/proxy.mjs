@@ -1,4 +1,4 @@
-/** The gateway under a path of the page's own origin: passed on piece by piece, so that event streams flow; cookies stay here. */
+/** The gateway under a path of the page's own origin. Each chunk is passed on at once, so that event streams flow; cookies are not. */
 import { request } from "node:http";
 
 /** A handler for Node's http server or Express. `endpoint`: the GraphQL address. */

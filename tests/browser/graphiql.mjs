@@ -1,6 +1,6 @@
 /**
- * GraphiQL in a real Chromium: node graphiql.mjs ADDRESS PUBLISHABLE_KEY. Prints what was held, one line each; fails at the first
- * that does not. At "shut down" it says so and waits for the gateway to close its streams.
+ * GraphiQL in a real Chromium: node graphiql.mjs ADDRESS PUBLISHABLE_KEY. Prints each behaviour that is as expected; fails at
+ * the first that is not. At "shut down" it says so and waits for the gateway to close its streams.
  */
 import assert from "node:assert/strict";
 
@@ -27,7 +27,7 @@ async function write(name, text) {
   await page.keyboard.insertText(text);
 }
 
-/** Choose an operation at the play button, which without a name runs the only one, or stops what runs. */
+/** Choose an operation with the play button; without a name it runs the only one, or stops the running one. */
 async function play(operation) {
   await page.click(".graphiql-execute-button");
   if (operation) await page.getByRole("menuitem", { name: operation, exact: true }).click();
@@ -75,7 +75,7 @@ const held = {
     await page.getByRole("button", { name: "Close dialog" }).click();
     await write("Query Editor", "{ typed: __typename }");
     await write("Headers", "{}");
-    // Until GraphiQL has read the new document it would ask for an operation of the old one; with a single one there is no menu.
+    // Until GraphiQL has read the new document, it would run an operation of the old one; with a single operation there is no menu.
     await page.locator(".graphiql-execute-button:not([aria-haspopup])").waitFor();
     await page.keyboard.press("Control+Enter");
     await answered(/"typed": "Query"/);

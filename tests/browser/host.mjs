@@ -1,6 +1,6 @@
 /**
  * A real Chromium and a small shop in front of the real gateway, driven by lines of JSON: {"run": "scenario", …} in,
- * {"done": result}, {"failed": text} or {"ask": "what the other side shall do"} out.
+ * {"done": result}, {"failed": text} or {"ask": "what the other side has to do"} out.
  */
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
@@ -29,9 +29,9 @@ for (;;) {
     const result = await scenarios[run]({ browser, shop, ask, ...settings, ...parameters });
     say({ done: result ?? null, ms: Date.now() - started });
   } catch (problem) {
-    const told = shop.requests.slice(-12).map(({ operation, variables }) => `${operation} ${JSON.stringify(variables)}`.slice(0, 300));
+    const requests = shop.requests.slice(-12).map(({ operation, variables }) => `${operation} ${JSON.stringify(variables)}`.slice(0, 300));
     const messages = browser.contexts().flatMap((context) => context.pages().flatMap((page) => page.messages ?? []));
-    say({ failed: [problem.stack, ...told, ...messages, ...shop.violations].join("\n") });
+    say({ failed: [problem.stack, ...requests, ...messages, ...shop.violations].join("\n") });
   } finally {
     await Promise.all(browser.contexts().map((context) => context.close()));
     await shop.close();

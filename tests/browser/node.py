@@ -18,7 +18,7 @@ DEADLINE_S: Final = 120.0
 
 
 class ScenarioFailed(AssertionError):
-    """A scenario did not hold; the text is its JavaScript stack and what the page asked and said."""
+    """A scenario failed; the message has its JavaScript stack, and the requests and messages of the page."""
 
 
 def ensure_browser() -> None:
@@ -28,7 +28,7 @@ def ensure_browser() -> None:
 
 
 class Chromium:
-    """A Node process with one browser. Each scenario gets a context and a shop of its own."""
+    """A Node process with one browser. Each scenario has a context and a shop of its own."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
@@ -48,7 +48,7 @@ class Chromium:
         self.version = str(self._read()["done"])
 
     def run(self, scenario: str, **parameters: Any) -> Any:
-        """Run one scenario of tests/browser/scenarios; its result. Raises ScenarioFailed."""
+        """Run one scenario of tests/browser/scenarios. Returns its result; raises ScenarioFailed."""
         self._write({"run": scenario, **parameters})
         while True:
             message = self._read()
@@ -92,5 +92,5 @@ class Chromium:
         finally:
             watchdog.cancel()
         assert line, "the browser's process has ended"
-        found: dict[str, Any] = json.loads(line)
-        return found
+        message: dict[str, Any] = json.loads(line)
+        return message

@@ -1,6 +1,6 @@
 /**
  * A recipe's page in a real Chromium: node recipes.mjs '{"recipe": …, "url": its address, "gateway": the gateway's}'.
- * Prints what was held, one line each; fails at the first that does not.
+ * Prints one line for each behaviour that it found as expected; fails at the first that is not.
  */
 import assert from "node:assert/strict";
 
@@ -15,7 +15,7 @@ const FRAMEWORK = recipe === "next" ? "**/_next/static/chunks/*.js" : "**/assets
 /** The pictures of the campaigns are the storefront's. */
 const PICTURE = { contentType: "image/svg+xml", body: '<svg xmlns="http://www.w3.org/2000/svg" width="48" height="32"/>' };
 
-/** A page of a new visitor, which listens when this returns. `prepare` is given the context before the page is opened. */
+/** A page of a new visitor, which listens when this returns. `prepare` gets the context before the page is opened. */
 async function open(prepare = () => {}) {
   const context = await browser.newContext();
   await context.route(/\.(svg|ico)$/, (route) => route.fulfill(PICTURE));
@@ -30,7 +30,7 @@ async function open(prepare = () => {}) {
   return page;
 }
 
-/** The visitor of the page looks at something elsewhere; the banner of the page follows. */
+/** The visitor of the page views a product in another tab; the banner of the page follows. */
 async function look(page, category) {
   const event = { messageId: `m-${Math.random()}`, type: "PRODUCT_VIEWED", timestamp: new Date().toISOString(), product: { productId: "p", category } };
   const headers = { "content-type": "application/json", authorization: `Bearer ${await tokenOf(page.context())}` };
@@ -40,7 +40,7 @@ async function look(page, category) {
   await showsExclusive(page, category);
 }
 
-/** Whether the framework has taken over an element, by default that around the banner. */
+/** Whether the framework has taken over an element, by default the one around the banner. */
 const isHydrated = (page, selector = "div:has(> live-banner)") =>
   page.evaluate((selector) => {
     const isVues = Boolean(document.querySelector("#root")?.__vue_app__);
@@ -59,7 +59,7 @@ async function follows(page, changes = 1) {
   await page.click("button");
   await showsExclusive(page, "smartphones");
   await until(async () => (await counted(page)) === counts, `the framework did not count to ${counts}`);
-  if (recipe === "next") await until(async () => (await renderedAt(page)) !== before, "the server did not render anew");
+  if (recipe === "next") await until(async () => (await renderedAt(page)) !== before, "the server did not render again");
   // The framework has rendered since: the banner is as the snippet left it.
   assert.ok(await page.evaluate(() => document.querySelector("live-banner").isTheSame));
   assert.equal(await headline(page), exclusive("smartphones"));
@@ -68,7 +68,7 @@ async function follows(page, changes = 1) {
 }
 
 const always = {
-  async "the first page has the banner and the cookie, and nobody keeps it"() {
+  async "the first page has the banner and the cookie, and no cache keeps it"() {
     const first = await fetch(url);
     assert.equal((await first.text()).match(/<live-banner[^>]* data-decision-id="[^"]+"[^>]* data-banner-id="/g)?.length, 1);
     assert.match(first.headers.get("cache-control"), /private.*no-store/);
@@ -78,12 +78,12 @@ const always = {
     assert.equal(second.headers.get("set-cookie"), null, "the same visitor");
   },
 
-  async "who leaves takes the stream along"() {
+  async "the stream ends when the visitor leaves"() {
     const streams = async () => Number((await (await fetch(`${gateway}/metrics`)).text()).match(/^gateway_subscriptions (\S+)/m)[1]);
     await open();
     await until(async () => (await streams()) > 0, "the gateway serves no stream");
     await Promise.all(browser.contexts().map((context) => context.close()));
-    await until(async () => (await streams()) === 0, "the gateway still serves who has left");
+    await until(async () => (await streams()) === 0, "the gateway still serves a visitor who has left");
   },
 };
 

@@ -1,4 +1,4 @@
-/** The storefront in a real Chromium: node storefront.mjs ADDRESS. Prints what was held, one line each; fails at the first that does not. */
+/** The storefront in a real Chromium: node storefront.mjs ADDRESS. Prints what is as expected; fails at the first that is not. */
 import assert from "node:assert/strict";
 
 import { launch } from "./chromium.mjs";
@@ -11,7 +11,7 @@ const deals = (category) => `Exclusive deals on ${category} and accessories!`;
 const changed = async (page) => (await watched(page)).mutations;
 const texts = (page, selector) => page.evaluate((one) => document.querySelector(one)?.textContent ?? "", selector);
 
-/** A visitor of the shop; what leaves its origin or breaks its policy is kept. */
+/** A visitor of the shop; requests to other origins and violations of its policy are recorded. */
 async function visitor(options = {}) {
   const context = await browser.newContext(options);
   const foreign = [];

@@ -1,4 +1,4 @@
-"""What the snippet weighs, that its types hold, and that its rules without I/O do what they say."""
+"""The size of the snippet, its types, its package, the contract between core and chunk, and its rules without I/O."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_core_names_the_document_that_lies_beside_it(dist: Path) -> None:
 
 
 def test_sources_and_types_are_strict(dist: Path) -> None:
-    """tsc --strict over the sources, and over a page's code that uses the published types, right and wrong."""
+    """tsc --strict over the sources, and over code of a page that uses the published types correctly and incorrectly."""
     checked = npm(SNIPPET, "run", "check", within_s=60)
     assert checked.returncode == 0, checked.stdout
     command = [str(NODE), "node_modules/typescript/bin/tsc", "-p", "tests/tsconfig.json"]
@@ -92,16 +92,16 @@ def test_sources_and_types_are_strict(dist: Path) -> None:
 
 
 def test_the_package_holds_what_pages_load(dist: Path) -> None:
-    """`npm pack`: all that the README names, with types, source maps and the license, and every file that `exports` leads to."""
+    """`npm pack`: the files that the README mentions, types, source maps, the license, and every file in `exports`."""
     packed = npm(SNIPPET, "pack", "--dry-run", "--json", "--ignore-scripts", within_s=60)
     [package] = json.loads(packed.stdout)
     files = {file["path"] for file in package["files"]}
     exports = json.loads((SNIPPET / "package.json").read_text("utf-8"))["exports"].values()
     named = [
-        one if isinstance(one, str) else one[kind]
-        for one in exports
+        export if isinstance(export, str) else export[kind]
+        for export in exports
         for kind in ("default", "types")
-        if kind == "default" or isinstance(one, dict)
+        if kind == "default" or isinstance(export, dict)
     ]
     assert {name.removeprefix("./") for name in named} <= files
     assert {"LICENSE", "README.md", "dist/live-banner.graphql", "dist/live-banner.js.map", "dist/live-banner.more.js.map"} <= files
@@ -109,7 +109,7 @@ def test_the_package_holds_what_pages_load(dist: Path) -> None:
 
 
 def test_rules_without_io() -> None:
-    """Queue, clock, event stream and names of other trackers, by Node's own test runner."""
+    """Queue, clock, options, event stream and names of other trackers, by Node's own test runner."""
     files = sorted(str(path) for path in (SNIPPET / "tests").glob("*.test.ts") if path.name != "assignment.test.ts")
     done = subprocess.run([str(NODE), "--test", *files], env=environment(), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout

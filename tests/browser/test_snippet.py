@@ -1,4 +1,4 @@
-"""The snippet in a real Chromium, in front of the real gateway. What each scenario does stands in tests/browser/scenarios."""
+"""The snippet in a real Chromium, in front of the real gateway. The scenarios are in tests/browser/scenarios."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ SCENARIOS: Final = re.findall(
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(chromium: Chromium, stack: LocalStack, scenario: str) -> None:
-    """What the comment of the scenario says holds."""
+    """What the comment of the scenario says is true."""
     assert [failure.part for failure in stack.dead_parts()] == []
     chromium.run(scenario, times=TIMES.get(scenario, 1))

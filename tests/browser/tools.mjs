@@ -1,21 +1,21 @@
-/** What scenarios share: pages that are watched, and waiting for conditions. */
+/** What scenarios share: pages that are watched, and waits for conditions. */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 
 const DEADLINE_MS = 15_000;
 
-/** Wait until `holds` gives something true; its value. */
+/** Wait until `holds` returns something truthy; returns that. */
 export async function until(holds, what, withinMs = DEADLINE_MS) {
   const deadline = Date.now() + withinMs;
   for (;;) {
-    const found = await holds();
-    if (found) return found;
+    const value = await holds();
+    if (value) return value;
     assert.ok(Date.now() < deadline, typeof what === "function" ? what() : what);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-/** A page whose banners' mutations, layout shifts and console are kept. */
+/** Open a page and record its console and the mutations and layout shifts of its banners. */
 export async function visit(context, shop, path = "/", waitUntil = "load") {
   const page = await context.newPage();
   page.messages = [];
@@ -37,7 +37,7 @@ export async function visit(context, shop, path = "/", waitUntil = "load") {
       }
     });
     observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-    // What the parser did is told later than it was done: drop it at its end, which comes before any module runs.
+    // The parser's changes are reported later than they were made: drop them when it ends, which is before any module runs.
     document.addEventListener("readystatechange", () => observer.takeRecords(), { once: true });
   });
   await page.goto(shop.url + path, { waitUntil });
@@ -55,10 +55,10 @@ export const exclusive = (category) => `Exclusive deals on ${category} and acces
 export const showsExclusive = (page, category, withinMs = DEADLINE_MS) =>
   until(async () => (await headline(page)) === exclusive(category), `the banner for ${category} did not come`, withinMs);
 
-/** The stream is open and what it had to say was said. */
+/** The stream is open. */
 export const listening = (shop, streams = 1) => until(() => shop.streams.size >= streams, () => `${shop.streams.size} streams, not ${streams}`);
 
-/** What a page may never do. */
+/** The page threw nothing, reported no error and kept to its policy. */
 export function assertQuiet(shop, ...pages) {
   assert.deepEqual(shop.violations, []);
   for (const page of pages) assert.deepEqual(page.messages.filter((text) => /^(thrown|error)/.test(text)), []);
@@ -74,7 +74,7 @@ export function makeToken(subject, secret) {
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
 }
 
-/** As if the visitor had turned to another tab, or come back. */
+/** As if the visitor had changed to another tab, or come back. */
 export const setVisible = (page, visible) =>
   page.evaluate((visible) => {
     Object.defineProperty(document, "visibilityState", { configurable: true, value: visible ? "visible" : "hidden" });

@@ -1,4 +1,4 @@
-/** An Express shop whose pages have the visitor's banner in their HTML; how a page looks is for the caller. */
+/** An Express shop whose pages have the visitor's banner in their HTML; the caller decides how a page looks. */
 import { fileURLToPath } from "node:url";
 
 import express from "express";
@@ -10,7 +10,7 @@ import { proxy } from "../proxy.mjs";
 const { GATEWAY_URL, PUBLISHABLE_KEY, BANNER_DEADLINE_MS = "150", PORT = "3000" } = process.env;
 const SNIPPET = fileURLToPath(new URL("../../../frontend_snippet/dist", import.meta.url));
 
-/** A shop of one page. `render` gives its HTML, given what belongs into the head and the banner. */
+/** A shop of one page. `render` returns its HTML; it gets the banner, and what belongs in the head. */
 export function createShop(render) {
   const gateway = new Gateway(GATEWAY_URL, PUBLISHABLE_KEY, { deadlineMs: Number(BANNER_DEADLINE_MS) });
   const app = express();
@@ -30,7 +30,7 @@ export function createShop(render) {
   return app;
 }
 
-/** Listen on PORT of this machine; 0 takes a free one. */
+/** Listen on PORT of this machine; 0 means any free port. */
 export function listen(app) {
   const server = app.listen(Number(PORT), "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
 }

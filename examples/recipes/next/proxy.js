@@ -1,4 +1,4 @@
-/** Before a page: the visitor, started or renewed. A page cannot set cookies while it renders; this can, and the page sees them. */
+/** Before a page: start or renew the visitor. A page cannot set cookies while it renders; this can, and the page sees them. */
 import { NextResponse } from "next/server";
 
 import { TOKEN_COOKIE, TOKEN_COOKIE_S } from "../gateway.mjs";

@@ -2,7 +2,7 @@ import { Suspense, useCallback, useState } from "react";
 
 import { LiveBanner } from "./LiveBanner.jsx";
 
-/** The page. `banner`: the HTML of the banner, on the server and in the browser the same. */
+/** The page. `banner`: the HTML of the banner, the same on the server and in the browser. */
 export function App({ banner }) {
   const [cart, setCart] = useState(0);
   const [changes, setChanges] = useState(0);

@@ -1,4 +1,4 @@
-/** Builds dist/: the page for the server, and what hydrates it in the browser. */
+/** Builds dist/: the page for the server, and the script that hydrates it in the browser. */
 import { build } from "esbuild";
 
 const shared = {

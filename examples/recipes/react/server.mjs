@@ -1,4 +1,4 @@
-/** Server rendering with React: node build.mjs, then as the Express recipe. */
+/** Server rendering with React: node build.mjs, then start it like the Express recipe. */
 import { fileURLToPath } from "node:url";
 
 import express from "express";

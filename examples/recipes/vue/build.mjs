@@ -1,4 +1,4 @@
-/** Builds dist/: the page for the server, and what hydrates it in the browser. With Vite the plugin below is @vitejs/plugin-vue. */
+/** Builds dist/: the page for the server, and the script that hydrates it in the browser. With Vite, use @vitejs/plugin-vue. */
 import { readFile } from "node:fs/promises";
 
 import { build } from "esbuild";

@@ -1,17 +1,17 @@
-// The panel: what the gateway knows of this visitor, the decision with its reasons, and how long each change took.
+// The panel: what the gateway knows about this visitor, the decision with its reasons, and how long each change took.
 
 const EVERY_MS = 2_000;
 const MAX_CHANGES = 8;
 const panel = document.querySelector("[data-panel]");
 const title = panel.querySelector("h2");
 const changes = [];
-let asked = 0;
+let lastRequest = 0;
 
 function node(name, text, ...children) {
-  const made = document.createElement(name);
-  if (text) made.textContent = text;
-  made.append(...children);
-  return made;
+  const element = document.createElement(name);
+  if (text) element.textContent = text;
+  element.append(...children);
+  return element;
 }
 
 function pairs(entries) {
@@ -19,7 +19,7 @@ function pairs(entries) {
 }
 
 function contextOf(context) {
-  if (!context) return [node("p", "Nothing is known of this visitor yet.")];
+  if (!context) return [node("p", "Nothing is known about this visitor yet.")];
   const cart = context.cart.map((line) => `${line.quantity} x ${line.category ?? line.product_id}`).join(", ");
   const interests = context.interests.map(({ category, score }) => `${category} ${score.toFixed(1)}`).join(", ");
   return [
@@ -55,16 +55,16 @@ function changesOf() {
 
 async function refresh() {
   if (document.hidden) return;
-  const number = ++asked;
-  let found = {};
+  const request = ++lastRequest;
+  let state;
   try {
     const response = await fetch("/panel.json", { signal: AbortSignal.timeout(5_000) });
-    found = await response.json();
+    state = await response.json();
   } catch {
-    found = { problem: "the shop does not answer" };
+    state = { problem: "the shop does not answer" };
   }
-  if (number !== asked) return; // a newer answer is on its way
-  const content = found.problem ? [node("p", found.problem)] : [...contextOf(found.context), ...decisionOf(found.explanation)];
+  if (request !== lastRequest) return; // a newer answer is on its way
+  const content = state.problem ? [node("p", state.problem)] : [...contextOf(state.context), ...decisionOf(state.explanation)];
   panel.replaceChildren(title, ...content, ...changesOf());
 }
 

@@ -1,9 +1,9 @@
-// The page's script: tells the snippet what the visitor does, and makes the cart work without reloading.
-// The banner needs nothing from here: <live-banner> keeps itself up to date.
+// The page's script: reports to the snippet what the visitor does, and makes the cart work without reloading.
+// The banner needs nothing from this script: <live-banner> keeps itself up to date.
 
 import { track } from "/snippet/live-banner.js";
 
-let actedAt = null; // when this page's visitor did something that may change the banner (performance.now())
+let actedAtMs = null; // when the visitor last did something that may change the banner (performance.now())
 
 // Cart
 
@@ -12,7 +12,7 @@ async function submitted(event) {
   const { action, product } = form.dataset;
   if (!action) return;
   event.preventDefault();
-  actedAt = performance.now();
+  actedAtMs = performance.now();
   if (action === "add") track("PRODUCT_ADDED", { product: { ...JSON.parse(product), quantity: 1 } });
   if (action === "remove") track("PRODUCT_REMOVED", { product: JSON.parse(product) });
   try {
@@ -39,18 +39,18 @@ function cartChanged(form, { count, order }) {
   }
 }
 
-// How long a change took, from what the visitor did to the new banner
+// How long a change took, from the visitor's action to the new banner
 
 document.addEventListener("live-banner:change", () => {
-  if (actedAt === null) return;
-  const tookMs = Math.round(performance.now() - actedAt);
-  actedAt = null;
+  if (actedAtMs === null) return;
+  const tookMs = Math.round(performance.now() - actedAtMs);
+  actedAtMs = null;
   const meter = document.querySelector("[data-meter]");
   if (meter) meter.textContent = `banner updated in ${tookMs} ms`;
   document.dispatchEvent(new CustomEvent("shop:banner-updated", { detail: { tookMs } }));
 });
 
-// What happened
+// Events of the page
 
 function arrived() {
   track("PAGE_VIEWED");
@@ -64,7 +64,7 @@ document.addEventListener("click", ({ target }) => {
   if (product) track("PRODUCT_CLICKED", { product: JSON.parse(product.dataset.clickedProduct) });
 });
 addEventListener("pageshow", ({ persisted }) => {
-  if (persisted) arrived(); // a page that comes back as it was left
+  if (persisted) arrived(); // back from the back/forward cache
 });
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", arrived);
 else arrived();

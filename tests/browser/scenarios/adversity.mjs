@@ -1,14 +1,14 @@
-/** What goes wrong around the snippet: credentials that are refused, visitors who leave, storage that is closed, files that are not there. */
+/** What goes wrong around the snippet: refused credentials, visitors who leave, storage without access, missing files. */
 import assert from "node:assert/strict";
 
 import { add, call, headline, listening, makeToken, shown, showsExclusive, subjectOf, tokenOf, until, visit } from "../tools.mjs";
 import { decision, falsify } from "./content.mjs";
 
 const thrown = (page) => page.messages.filter((text) => text.startsWith("thrown"));
-const told = (page) => page.messages.filter((text) => text.startsWith("error: live-banner"));
+const complaints = (page) => page.messages.filter((text) => text.startsWith("error: live-banner"));
 const names = (shop) => shop.events.map(({ name }) => name);
 
-/** A context whose visitor is a known one, by a token that the shop's server made. */
+/** A context with a known visitor, whose token the shop's server made. */
 async function knownVisitor(browser, shop, tokenSecret) {
   const context = await browser.newContext();
   const user = `user-${crypto.randomUUID()}`;
@@ -16,7 +16,7 @@ async function knownVisitor(browser, shop, tokenSecret) {
   return { context, user };
 }
 
-/** Tokens that the gateway does not take: the page says so once and asks ever less often. */
+/** The gateway refuses every token: the page reports it once, and its tries become less frequent. */
 export async function refusedTokens({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?tags=0");
@@ -29,12 +29,12 @@ export async function refusedTokens({ browser, shop }) {
     banner.firstChild.textContent = "Own";
     document.body.append(banner);
   });
-  await until(() => told(page).length, () => page.messages.join("\n"));
+  await until(() => complaints(page).length, () => page.messages.join("\n"));
   assert.ok(shop.count("Live") <= 4, `${shop.count("Live")} streams`);
   assert.equal(await headline(page), "Own");
 }
 
-/** Logged out in the moment the page is left, before anything else of the snippet was loaded: it is somebody new. */
+/** A visitor logs out at the moment of leaving, before the chunk was loaded: the next page has a new visitor. */
 export async function resetAndLeave({ browser, shop, tokenSecret }) {
   const { context, user } = await knownVisitor(browser, shop, tokenSecret);
   await context.route("**/live-banner.more.js*", (route) => route.abort());
@@ -49,7 +49,7 @@ export async function resetAndLeave({ browser, shop, tokenSecret }) {
   assert.deepEqual(thrown(page), []);
 }
 
-/** Logged out while a token is being renewed: the answer that comes late does not bring the old visitor back. */
+/** A visitor logs out while a token is being renewed: the late answer does not bring the old visitor back. */
 export async function resetDuringRenewal({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -72,7 +72,7 @@ export async function resetDuringRenewal({ browser, shop }) {
   await until(async () => ![undefined, visitor].includes(subjectOf(await tokenOf(context))), "no new visit");
 }
 
-/** Consent withdrawn while events are on their way and more wait: the gateway hears of it, and nothing stays. */
+/** Consent is withdrawn while events are in flight and more wait: the gateway hears of it, and nothing stays. */
 export async function withdrawal({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -89,7 +89,7 @@ export async function withdrawal({ browser, shop }) {
   assert.equal(await tokenOf(context), undefined);
 }
 
-/** Someone logs out elsewhere while a page lies in the back/forward cache, where it hears nothing: back again, it is nobody's. */
+/** A visitor logs out in another tab while a page is in the back/forward cache: back again, it has a new visitor. */
 export async function backFromTheCache({ browser, shop, tokenSecret }) {
   const { context, user } = await knownVisitor(browser, shop, tokenSecret);
   const page = await visit(context, shop);
@@ -106,7 +106,7 @@ export async function backFromTheCache({ browser, shop, tokenSecret }) {
   assert.ok(!shop.requests.some(({ operation, credential }) => operation !== "Visit" && subjectOf(credential) === user), "it went on as the old visitor");
 }
 
-/** Logged in before consent: nothing is stored. A consent of another word is none. */
+/** A visitor logs in before consent: nothing is stored. An unknown value of `data-consent` counts as no consent. */
 export async function noConsent({ browser, shop, tokenSecret }) {
   for (const word of ["pending", "declined"]) {
     const context = await browser.newContext();
@@ -120,7 +120,7 @@ export async function noConsent({ browser, shop, tokenSecret }) {
   }
 }
 
-/** An event that is no JSON is named and left out; what is changed after the call stays as it was. */
+/** An event that cannot be written as JSON is reported and left out; a change after the call has no effect. */
 export async function badPayloads({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?tags=0");
@@ -136,10 +136,10 @@ export async function badPayloads({ browser, shop }) {
   await until(() => names(shop).includes("good"), "the good event did not arrive");
   assert.deepEqual([...new Set(names(shop))], ["good"]);
   assert.equal(shop.events[0].properties.color, "red");
-  assert.equal(told(page).length, 1);
+  assert.equal(complaints(page).length, 1);
 }
 
-/** The shop's own token service fails for a while, or gives nothing: events wait, and nothing is thrown. */
+/** The shop's own token service fails for a while, or returns null: events wait, and nothing is thrown. */
 export async function tokenService({ browser, shop, tokenSecret }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?tags=0");
@@ -160,11 +160,11 @@ export async function tokenService({ browser, shop, tokenSecret }) {
     configure({ token: async () => null });
     track("CUSTOM", { name: "anonymous" });
   });
-  await until(() => names(shop).includes("anonymous"), "an anonymous visitor is nobody");
+  await until(() => names(shop).includes("anonymous"), "the event of the anonymous visitor did not arrive");
   assert.deepEqual([...thrown(page), ...thrown(other)], []);
 }
 
-/** A cookie of the shop whose name ends like ours is not ours. */
+/** A cookie of the shop whose name ends with the name of ours is not ours. */
 export async function anotherCookie({ browser, shop }) {
   const context = await browser.newContext();
   await context.addCookies([{ name: "shop_visitor_token", value: "abc", url: shop.url }]);
@@ -179,7 +179,7 @@ export async function anotherCookie({ browser, shop }) {
   assert.equal(subjects.size, 1);
 }
 
-/** The browser closes its storage to the page: what is known lasts as long as the page, and the banner follows. */
+/** The browser denies the page its storage: the visitor lasts as long as the page, and the banner follows. */
 export async function closedStorage({ browser, shop }) {
   const context = await browser.newContext();
   await context.addInitScript(() => {
@@ -196,7 +196,7 @@ export async function closedStorage({ browser, shop }) {
   assert.deepEqual(thrown(page), []);
 }
 
-/** A stream that carries nonsense is closed before another is tried: a browser has six connections to a host. */
+/** A stream with invalid data is closed before another is tried: a browser has six connections to a host. */
 export async function nonsense({ browser, shop }) {
   const context = await browser.newContext();
   const open = new Set();
@@ -213,7 +213,7 @@ export async function nonsense({ browser, shop }) {
   assert.deepEqual(thrown(page), []);
 }
 
-/** Something on the way refuses an event by a page of its own: the events after it get through. */
+/** Something on the way answers an event with an error page of its own: the events after it get through. */
 export async function firewall({ browser, shop }) {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -233,16 +233,16 @@ export async function firewall({ browser, shop }) {
   }, "what came after was held up");
 }
 
-/** The file with what is seldom needed cannot be had at first: the banner that came meanwhile is shown by itself, and so are later ones. */
+/** The chunk cannot be loaded at first: the banner that came meanwhile is shown later, and so are the next ones. */
 export async function missingChunk({ browser, shop }) {
   const context = await browser.newContext();
   const before = await visit(context, shop);
   await listening(shop);
-  await before.close(); // there is a visitor now: the file is needed for the swap alone
+  await before.close(); // there is a visitor now: the chunk is only needed for the swap
   let isMissing = true;
   await context.route("**/live-banner.more.js*", (route) => (isMissing ? route.abort() : route.continue()));
   const first = await visit(context, shop, "/?ssr=0");
-  await until(() => first.messages.some((text) => text.includes("ERR_FAILED")), "it was not asked for");
+  await until(() => first.messages.some((text) => text.includes("ERR_FAILED")), "the chunk was not requested");
   isMissing = false;
   await until(async () => (await shown(first)).bannerId, "the banner that came meanwhile was lost");
   await listening(shop);
@@ -251,7 +251,7 @@ export async function missingChunk({ browser, shop }) {
   assert.deepEqual(thrown(first), []);
 }
 
-/** After a dismissal the next banner shows again, also where the page swaps it; templates within the page's own content stay its own. */
+/** After a dismissal the next banner is visible again, even if the page swaps it; templates in the page's own content stay there. */
 export async function hiddenAndNested({ browser, shop }) {
   const context = await browser.newContext();
   falsify(shop, decision({ headline: "First" }));
@@ -286,7 +286,7 @@ export async function hiddenAndNested({ browser, shop }) {
   assert.ok(await other.evaluate(() => document.querySelector("live-banner #card")));
 }
 
-/** Names and links of related products are text and addresses, whatever they hold. */
+/** Names and links of related products are used as text and addresses, even if they hold markup. */
 export async function hostileProducts({ browser, shop }) {
   const hostile = `"'><img src=x onerror=alert(1)>`;
   const context = await browser.newContext();
@@ -302,11 +302,11 @@ export async function hostileProducts({ browser, shop }) {
     document.body.append(banner);
   });
   await until(() => page.evaluate(() => document.querySelector(".lb-product")?.textContent), "no product was shown");
-  const found = await page.evaluate(() => {
+  const contents = await page.evaluate(() => {
     const text = (selector) => document.querySelector(`live-banner ${selector}`).textContent;
     const { alt } = document.querySelector("live-banner img");
     return [text("h2"), text("p"), text(".lb-link"), text(".lb-product"), alt, document.querySelectorAll("live-banner img").length];
   });
-  assert.deepEqual(found, [hostile, hostile, hostile, hostile, hostile, 1]);
+  assert.deepEqual(contents, [hostile, hostile, hostile, hostile, hostile, 1]);
   assert.equal(await page.evaluate(() => document.querySelector(".lb-product").hasAttribute("href")), false);
 }

@@ -5,7 +5,7 @@ import { add, assertQuiet, call, exclusive, headline, listening, makeToken, show
 
 const HOSTILE = `"'><img src=x onerror=alert(1)><script>alert(2)</script>`;
 
-/** Answer a subscription with decisions of our own; that they were seen reaches nobody, for the gateway would refuse it. */
+/** Answer a subscription with false decisions. That they were viewed is not forwarded, because the gateway would reject it. */
 export const falsify = (shop, ...decisions) => {
   shop.fault = ({ operation }, response) => {
     if (operation !== "Live") return operation === "Track";
@@ -22,7 +22,7 @@ export const decision = (banner, more = {}) => ({
   banner: banner && { id: `b-${Math.random()}`, body: null, linkUrl: null, ctaLabel: null, image: null, products: [], data: null, ...banner }, ...more,
 });
 
-/** Markup in any field stays text, links that run script are left out; also by way of the real gateway. */
+/** Markup in any field stays text, and links that run script are left out; through the real gateway too. */
 export async function injection({ browser, shop }) {
   const context = await browser.newContext();
   const alerts = [];
@@ -49,7 +49,7 @@ export async function injection({ browser, shop }) {
   assert.deepEqual(alerts, []);
 }
 
-/** While the visitor points at the banner or is in it nothing moves; the latest comes afterwards. */
+/** While the pointer is over the banner or the focus within, it is not swapped; the latest decision is shown afterwards. */
 export async function notUnderThePointer({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -71,7 +71,7 @@ export async function notUnderThePointer({ browser, shop }) {
   assertQuiet(shop, page);
 }
 
-/** The snippet is there before the rest of the page: a banner that the parser is still in is not swapped until it is whole. */
+/** The snippet runs before the page has arrived: a banner that the parser is still in is swapped when the page is complete. */
 export async function stillArriving({ browser, shop, tokenSecret }) {
   let release;
   shop.rest = new Promise((resolve) => (release = resolve));
@@ -90,7 +90,7 @@ export async function stillArriving({ browser, shop, tokenSecret }) {
   assertQuiet(shop, page);
 }
 
-/** A framework that swaps by itself: the event is cancelled, the content is its own. */
+/** A framework swaps the banner itself: it cancels the event and sets the content. */
 export async function ownSwap({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -104,7 +104,7 @@ export async function ownSwap({ browser, shop }) {
   assertQuiet(shop, page);
 }
 
-/** A decision without a banner: the page's own content comes back. */
+/** A decision has no banner: the page's own content comes back. */
 export async function ownContent({ browser, shop }) {
   const context = await browser.newContext();
   falsify(shop, decision({ headline: "Sale" }));
@@ -125,15 +125,15 @@ export async function ownContent({ browser, shop }) {
   await until(async () => (await headline(rendered)) === "Welcome to the shop", "the template's content did not come");
 }
 
-/** A single-page application navigates: the stream is opened anew for the new address. */
+/** A single-page application navigates: the stream is opened again for the new address. */
 export async function navigation({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
   await listening(shop);
   await page.evaluate(() => history.pushState({}, "", "/category/phones"));
-  await until(() => shop.requests.some(({ operation, variables }) => operation === "Live" && variables.page.url.endsWith("/category/phones")), "it was not told");
-  const told = shop.requests.find(({ operation, variables }) => operation === "Live" && variables.page.url.endsWith("/category/phones"));
-  assert.deepEqual(told.variables.shown, [], "on another page nothing is shown yet: what a cap would end is no longer held");
+  await until(() => shop.requests.some(({ operation, variables }) => operation === "Live" && variables.page.url.endsWith("/category/phones")), "no stream for the new address");
+  const request = shop.requests.find(({ operation, variables }) => operation === "Live" && variables.page.url.endsWith("/category/phones"));
+  assert.deepEqual(request.variables.shown, [], "on another page nothing is shown yet: what a cap would end is no longer kept");
   const before = shop.count("Live");
   await page.evaluate(() => (location.hash = "below"));
   await page.evaluate(() => document.body.append(document.createElement("live-banner")));
@@ -147,7 +147,7 @@ export async function navigation({ browser, shop }) {
   await until(() => page.evaluate(() => document.querySelectorAll("live-banner[data-decision-id]").length === 2), "the new banner stayed empty");
 }
 
-/** The gateway is away, slow, or answers nonsense: the page stays as it was rendered and nothing is thrown. */
+/** The gateway is unavailable, slow, or sends invalid answers: the page stays as it was rendered, and nothing is thrown. */
 export async function badGateway({ browser, shop }) {
   const context = await browser.newContext();
   const answers = [
@@ -172,7 +172,7 @@ export async function badGateway({ browser, shop }) {
   assert.deepEqual(shop.violations, []);
 }
 
-/** Streams are held back on the way: after some silence the banner comes by a plain answer. */
+/** Something on the way buffers streams: after some silence a query brings the banner. */
 export async function silence({ browser, shop }) {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -181,11 +181,11 @@ export async function silence({ browser, shop }) {
   await page.goto(`${shop.url}/?ssr=0`);
   await until(() => shop.count("Live"), "no stream was tried");
   await page.clock.runFor(26_000);
-  await until(() => shop.count("Ask"), "nobody asked");
+  await until(() => shop.count("Ask"), "no query was sent");
   await until(async () => (await shown(page)).bannerId, "no banner came");
 }
 
-/** Mistakes: one message each, which says where to read; the content stays. */
+/** Mistakes of the page: one message for each, with the address of the documentation; the content stays. */
 export async function mistakes({ browser, shop, publishable }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, `/?ssr=0&placement=&tags=2&key=sk_${publishable.slice(3)}`);
@@ -201,7 +201,7 @@ export async function mistakes({ browser, shop, publishable }) {
   assert.deepEqual(page.messages.filter((text) => text.startsWith("thrown")), []);
 }
 
-/** The classic script does the same, at one global name. */
+/** The classic script does the same, under one global name. */
 export async function classic({ browser, shop }) {
   const context = await browser.newContext();
   const plain = await visit(context, shop, "/?script=none");
@@ -215,7 +215,7 @@ export async function classic({ browser, shop }) {
   assertQuiet(shop, page);
 }
 
-/** The same over a WebSocket, cut and resumed. */
+/** The subscription runs over a WebSocket, is cut and resumed. */
 export async function websocket({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?transport=websocket");

@@ -1,9 +1,9 @@
-/** The hybrid page: adopted as it is, swapped once when the visitor acts, right after every cut. */
+/** The page that a server rendered: adopted as it is, swapped once when the visitor acts, right after every cut. */
 import assert from "node:assert/strict";
 
 import { add, assertQuiet, exclusive, headline, listening, setVisible, shown, showsExclusive, tokenOf, until, visit, watched } from "../tools.mjs";
 
-/** Adopted without a mutation, no shift, then exactly one push after a cart event. */
+/** The banner is adopted without a mutation or shift; a cart event makes exactly one swap. */
 export async function hybrid({ browser, shop }) {
   const context = await browser.newContext();
   const first = await visit(context, shop);
@@ -24,7 +24,7 @@ export async function hybrid({ browser, shop }) {
   assertQuiet(shop, page);
 }
 
-/** A page from a cache, the same for all: its own content first, then the visitor's banner. */
+/** A page from a cache is the same for all: it shows its own content first, then the visitor's banner. */
 export async function cachedPage({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?ssr=0");
@@ -33,18 +33,18 @@ export async function cachedPage({ browser, shop }) {
   assertQuiet(shop, page);
 }
 
-/** Two tabs that are opened at once are one visitor; what is done in one shows in the other. */
+/** Two tabs that are opened at the same time have one visitor; an action in one changes the other. */
 export async function twoTabs({ browser, shop }) {
   const context = await browser.newContext();
-  const [one, other] = await Promise.all([visit(context, shop, "/?ssr=0"), visit(context, shop, "/?ssr=0")]);
+  const [page, other] = await Promise.all([visit(context, shop, "/?ssr=0"), visit(context, shop, "/?ssr=0")]);
   await listening(shop, 2);
   assert.equal(shop.count("Visit"), 1);
-  await add(one, "headphones");
-  await Promise.all([showsExclusive(one, "headphones"), showsExclusive(other, "headphones")]);
-  assertQuiet(shop, one, other);
+  await add(page, "headphones");
+  await Promise.all([showsExclusive(page, "headphones"), showsExclusive(other, "headphones")]);
+  assertQuiet(shop, page, other);
 }
 
-/** The stream is cut at random moments while the visitor acts: the right banner, none of them twice. */
+/** The stream is cut at random moments while the visitor acts: the page ends with the right banner and swapped none again. */
 export async function cuts({ browser, shop, times }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -59,12 +59,12 @@ export async function cuts({ browser, shop, times }) {
   await showsExclusive(page, last);
   await listening(shop);
   const changes = (await watched(page)).heard.filter(([name]) => name === "change");
-  assert.equal(new Set(changes.map(([, , id]) => id)).size, changes.length, "a banner came twice");
+  assert.equal(new Set(changes.map(([, , id]) => id)).size, changes.length, "a banner was swapped in again");
   assert.ok(changes.length <= Math.ceil(times / 4), `${changes.length} swaps for ${times / 4} events`);
   assertThrewNothing(page);
 }
 
-/** The gateway goes away and comes back: what was done meanwhile waits, then the banner follows. */
+/** The gateway is killed and started again: events wait meanwhile, then the banner follows. */
 export async function gatewayRestart({ browser, shop, ask }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -78,7 +78,7 @@ export async function gatewayRestart({ browser, shop, ask }) {
   assertThrewNothing(page);
 }
 
-/** Hidden, then shown again; left and come back to, as from the back/forward cache. */
+/** A page is hidden and shown again, then left and restored, as from the back/forward cache. */
 export async function hiddenAndShown({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -104,7 +104,7 @@ export async function hiddenAndShown({ browser, shop }) {
   assertQuiet(shop, page, other);
 }
 
-/** What is tracked in the moment a page closes arrives, and counts once. */
+/** An event that is tracked while the page closes arrives, and counts once. */
 export async function closings({ browser, shop, times }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);

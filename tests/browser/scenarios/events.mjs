@@ -9,7 +9,7 @@ const refuse = (response, code, extensions = {}) => {
   return true;
 };
 
-/** Offline, then the page is closed: another page delivers what waited, in order and before its own. */
+/** The network fails, then the page is closed: another page delivers what waited, in order and before its own events. */
 export async function queueSurvives({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?ssr=0");
@@ -32,7 +32,7 @@ export async function queueSurvives({ browser, shop }) {
   await until(() => next.evaluate(() => !Object.keys(localStorage).some((key) => key.startsWith("live-banner:q."))), "the queue is not empty");
 }
 
-/** One event spoils every batch it is in: the others get through, it is given up. */
+/** Every batch with a certain event is refused: the other events get through, and that one is given up. */
 export async function poison({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?tags=0");
@@ -52,21 +52,21 @@ export async function poison({ browser, shop }) {
   assert.deepEqual(passed, ["one", "two", "three", "four"]);
 }
 
-/** Told when to come back, it does not come before. */
+/** The gateway asks for a pause: the next try is not earlier. */
 export async function throttled({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?tags=0");
   shop.fault = ({ operation }, response) => operation === "Track" && shop.count("Track") === 1 && refuse(response, "THROTTLED", { retryAfterMs: 900 });
   await call(page, "track", "CUSTOM", { name: "patient" });
   await call(page, "track", "CUSTOM", { name: "meanwhile" });
-  await until(() => shop.count("Track") === 2, "it did not come back");
+  await until(() => shop.count("Track") === 2, "it was not tried again");
   const [first, second] = shop.requests.filter(({ operation }) => operation === "Track");
-  assert.ok(second.at - first.at >= 890, `came back after ${second.at - first.at} ms`);
+  assert.ok(second.at - first.at >= 890, `tried again after ${second.at - first.at} ms`);
   assert.deepEqual(second.variables.events.map(({ name }) => name), ["patient", "meanwhile"]);
   assert.equal(second.variables.events[0].messageId, first.variables.events[0].messageId);
 }
 
-/** Before consent: no token, nothing stored, a banner by the key alone; afterwards what waited in memory is sent. */
+/** Before consent there is no token and nothing is stored, the key alone brings a banner; afterwards waiting events are sent. */
 export async function consent({ browser, shop, publishable }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?consent=pending&ssr=0");
@@ -85,7 +85,7 @@ export async function consent({ browser, shop, publishable }) {
   assertQuiet(shop, page);
 }
 
-/** A browser that asks not to be followed is not, until the visitor says so. */
+/** With Global Privacy Control nobody is followed until the visitor consents. */
 export async function privacyControl({ browser, shop }) {
   const context = await browser.newContext();
   await context.addInitScript(() => Object.defineProperty(navigator, "globalPrivacyControl", { value: true }));
@@ -96,7 +96,7 @@ export async function privacyControl({ browser, shop }) {
   await until(() => tokenOf(context), "no visit was started");
 }
 
-/** Logged in: the anonymous visitor's events count for the known one. Logged out: someone new, in all tabs. */
+/** After a login the anonymous visitor's events count for the known one. After logout there is a new visitor, in all tabs. */
 export async function loginAndLogout({ browser, shop, tokenSecret }) {
   const context = await browser.newContext();
   const [page, other] = [await visit(context, shop), await visit(context, shop)];
@@ -119,7 +119,7 @@ export async function loginAndLogout({ browser, shop, tokenSecret }) {
   assertQuiet(shop, page, other);
 }
 
-/** A token that ends, and one that the gateway does not take: renewed, the visitor stays. */
+/** A token that the gateway refuses is renewed, and the visitor stays the same. */
 export async function renewal({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop);
@@ -133,7 +133,7 @@ export async function renewal({ browser, shop }) {
   assertQuiet(shop, page);
 }
 
-/** Seen for a second, clicked, dismissed: told to the page and to the gateway, once. */
+/** A banner is viewed, clicked, dismissed: each is reported to the page and to the gateway, once. */
 export async function reports({ browser, shop }) {
   const context = await browser.newContext();
   const page = await visit(context, shop, "/?ssr=0&attributes=dismissible%3DClose");
@@ -149,7 +149,8 @@ export async function reports({ browser, shop }) {
   assert.ok(await page.evaluate(() => document.querySelector("live-banner").hidden));
   const { heard } = await watched(page);
   const { decisionId, campaignId } = await shown(page);
-  for (const what of ["clicked", "dismissed"]) assert.deepEqual(heard.filter(([name]) => name === what), [[what, campaignId, decisionId]]);
+  for (const action of ["clicked", "dismissed"])
+    assert.deepEqual(heard.filter(([name]) => name === action), [[action, campaignId, decisionId]]);
   assert.ok(!page.messages.some((text) => text.includes("rejected")), page.messages.join());
   assertQuiet(shop, page);
 }

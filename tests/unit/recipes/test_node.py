@@ -1,4 +1,4 @@
-"""What the recipes for Node share does what `personalization_gateway` does: the same questions, the same answers, the same HTML."""
+"""The modules that the recipes for Node share behave like `personalization_gateway`: the same requests, the same results, the same HTML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Answer = dict[str, Any]
 
 
 def token(seconds: float, by: str | None = "startVisit") -> str:
-    """A token that ends so many seconds from now, of an anonymous visitor, or signed by the shop for a known one."""
+    """A token that expires in `seconds`: of an anonymous visitor, or signed by the shop for a known one."""
     claims = {"sub": "somebody", "exp": int(time.time() + seconds)} | ({"by": by} if by else {})
     return jwt.encode(claims, "a secret of the tests, 32 characters or more")
 
@@ -38,7 +38,7 @@ FRESH, NEW = token(80_000), token(90_000)
 
 
 async def node(script: str, given: object) -> tuple[Any, str]:
-    """Run a module whose `given` is this value; what it returns, and what it said to the log."""
+    """Run a module whose `given` is this value. Returns its result and its log."""
     program = f"const given = JSON.parse(process.argv[1]); console.log(JSON.stringify(await (async () => {{ {script} }})()))"
     command = [str(NODE), "--input-type=module", "-e", program, json.dumps(given)]
     process = await asyncio.create_subprocess_exec(
@@ -61,7 +61,7 @@ PERSONALIZE = """
 
 @dataclass
 class Seen:
-    """What a client made of a gateway, and what it asked for."""
+    """What a client got from a gateway, and what it requested."""
 
     token: str | None
     started: str | None
@@ -71,19 +71,19 @@ class Seen:
 
 async def by_node(server: BadServer, cookies: Answer, deadline_s: float = 10) -> Seen:
     given = {"endpoint": server.endpoint, "deadlineMs": deadline_s * 1000, "page": PAGE, **cookies}
-    found, _ = await node(PERSONALIZE, given)
-    return Seen(found["token"], found["started"], found["decided"], _asked(server))
+    result, _ = await node(PERSONALIZE, given)
+    return Seen(result["token"], result["started"], result["decided"], _asked(server))
 
 
 async def by_python(server: BadServer, cookies: Answer) -> Seen:
     async with GatewayClient(server.endpoint, publishable_key="pk_test", deadline_s=10) as client:
-        found = await client.personalize([PLACEMENT], token=cookies.get("token"), after=cookies.get("after"), page={"type": "home"})
-    started = found.started.token if found.started else None
-    return Seen(found.token, started, [one.id for one in found.decisions.values()], _asked(server))
+        result = await client.personalize([PLACEMENT], token=cookies.get("token"), after=cookies.get("after"), page={"type": "home"})
+    started = result.started.token if result.started else None
+    return Seen(result.token, started, [decision.id for decision in result.decisions.values()], _asked(server))
 
 
 def _asked(server: BadServer) -> list[tuple[str, Any]]:
-    """Each request, but for how long it may wait, which is a matter of milliseconds."""
+    """Each request without `maxWaitMs`, which differs by milliseconds."""
     for request in server.requests:
         waits = request["variables"].pop("maxWaitMs", None)
         assert waits is None or (waits > 5000) == ("after" in request["variables"])
@@ -97,7 +97,7 @@ def good(operation: str, _variables: Answer) -> Answer:
 
 
 def refusing(code: str, *, when: Callable[[str, Answer], bool]) -> Callable[[str, Answer], Answer]:
-    """Refuse what `when` is true of, answer the rest."""
+    """Refuse requests for which `when` returns true, answer the others."""
 
     def answer(operation: str, variables: Answer) -> Answer:
         refusal = {"data": None, "errors": [{"message": "no", "extensions": {"code": code}}]}
@@ -139,7 +139,7 @@ CASES: dict[str, Callable[[], tuple[Answer, Callable[[str, Answer], Answer]]]] =
 
 @pytest.mark.parametrize("case", CASES)
 async def test_pages_ask_as_the_client_does(case: str) -> None:
-    """Whoever comes with whatever cookies, both languages send the same requests and make the same of the answers."""
+    """For any visitor and any cookies, both languages send the same requests and get the same results."""
     seen = []
     cookies, _ = CASES[case]()
     for ask in (by_python, by_node):
@@ -161,12 +161,12 @@ async def test_pages_ask_as_the_client_does(case: str) -> None:
 
 @pytest.mark.parametrize("behave", [silent, dripping, endless])
 async def test_a_slow_gateway_delays_a_page_by_its_deadline(behave: Any) -> None:
-    """Whether nothing comes or it never ends, the deadline holds for the whole answer."""
+    """The deadline is for the whole answer, even if nothing comes or it never ends."""
     async with bad_server(behave) as server:
         given = {"endpoint": server.endpoint, "deadlineMs": 100, "token": FRESH}
-        found, log = await node(PERSONALIZE, given)
-    assert (found["token"], found["decided"]) == (FRESH, [])
-    assert 90 < found["tookMs"] < 5000
+        result, log = await node(PERSONALIZE, given)
+    assert (result["token"], result["decided"]) == (FRESH, [])
+    assert 90 < result["tookMs"] < 5000
     assert log.strip() == "The gateway gave no answer to banner: too late"
 
 
@@ -174,14 +174,14 @@ async def test_a_gateway_that_is_away_costs_no_wait() -> None:
     """A refused connection ends the call at once, with its cause in the log."""
     async with bad_server(silent) as server:
         pass
-    found, log = await node(PERSONALIZE, {"endpoint": server.endpoint, "deadlineMs": 60_000})
-    assert (found["token"], found["decided"]) == (None, [])
-    assert found["tookMs"] < 5000
+    result, log = await node(PERSONALIZE, {"endpoint": server.endpoint, "deadlineMs": 60_000})
+    assert (result["token"], result["decided"]) == (None, [])
+    assert result["tookMs"] < 5000
     assert log.strip() == "The gateway gave no answer to startVisit: ECONNREFUSED"
 
 
 async def test_nonsense_is_no_answer() -> None:
-    """Whatever comes, the page shows its own content, and nothing is thrown."""
+    """For any answer that cannot be used the page shows its own content, and nothing is thrown."""
     answers = nonsense()
     left = iter(answers)
 
@@ -194,8 +194,8 @@ async def test_nonsense_is_no_answer() -> None:
     async with bad_server(behave) as server:
         given = {"endpoint": server.endpoint, "deadlineMs": 10_000, "token": FRESH, "answers": [0] * len(answers)}
         decided, _ = await node(script, given)
-    # When it was decided and whether it is fresh is not read here, so nonsense in these two takes nothing from the banner.
-    assert [b"yesterday" in answer or b'"yes"' in answer for answer in answers] == [bool(one) for one in decided]
+    # The times and `fresh` are not read here, so nonsense in them does not cost the banner.
+    assert [b"yesterday" in answer or b'"yes"' in answer for answer in answers] == [bool(ids) for ids in decided]
 
 
 TEXTS = ["Deals", "<script>alert(1)</script>", "\"><img src=x onerror='y'>", "&amp;", "</template>", "ünï\u2028çøde 😀"]
@@ -215,12 +215,12 @@ def banners() -> list[Answer]:
             for link, text in zip(LINKS, itertools.cycle(TEXTS), strict=False)
         ),
     ]
-    found: list[Answer] = [{**DECISION, "banner": None}, {**DECISION, "campaignId": None, "variant": "b&b"}]
+    decisions: list[Answer] = [{**DECISION, "banner": None}, {**DECISION, "campaignId": None, "variant": "b&b"}]
     for number, (text, link) in enumerate(itertools.product(TEXTS, LINKS)):
         body, label, image = [None, "", text][number % 3], [None, "", text][number // 3 % 3], images[number % len(images)]
         banner = {"id": text, "headline": text, "body": body, "linkUrl": link, "ctaLabel": label, "image": image}
-        found.append({**DECISION, "banner": {**DECISION["banner"], **banner}})
-    return found
+        decisions.append({**DECISION, "banner": {**DECISION["banner"], **banner}})
+    return decisions
 
 
 RENDER = """
@@ -234,16 +234,18 @@ RENDER = """
 
 
 async def test_the_html_is_that_of_the_client() -> None:
-    """Byte for byte, whatever the banner holds, with and without a close button, and without any decision."""
+    """Byte for byte, for any content, with and without a close button, and without any decision."""
     ways: list[Answer] = [{"ownHtml": OWN}, {"dismissible": 'Cl"ose'}]
     decisions = banners()
-    found, _ = await node(RENDER, {"decisions": decisions, "ways": ways, "page": PAGE})
+    rendered, _ = await node(RENDER, {"decisions": decisions, "ways": ways, "page": PAGE})
     expected = [
-        render_banner(one, placement=PLACEMENT, page_is_private=True, fallback_html=way.get("ownHtml"), dismissible=way.get("dismissible"))
-        for one in (None, *(decision(found, is_personal=True) for found in decisions))
+        render_banner(
+            decided, placement=PLACEMENT, page_is_private=True, fallback_html=way.get("ownHtml"), dismissible=way.get("dismissible")
+        )
+        for decided in (None, *(decision(answer, is_personal=True) for answer in decisions))
         for way in ways
     ]
-    assert found["banners"] == expected
-    # The two languages write JSON with other white space.
+    assert rendered["banners"] == expected
+    # The two languages write JSON with different white space.
     configuration = render_configuration("/gw?a&b", publishable_key="pk_x", page={"type": "home"})
-    assert found["configuration"] == configuration.replace(": ", ":")
+    assert rendered["configuration"] == configuration.replace(": ", ":")

@@ -9,7 +9,7 @@ export function AddButton() {
     setCart(cart + 1);
     const { track } = await import(/* webpackIgnore: true */ "/static/live-banner.js");
     track("PRODUCT_ADDED", { product: { productId: "p1", category: "smartphones" } });
-    // What else of the page the server renders comes anew; the banner is the snippet's.
+    // The server renders the rest of the page again; the banner is the snippet's.
     router.refresh();
   }
   return (

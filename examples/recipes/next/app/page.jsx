@@ -11,7 +11,7 @@ export default async function Home() {
   const jar = await cookies();
   const [token, after] = [TOKEN_COOKIE, CURSOR_COOKIE].map((name) => jar.get(name)?.value);
   const page = { type: "home" };
-  // Without a token there was no gateway a moment ago.
+  // Without a token the gateway was unavailable a moment ago.
   const { decisions } = token ? await gateway.personalize(["homepage-hero"], { token, after, page }) : { decisions: {} };
   const banner = renderBanner(decisions["homepage-hero"], { placement: "homepage-hero", ownHtml: "<h2>Welcome</h2>" });
   return (
