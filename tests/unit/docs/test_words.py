@@ -1,4 +1,4 @@
-"""The words that a native reader stumbles over: that the scanner finds each of them."""
+"""The words that a native reader stumbles over: that the scanner finds each of them, and that none is left in public text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.words import INSTEAD, ROOT, public_strings, stumbles_of
+from tests.support.words import INSTEAD, ROOT, all_stumbles, public_strings, stumbles_of
 
 FOREIGN: Final = {
     "It is made anew.": "anew",
@@ -79,3 +79,8 @@ def test_strings_of_the_code_are_read_and_docstrings_are_not() -> None:
     """Errors and help are public; what explains the code is not. Parts of an f-string count."""
     source = '"""A docstring."""\ndef f(n):\n    """Another one."""\n    raise ValueError(f"{n} is no number" + "a b")\n'
     assert list(public_strings(source)) == [(4, "a b"), (4, " is no number")]
+
+
+def test_no_foreign_word_is_left() -> None:
+    """In the schema, the documentation, and every string that a person may read."""
+    assert [f"{found.place}: {found.word!r}, write: {found.instead}" for found in all_stumbles()] == []
