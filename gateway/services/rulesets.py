@@ -251,7 +251,10 @@ class RulesetService:
     async def _adopt_copy(self) -> None:
         copy = await self._store.load()
         if copy is not None and (copy.log_epoch, copy.version) > self._key:
-            _keep_latest(self._recent, copy.version, PublishedVersion(copy.version, copy.yaml, copy.published_at_ms, -1), KEPT_VERSIONS)
+            if copy.log_epoch == self._epoch:
+                # A version of another epoch would be taken for one of this topic, and come into force instead of its first ones.
+                published = PublishedVersion(copy.version, copy.yaml, copy.published_at_ms, -1)
+                _keep_latest(self._recent, copy.version, published, KEPT_VERSIONS)
             await self._adopt(copy.log_epoch, copy.version, copy.yaml, copy.published_at_ms)
 
     async def _save_copy(self) -> None:

@@ -22,7 +22,7 @@ PARTITIONS = 2
 
 
 class MemoryEventLog:
-    """An `EventLog`. While `is_away`, no producer is connected.
+    """An `EventLog`. While `is_away`, no producer is connected. A record over `max_bytes` is too large.
 
     `writing` is what the next records meet: one that fails was not written and is rejected, one that fails afterwards was written and
     is unknown, and those of a frozen log are unknown at their deadline and are written once it recovers. `lost_positions` is how many
@@ -31,6 +31,7 @@ class MemoryEventLog:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.max_bytes = MAX_REQUEST_BYTES
         self.writing = Faults()
         self.lost_positions = 0
         self.partitions: dict[tuple[str, int], list[OutgoingRecord]] = {}
@@ -65,8 +66,8 @@ class MemoryEventLog:
         return [send.result() if send.done() else UnknownDelivery() for send in sends]
 
     async def _send(self, record: OutgoingRecord) -> DeliveryOutcome:
-        if len(record.value) > MAX_REQUEST_BYTES:
-            return Rejection("TOO_LARGE", f"the event is larger than {MAX_REQUEST_BYTES} bytes")
+        if len(record.value) > self.max_bytes:
+            return Rejection("TOO_LARGE", f"the event is larger than {self.max_bytes} bytes")
         try:
             await self.writing.enter()
         except Exception:  # noqa: BLE001  # whatever a test lets fail, nothing was written

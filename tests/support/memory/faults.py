@@ -50,9 +50,8 @@ class Faults:
         await self._open.wait()
         # Real parts never answer in the same turn of the loop.
         await asyncio.sleep(0)
-        if self._away is not None:
-            raise self._away
-        if self._before and (error := self._before.popleft()) is not None:
+        error = self._before.popleft() if self._before else self._away
+        if error is not None:
             raise error
 
     def leave(self) -> None:

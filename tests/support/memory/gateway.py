@@ -9,6 +9,7 @@ from gateway.clock import NowMs
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.events.contribution import Position
 from gateway.model.events.event import Event, check_record
+from gateway.model.events.event_kinds import topic_of
 from gateway.model.visitors.state import Update
 from gateway.services.banners import BannerService
 from gateway.services.campaign_stats import CampaignStatsService
@@ -81,6 +82,7 @@ class MemoryGateway:
         self.campaign_stats = CampaignStatsService(self.statistics, self.rulesets)
         self._now_ms = now_ms
         self._events = 0
+        self._offset = 0
 
     async def __aenter__(self) -> MemoryGateway:
         await self.rulesets.start()
@@ -91,6 +93,10 @@ class MemoryGateway:
     async def __aexit__(self, *_: object) -> None:
         await self.trends.stop()
         await self.rulesets.stop()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a metric; 0 before it was first counted."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
     async def publish(self, yaml: str) -> int:
         """Publish a ruleset, and return its version."""
@@ -104,12 +110,16 @@ class MemoryGateway:
         record = {"message_id": f"m{self._events}", "type": event_type, "visitor_id": visitor_id, "payload": payload or {}}
         return check_record({**record, "event_time_ms": self._now_ms(), "received_at_ms": self._now_ms()})
 
-    async def write(self, visitor_id: str, event_type: str, payload: dict[str, Any] | None = None) -> Position:
-        """Have an event happen, and the context writer store it; returns its position."""
-        event = self.event(visitor_id, event_type, payload)
-        position = Position("user_actions", 0, self._events)
-        await self.writer.apply([Update(visitor_id, position, LOG_EPOCH, event)])
+    async def store_event(self, event: Event, log_epoch: int = LOG_EPOCH) -> Position:
+        """Have the context writer store an event that happened; returns its position in the log."""
+        self._offset += 1
+        position = Position(topic_of(event.type).value, 0, self._offset)
+        await self.writer.apply([Update(event.visitor_id, position, log_epoch, event)])
         return position
+
+    async def write(self, visitor_id: str, event_type: str, payload: dict[str, Any] | None = None) -> Position:
+        """Have an event happen, and the context writer store it."""
+        return await self.store_event(self.event(visitor_id, event_type, payload))
 
     async def add_to_cart(self, visitor_id: str, category: str) -> Position:
         """Have a product of a category added to a cart, so that it becomes the category the visitor is interested in."""
