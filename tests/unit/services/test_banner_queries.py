@@ -51,7 +51,7 @@ async def test_one_decision_for_each_placement_in_order(gateway: MemoryGateway) 
     reasons = [DecisionReason.TARGETING_MATCH, DecisionReason.UNKNOWN_PLACEMENT, DecisionReason.DEFAULT]
     assert [one.decision.reason for one in issued] == reasons
     assert all(one.fresh for one in issued)
-    assert [gateway.metrics.decisions.labels(reason)._value.get() for reason in reasons] == [1, 1, 1]
+    assert [gateway.metric("gateway_decisions_total", reason=reason) for reason in reasons] == [1, 1, 1]
 
 
 async def test_a_decision_knows_what_it_rests_on(gateway: MemoryGateway) -> None:
@@ -117,7 +117,7 @@ async def test_a_wait_ends_at_its_limit(gateway: MemoryGateway, wait_ms: int) ->
     await gateway.write(VISITOR, "PAGE_VIEWED")
     (issued,) = await gateway.banners.decisions(request(), after(9), wait_ms)
     assert (headline(issued), issued.fresh, seconds_of(issued)) == ("Welcome", False, wait_ms / 1000)
-    assert gateway.metrics.stale._value.get() == 1
+    assert gateway.metric("gateway_stale_answers_total") == 1
     assert watched(gateway) == frozenset()
 
 
@@ -209,7 +209,7 @@ async def test_a_condition_that_fails_is_counted(gateway: MemoryGateway) -> None
     await gateway.publish(rules(extra=BROKEN))
     await gateway.add_to_cart(VISITOR, "tv")
     assert headlines(await gateway.banners.decisions(request(), None, 0)) == ["Deals on tv"]
-    assert gateway.metrics.condition_errors.labels("broken")._value.get() == 1
+    assert gateway.metric("gateway_condition_errors_total", campaign="broken") == 1
 
 
 async def test_a_preview_of_given_inputs_reads_and_counts_nothing(gateway: MemoryGateway) -> None:
@@ -219,4 +219,4 @@ async def test_a_preview_of_given_inputs_reads_and_counts_nothing(gateway: Memor
     issued = gateway.banners.preview(gateway.rulesets.current, "hero", inputs)
     assert headline(issued) == "Deals on tv"
     assert open_decision_id(TOKEN_SECRET.encode(), issued.decision_id).preview
-    assert gateway.metrics.decisions.labels("TARGETING_MATCH")._value.get() == 0
+    assert gateway.metric("gateway_decisions_total", reason="TARGETING_MATCH") == 0
