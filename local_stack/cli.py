@@ -25,14 +25,14 @@ from local_stack.stack.supervisor import Supervisor
 from local_stack.stack.supervisor_lock import SupervisorLock
 
 _DESCRIPTION: Final = """\
-Starts the real Kafka, Valkey and Spark, the gateway and the storefront on this machine, and stops them on Ctrl-C.
+Start the real Kafka, Valkey and Spark, the gateway and the storefront on this machine; Ctrl-C stops them.
 """
 _EXAMPLES: Final = """\
 examples:
-  scripts/demo                     start, show what to open, follow what happens; Ctrl-C stops everything
-  scripts/demo --check             start, run the main job, verify it, stop; exit code 0 or 1
-  scripts/demo --detach            return when all is ready; .local/stack.json says where everything is
-  scripts/demo --stop              end a detached stack
+  scripts/demo                     start, show which address to open, then each event; Ctrl-C stops everything
+  scripts/demo --check             start, run the main job, verify it, stop; the exit code is 0 or 1
+  scripts/demo --detach            return when everything is ready; .local/stack.json lists all addresses
+  scripts/demo --stop              stop a detached stack
   scripts/demo --port-base 20000   gateway 20000, storefront 20001, Kafka 20002 (controller 20003), Valkey 20004
 """
 _INTERRUPTED: Final = 130
@@ -45,7 +45,7 @@ class _Phase(Enum):
 
 
 class _Signals:
-    """What Ctrl-C, SIGTERM and SIGHUP do: break off the start, end the run, or hurry the stop."""
+    """Handles Ctrl-C, SIGTERM and SIGHUP: interrupts the start, ends the run, or hurries the stop."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.phase = _Phase.STARTING
@@ -55,7 +55,7 @@ class _Signals:
             signal.signal(number, self._handle)
 
     def on_end(self, action: Callable[[], None]) -> None:
-        """Call `action`, in a thread of its own, once the run is to end."""
+        """Call `action` in another thread as soon as a signal ends the run."""
 
         def wait() -> None:
             self.asked_to_end.wait()
@@ -66,7 +66,7 @@ class _Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.phase is _Phase.STARTING:
             self.phase = _Phase.STOPPING
-            self._stack.interrupt()  # the exception is lost where Python happens to be in a `__del__`
+            self._stack.interrupt()  # Python drops the exception if it happens to run a `__del__`
             raise KeyboardInterrupt
         if self.phase is _Phase.RUNNING:
             self.phase = _Phase.STOPPING
@@ -76,7 +76,7 @@ class _Signals:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when it did what was asked, 1 on an error (told on standard error), 130 when interrupted."""
+    """Run the command; returns 0 after success, 1 after an error (shown on standard error), 130 after an interrupt."""
     options = _parser().parse_args(arguments)
     folder = DataFolder(options.data_dir)
     try:
@@ -106,12 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("up", nargs="?", choices=["up"], help="start the stack (the default)")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--check", action="store_true", help="run the main job, verify it and exit 0 or 1")
-    mode.add_argument("--detach", action="store_true", help="return when everything is ready")
-    mode.add_argument("--stop", action="store_true", help="end the stack that runs in the data folder")
-    parser.add_argument("--restart", action="store_true", help="start a part again when it dies (default: stop everything)")
-    parser.add_argument("--reset", action="store_true", help="delete the data of earlier runs first")
+    mode.add_argument("--detach", action="store_true", help="return when everything is ready, and keep running in the background")
+    mode.add_argument("--stop", action="store_true", help="stop the stack that runs in the data folder")
+    parser.add_argument("--restart", action="store_true", help="restart a part that dies (default: stop everything)")
+    parser.add_argument("--reset", action="store_true", help="first delete the data of earlier runs")
     parser.add_argument("--port-base", type=_port_base, metavar="N", help="use the ports N to N+4")
-    parser.add_argument("--data-dir", type=Path, default=PROJECT_ROOT / ".local", help="where data and logs lie (.local)")
+    parser.add_argument("--data-dir", type=Path, default=PROJECT_ROOT / ".local", help="folder for data and logs (default: .local)")
     parser.add_argument("--parts", type=lambda text: text.split(","), help="only these parts, e.g. kafka,valkey")
     parser.add_argument("--background", action="store_true", help=argparse.SUPPRESS)  # the process behind --detach
     return parser
@@ -146,7 +146,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _while_running(options: argparse.Namespace, info: StackInfo, supervisor: Supervisor, signals: _Signals) -> int:
-    """What is done while the stack runs: the check, the screen, or nothing; returns the exit code."""
+    """Run the check or show the screen, or do neither, while the stack runs; returns the exit code."""
     if options.check:
         return check.run(info)
     ended = supervisor.ended
@@ -155,7 +155,7 @@ def _while_running(options: argparse.Namespace, info: StackInfo, supervisor: Sup
         _show(info)
     else:
         screen.run(info, ended)
-    while not ended.wait(0.5):  # short waits: a signal is handled between them
+    while not ended.wait(0.5):  # short waits, because signals are handled between them
         pass
     return 0
 
@@ -172,14 +172,14 @@ def _reset(folder: DataFolder) -> None:
         lock = SupervisorLock(folder.lock_file)
         lock.acquire()
         try:
-            gone = folder.reset()
+            deleted = folder.reset()
         finally:
             lock.release()
-        say(f"deleted {', '.join(gone)} in {folder.root}" if gone else "there was no data to delete")
+        say(f"deleted {', '.join(deleted)} in {folder.root}" if deleted else "there was no data to delete")
 
 
 def _background_arguments(options: argparse.Namespace) -> list[str]:
-    """The arguments of the process behind `--detach`."""
+    """The arguments for the process in the background of `--detach`."""
     arguments = ["--data-dir", str(options.data_dir.absolute())]
     if options.port_base is not None:
         arguments += ["--port-base", str(options.port_base)]

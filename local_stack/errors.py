@@ -1,15 +1,15 @@
 """The errors of the local stack, as one tree.
 
     StackError
-    ├── DownloadFailed     a jar or package cannot be fetched, or is not what the lock file says
-    ├── JavaMissing        no Java that works was found
-    ├── PortInUse          another process listens where a part should
-    ├── NotEnoughMemory    the machine cannot hold the parts
-    ├── AlreadyRunning     a stack runs in this data folder
-    ├── DataMismatch       the data of Kafka, Valkey and Spark do not belong together
-    └── PartFailed         a part died, or was not ready in time
+    ├── DownloadFailed     a jar or package cannot be downloaded, or does not match the lock file
+    ├── JavaMissing        no working Java was found
+    ├── PortInUse          another process listens on a port of a part
+    ├── NotEnoughMemory    the machine has too little memory for the parts
+    ├── AlreadyRunning     a stack already runs in this data folder
+    ├── DataMismatch       the data of Kafka, Valkey and Spark does not belong together
+    └── PartFailed         a part died or was not ready in time
 
-Each names the part, the cause and the remedy, in that order, and is meant to be shown to a person as it is.
+The text of each names the part, the cause and the remedy, in that order. It is shown to people as it is.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from __future__ import annotations
 class StackError(Exception):
     """Base of all errors of the local stack.
 
-    `part` is the name of the part as in `.local/stack.json` (or of the thing that failed), `cause` says what happened,
-    `remedy` what a person can do about it.
+    `part` is the name of the part as in `.local/stack.json`, or of the thing that failed. `cause` says what happened, `remedy` what a
+    person can do about it.
     """
 
     def __init__(self, part: str, cause: str, remedy: str) -> None:
@@ -30,11 +30,11 @@ class StackError(Exception):
 
 
 class DownloadFailed(StackError):
-    """A jar or a package of npm cannot be fetched, or what was fetched is not what the lock file says. Starting again resumes."""
+    """A jar or an npm package cannot be downloaded, or does not match the lock file. The next start resumes the download."""
 
 
 class JavaMissing(StackError):
-    """Neither `JAVA_HOME` nor the packaged runtime gives a Java that works."""
+    """Neither `JAVA_HOME` nor the packaged runtime is a working Java."""
 
 
 class PortInUse(StackError):
@@ -46,11 +46,11 @@ class NotEnoughMemory(StackError):
 
 
 class AlreadyRunning(StackError):
-    """A stack runs in this data folder. Nothing was started, the running one was left alone."""
+    """A stack already runs in this data folder. Nothing was started, and the running stack was not touched."""
 
 
 class DataMismatch(StackError):
-    """Data left by earlier runs does not belong together. It was left as it is."""
+    """Data of earlier runs does not belong together. It was not changed."""
 
 
 class PartFailed(StackError):

@@ -1,4 +1,4 @@
-"""What browsers load, as files that a server can send: the snippet and GraphiQL, built by npm anew when their sources have changed."""
+"""What browsers load: the snippet and GraphiQL, built by npm into files that a server can send, and rebuilt when their sources change."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ BUILD_S: Final = 120
 
 
 def ensure_build(folder: Path) -> Path:
-    """The folder with what SNIPPET or GRAPHIQL was built to. Safe to call from several processes. Raises StackError."""
+    """Build SNIPPET or GRAPHIQL if its sources have changed since the last build; returns the folder of the output.
+
+    Several processes may call it at the same time. Raises StackError.
+    """
     sources = sorted(path for path in [*folder.glob("*.json"), *folder.glob("*.mjs"), *folder.glob("src/**/*")] if path.is_file())
-    wanted = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
+    source_hash = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
     dist = folder / "dist"
     stamp = dist / ".built"
     with (folder / "build.mjs").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
+        if not stamp.exists() or stamp.read_text() != source_hash:
             ensure_packages(folder)
-            done = npm(folder, "run", "build", within_s=BUILD_S)
-            if done.returncode != 0:
-                raise PartFailed(folder.name, f"its build failed: {(done.stdout + done.stderr).strip()[-2000:]}", "correct its sources")
-            stamp.write_text(wanted)
+            build = npm(folder, "run", "build", within_s=BUILD_S)
+            if build.returncode != 0:
+                raise PartFailed(folder.name, f"its build failed: {(build.stdout + build.stderr).strip()[-2000:]}", "fix its sources")
+            stamp.write_text(source_hash)
     return dist
 
 
 def main() -> int:
-    """Build both; 0 when they are there."""
+    """Build both; returns 0, or 1 if a build failed."""
     try:
         for folder in (SNIPPET, GRAPHIQL):
             ensure_build(folder)

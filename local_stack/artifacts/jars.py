@@ -1,7 +1,7 @@
-"""The jars of the Kafka broker and of Spark's Kafka connector: fetched once, checked against `jars.lock`, kept in a cache.
+"""The jars of the Kafka broker and of Spark's Kafka connector: downloaded once, checked against `jars.lock`, kept in a cache.
 
-`python -m local_stack.artifacts.jars` fetches what is missing. A jar gets its final name only after its size and hash were
-checked, so whatever has a final name is whole, and a download that was broken off goes on where it stopped.
+`python -m local_stack.artifacts.jars` downloads the missing ones. A jar gets its final name only after its size and hash were checked.
+So a file with a final name is complete, and an interrupted download continues with the next jar.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TIMEOUT_S: Final = 30
 
 @dataclass(frozen=True)
 class Jar:
-    """One line of the lock file. `bytes` is the size of the file, `sha256` its hash in lower-case hex."""
+    """One line of the lock file. `bytes` is the size of the jar, `sha256` its hash in lower-case hexadecimal digits."""
 
     group: str
     coordinate: str
@@ -40,13 +40,13 @@ class Jar:
     bytes: int
 
     def path(self, cache: Path) -> Path:
-        """Where the jar is kept below `cache`."""
+        """The path of the jar below `cache`."""
         organisation, artifact, version = self.coordinate.split(":")
         return cache / organisation / f"{artifact}-{version}.jar"
 
 
 def read_lock(lock_file: Path = LOCK_FILE) -> list[Jar]:
-    """All jars of the lock file, in its order. Raises ValueError with the line number of a line it cannot read."""
+    """All jars of the lock file, in its order. Raises ValueError with the number of an invalid line."""
     jars: list[Jar] = []
     group = ""
     for number, line in enumerate(lock_file.read_text().splitlines(), start=1):
@@ -64,7 +64,7 @@ def read_lock(lock_file: Path = LOCK_FILE) -> list[Jar]:
 
 
 def cache_folder() -> Path:
-    """Where jars are kept: `LOCAL_STACK_CACHE`, else the user's cache folder (XDG base directory specification)."""
+    """Where jars are kept: `LOCAL_STACK_CACHE`, or the user's cache folder (XDG base directory specification)."""
     override = os.environ.get("LOCAL_STACK_CACHE")
     if override:
         return Path(override).expanduser().absolute()
@@ -73,27 +73,27 @@ def cache_folder() -> Path:
 
 
 def jar_paths(group: str, cache: Path | None = None) -> list[Path]:
-    """The jars of one group (`BROKER_GROUP`, `CONNECTOR_GROUP`), as absolute paths, whether they are there or not."""
+    """The absolute paths of the jars of a group (`BROKER_GROUP`, `CONNECTOR_GROUP`), whether or not the files exist."""
     folder = cache or cache_folder()
     return [jar.path(folder) for jar in read_lock() if jar.group == group]
 
 
 def ensure_jars(cache: Path | None = None, jars: Sequence[Jar] | None = None, fetch: Fetch | None = None) -> int:
-    """Make every jar of the lock present and checked; return how many were fetched.
+    """Download the jars of the lock file that are missing; returns how many those were.
 
-    Sizes are compared at each call, hashes when the stamp of this very lock is missing. Blocks for as long as the
-    downloads take, and while another process fetches into the same cache. Raises DownloadFailed; what was fetched until
-    then stays. `fetch` is how one jar is brought into a folder.
+    Compares sizes at each call, and hashes until all jars of this lock file have been checked once. Blocks during the downloads, and while
+    another process downloads into the same cache. `fetch` downloads one jar into a folder. Raises DownloadFailed; jars that were
+    downloaded before stay.
     """
     folder = cache or cache_folder()
-    wanted = list(read_lock() if jars is None else jars)
-    stamp = folder / f"checked-{_digest_of(wanted)}"
-    if stamp.exists() and all(_has_size(jar, folder) for jar in wanted):
+    required = list(read_lock() if jars is None else jars)
+    stamp = folder / f"checked-{_digest_of(required)}"
+    if stamp.exists() and all(_has_size(jar, folder) for jar in required):
         return 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _exclusive(folder):
-            missing = [jar for jar in wanted if not _is_whole(jar, folder)]
+            missing = [jar for jar in required if not _is_complete(jar, folder)]
             if missing:
                 _fetch_all(missing, folder, fetch or fetch_from_maven)
             stamp.touch()
@@ -106,28 +106,28 @@ Fetch = Callable[[Jar, Path], Path]
 
 
 def fetch_from_maven(jar: Jar, folder: Path) -> Path:
-    """Fetch one jar into a Maven repository layout below `folder`. The library knows Maven Central's address.
+    """Download one jar into a Maven repository layout below `folder`; the library knows the address of Maven Central.
 
-    Raises ConnectionError when it cannot be had.
+    Raises ConnectionError.
     """
-    import requests  # imported here: this takes a third of a second, and is needed only once
+    import requests  # imported here: it takes a third of a second, and is rarely needed
     from jgo.maven import MavenContext
 
     organisation, artifact, version = jar.coordinate.split(":")
     context = MavenContext(repo_cache=folder, timeout=_TIMEOUT_S)
     try:
-        found = context.resolver.download(context.project(organisation, artifact).at_version(version).artifact())
+        downloaded = context.resolver.download(context.project(organisation, artifact).at_version(version).artifact())
     except (requests.RequestException, RuntimeError) as error:  # RuntimeError is how jgo says "not found"
         raise ConnectionError(_first_line(error)) from error
-    if found is None:
+    if downloaded is None:
         raise ConnectionError("not found on Maven Central")
-    return Path(found)
+    return Path(downloaded)
 
 
 def _fetch_all(missing: Sequence[Jar], folder: Path, fetch: Fetch) -> None:
-    """Fetch with a few connections; the first failure ends it, what is under way may finish."""
+    """Download over a few connections. The first failure ends it; downloads that are running may finish."""
     partial = folder / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)  # left by a download that was broken off; we hold the lock
+    shutil.rmtree(partial, ignore_errors=True)  # of an interrupted download: this process holds the lock
     pool = ThreadPoolExecutor(_PARALLEL)
     try:
         with DownloadProgress(f"downloading {len(missing)} jars", sum(jar.bytes for jar in missing)) as progress:
@@ -141,38 +141,38 @@ def _fetch_all(missing: Sequence[Jar], folder: Path, fetch: Fetch) -> None:
 
 
 def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
-    """Fetch, check, rename. A network fault is tried again; a wrong hash too, since a proxy may have cut the answer."""
+    """Download, check, rename. Tries again after a network error, and after a wrong hash: a proxy may have cut the response."""
     cause = ""
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(attempt)
         try:
-            found = fetch(jar, partial / f"{jar.sha256[:16]}-{attempt}")
+            path = fetch(jar, partial / f"{jar.sha256[:16]}-{attempt}")
         except ConnectionError as error:
-            cause = f"{jar.coordinate} cannot be fetched: {error}"
+            cause = f"{jar.coordinate} cannot be downloaded: {error}"
             continue
-        problem = _problem(jar, found)
+        problem = _problem(jar, path)
         if problem is None:
             target = jar.path(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            found.replace(target)
+            path.replace(target)
             return
-        cause = f"{jar.coordinate} is not what {LOCK_FILE.name} says: {problem}"
-    remedy = "check the network (HTTPS_PROXY and REQUESTS_CA_BUNDLE are honoured) and start again; what is there is kept"
+        cause = f"{jar.coordinate} does not match {LOCK_FILE.name}: {problem}"
+    remedy = "check the network (HTTPS_PROXY and REQUESTS_CA_BUNDLE are honoured) and start again; jars that are complete are kept"
     raise _failed(cause, remedy)
 
 
 def _problem(jar: Jar, path: Path) -> str | None:
-    """Why the file is not the jar of the lock, or None."""
+    """How the file differs from the lock file, or None."""
     size = path.stat().st_size
     if size != jar.bytes:
         return f"{size} bytes instead of {jar.bytes}"
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    return None if found == jar.sha256 else f"sha256 {found} instead of {jar.sha256}"
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return None if digest == jar.sha256 else f"sha256 {digest} instead of {jar.sha256}"
 
 
-def _is_whole(jar: Jar, folder: Path) -> bool:
+def _is_complete(jar: Jar, folder: Path) -> bool:
     path = jar.path(folder)
     return path.is_file() and _problem(jar, path) is None
 
@@ -191,7 +191,7 @@ def _digest_of(jars: Sequence[Jar]) -> str:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """Hold the cache's lock, so that two set-ups at once do not fetch everything twice."""
+    """Hold the lock of the cache, so that two processes do not download the same jars."""
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -206,7 +206,7 @@ def _failed(cause: str, remedy: str) -> DownloadFailed:
 
 
 def main() -> int:
-    """Fetch what is missing; 0 when everything is there."""
+    """Download the missing jars; returns 0, or 1 after a failure."""
     try:
         ensure_jars()
     except StackError as error:

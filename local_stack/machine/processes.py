@@ -1,7 +1,7 @@
-"""Child processes: each the leader of its own session and group, its output in a log file, ended without a rest.
+"""Child processes: each leads its own session and group, writes to a log file, and is ended together with all its descendants.
 
-Children carry two marks in their environment (the data folder, and the run that started them), by which whatever is left of
-a stack is found again, even when nobody remembers its process ids.
+Children have two marks in their environment: the data folder, and the run that started them. By these the processes of a stack are found
+even if nobody knows their ids any more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _POLL_S: Final = 0.05
 
 @dataclass
 class Child:
-    """A part's process. `log_start` is the size of its log, in bytes, when it was started."""
+    """The process of a part. `log_start` is the size of its log in bytes at its start."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -37,34 +37,34 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Process id, which is the id of its group and session too."""
+        """Process id; also the id of its group and session."""
         return self.process.pid
 
     @property
     def dead(self) -> bool:
-        """Whether the part's own process has ended; others of its group may still run."""
+        """Whether the process of the part has ended; others of its group may still run."""
         return self.process.poll() is not None
 
     def how_it_ended(self) -> str:
-        """In words how it ended."""
+        """In words, how the process ended."""
         code = self.process.poll()
         if code is None:
-            return "still runs"
+            return "is still running"
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines it wrote since it was started."""
+        """The last lines that it wrote since its start."""
         return "\n".join(self.output()[-64 * 1024 :].splitlines()[-lines:])
 
     def output(self) -> str:
-        """All it wrote since it was started."""
+        """Everything that it wrote since its start."""
         with self.log.open("rb") as file:
             file.seek(self.log_start)
             return file.read().decode(errors="replace")
 
 
 def spawn(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
-    """Start a process in a session of its own, both outputs appended to `log`. Raises OSError when it cannot be run."""
+    """Start a process in a session of its own; its output and errors are appended to `log`. Raises OSError if it cannot be run."""
     if log.exists() and log.stat().st_size > _KEEP_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as output:
@@ -81,14 +81,14 @@ def spawn(name: str, command: Sequence[str], environment: Mapping[str, str], log
 
 
 def stop_child(child: Child, deadline_s: float, hurry: Callable[[], bool]) -> bool:
-    """SIGTERM to the process, then SIGKILL to its whole group; returns whether it ended by itself within `deadline_s` seconds.
+    """Send SIGTERM to the process, then SIGKILL to its group; returns whether the process ended within `deadline_s` seconds.
 
-    Only the leader is asked: it ends its own children in its own order. `hurry` returning True ends the waiting.
+    SIGTERM goes to the leader only: it ends its own children in its own order. The wait is over when `hurry` returns True.
     """
-    until = time.monotonic() + deadline_s
+    deadline = time.monotonic() + deadline_s
     if not child.dead:
         child.process.terminate()
-    while not child.dead and time.monotonic() < until and not hurry():
+    while not child.dead and time.monotonic() < deadline and not hurry():
         time.sleep(_POLL_S)
     orderly = child.dead
     kill_child(child)
@@ -96,23 +96,23 @@ def stop_child(child: Child, deadline_s: float, hurry: Callable[[], bool]) -> bo
 
 
 def kill_child(child: Child) -> None:
-    """SIGKILL to the whole group; returns when the process is gone."""
+    """Send SIGKILL to the whole group; returns when the process has ended."""
     signal_group(child.pid, signal.SIGKILL)
     child.process.wait()
-    until = time.monotonic() + 5
-    while group_alive(child.pid) and time.monotonic() < until:
+    deadline = time.monotonic() + 5
+    while group_alive(child.pid) and time.monotonic() < deadline:
         signal_group(child.pid, signal.SIGKILL)
         time.sleep(_POLL_S)
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to a process group; one that is gone is no error."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM when only zombies are left
+    """Send a signal to a process group. It is not an error if the group has ended."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS reports EPERM if only zombies are left
         os.killpg(group, number)
 
 
 def group_alive(group: int) -> bool:
-    """Whether a process of the group runs; one that ended and waits for its parent does not count."""
+    """Whether a process of the group runs; a zombie does not count."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
@@ -127,23 +127,23 @@ def group_alive(group: int) -> bool:
 
 
 def end_marked(mark: str, value: str, orderly_s: float = 0.0) -> list[int]:
-    """End every process whose environment bears the mark; returns the ids of those found.
+    """End every process with this mark in its environment; returns their ids.
 
-    First SIGTERM and up to `orderly_s` seconds to obey it, then SIGKILL. Looks again until a look finds none, since a
-    process may be starting another one meanwhile; gives up on what SIGKILL does not end within 10 seconds.
+    Sends SIGTERM, and SIGKILL after `orderly_s` seconds. Searches again until there is none, because a process may be starting another
+    one. Gives up if SIGKILL does not end a process within 10 seconds.
     """
-    found: set[int] = set()
+    ended: set[int] = set()
     asked_until = time.monotonic() + orderly_s
     give_up_at = asked_until + 10
     while (marked := _marked(mark, value)) and time.monotonic() < give_up_at:
         for process in marked:
             if time.monotonic() >= asked_until:
                 _send(process, signal.SIGKILL)
-            elif process.pid not in found:
+            elif process.pid not in ended:
                 _send(process, signal.SIGTERM)
-            found.add(process.pid)
+            ended.add(process.pid)
         time.sleep(_POLL_S)
-    return sorted(found)
+    return sorted(ended)
 
 
 def _marked(mark: str, value: str) -> list[psutil.Process]:
@@ -152,7 +152,7 @@ def _marked(mark: str, value: str) -> list[psutil.Process]:
         try:
             if process.pid != os.getpid() and process.environ().get(mark) == value and process.status() != psutil.STATUS_ZOMBIE:
                 marked.append(process)
-        except (psutil.Error, OSError):  # another user's process, or one that ended just now
+        except (psutil.Error, OSError):  # the process of another user, or one that has just ended
             continue
     return marked
 

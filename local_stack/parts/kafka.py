@@ -27,23 +27,23 @@ T = TypeVar("T")
 
 PARTITIONS: Final = 2
 
-# Kept by the time of arrival: replayed events carry old times and must stay as long as others.
-_TIMED: Final = {"message.timestamp.type": "LogAppendTime"}
-_FOR_GOOD: Final = {"retention.ms": "-1"}
+# Retention counts from the time of arrival: replayed events have old times, and must be kept as long as others.
+_ARRIVAL_TIME: Final = {"message.timestamp.type": "LogAppendTime"}
+_FOREVER: Final = {"retention.ms": "-1"}
 _DAY_MS: Final = 86_400_000
-_KEPT: Final = _TIMED | {"retention.ms": str(30 * _DAY_MS)}
+_KEPT_30_DAYS: Final = _ARRIVAL_TIME | {"retention.ms": str(30 * _DAY_MS)}
 _TOPICS: Final[dict[Topic, tuple[int, dict[str, str]]]] = {
-    **dict.fromkeys((*SOURCE_TOPICS, Topic.DEAD_LETTERS), (PARTITIONS, _KEPT)),
-    Topic.CONTEXT_UPDATES: (PARTITIONS, _TIMED | {"retention.ms": str(_DAY_MS)}),
-    Topic.RULESETS: (1, _FOR_GOOD | {"max.message.bytes": str(4 * 1024 * 1024)}),
-    Topic.ERASURES: (1, _FOR_GOOD | {"cleanup.policy": "compact"}),
+    **dict.fromkeys((*SOURCE_TOPICS, Topic.DEAD_LETTERS), (PARTITIONS, _KEPT_30_DAYS)),
+    Topic.CONTEXT_UPDATES: (PARTITIONS, _ARRIVAL_TIME | {"retention.ms": str(_DAY_MS)}),
+    Topic.RULESETS: (1, _FOREVER | {"max.message.bytes": str(4 * 1024 * 1024)}),
+    Topic.ERASURES: (1, _FOREVER | {"cleanup.policy": "compact"}),
 }
-"""Partitions and settings of each topic."""
+"""The number of partitions and the settings of each topic."""
 _FORMAT_TIMEOUT_S: Final = 60
 _CALL_TIMEOUT_S: Final = 20
 
 _SETTINGS: Final = """\
-# Made by local_stack at each start: one broker that is its own controller, for development.
+# Written by local_stack at each start: one broker, which is also the controller, for development.
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller}
@@ -53,7 +53,7 @@ advertised.listeners=PLAINTEXT://{host}:{kafka}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={storage}
 auto.create.topics.enable=false
-# One node: what a cluster keeps three times is kept once.
+# With one node there is one replica.
 default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
@@ -63,15 +63,15 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-# After kill -9 the broker is let back in once its old session is over: sooner than the 9 s of a cluster.
+# After kill -9 the controller accepts the broker again when its old session has ended: sooner than after the default 9 s.
 broker.session.timeout.ms=5000
 broker.heartbeat.interval.ms=1000
-# Nobody else joins a consumer group here, so do not wait for them.
+# A consumer group has one member here, so do not wait for others to join.
 group.initial.rebalance.delay.ms=0
 """
 
 _LOGGING: Final = """\
-# Made by local_stack: everything to standard output, which is the log file.
+# Written by local_stack: everything goes to standard output, which is the log file.
 appender.stdout.type = Console
 appender.stdout.name = STDOUT
 appender.stdout.layout.type = PatternLayout
@@ -86,38 +86,38 @@ logger.config.level = WARN
 
 
 def prepare_storage(folder: DataFolder, identity: Identity, ports: Ports, java: Java) -> None:
-    """Write the settings, and format the storage unless this was done. Blocks for about two seconds the first time.
+    """Write the settings, and format the storage if that was not done yet. Blocks for about two seconds the first time.
 
-    Raises DataMismatch when the storage belongs to another cluster, PartFailed when it cannot be formatted.
+    Raises DataMismatch if the storage belongs to another cluster, PartFailed if it cannot be formatted.
     """
     folder.kafka.mkdir(parents=True, exist_ok=True)
     settings = _settings_file(folder)
     settings.write_text(_SETTINGS.format(host=HOST, kafka=ports.kafka, controller=ports.controller, storage=folder.kafka_storage))
     _logging_file(folder).write_text(_LOGGING)
-    found = _cluster_id(folder)
-    if found == identity.cluster_id:
+    cluster_id = _cluster_id(folder)
+    if cluster_id == identity.cluster_id:
         return
-    if found is not None:
+    if cluster_id is not None:
         remedy = "scripts/demo --reset deletes this data and starts over"
-        raise DataMismatch("kafka", f"its storage is of cluster {found}, not of {identity.cluster_id}", remedy)
-    shutil.rmtree(folder.kafka_storage, ignore_errors=True)  # half a format of an earlier start
+        raise DataMismatch("kafka", f"its storage belongs to cluster {cluster_id}, not to {identity.cluster_id}", remedy)
+    shutil.rmtree(folder.kafka_storage, ignore_errors=True)  # of a start that was interrupted while formatting
     _format(settings, identity, java)
 
 
 def _format(settings: Path, identity: Identity, java: Java) -> None:
     command = [str(java.binary), PERF_DATA_OFF, "-cp", _class_path(), "kafka.tools.StorageTool"]
     command += ["format", "-t", identity.cluster_id, "-c", str(settings)]
-    remedy = "read the text above; scripts/demo --reset starts over"
+    remedy = "read the output above; scripts/demo --reset deletes all data and starts over"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise PartFailed("kafka", f"formatting its storage took over {_FORMAT_TIMEOUT_S} s", remedy) from error
-    if done.returncode != 0:
-        raise PartFailed("kafka", "its storage cannot be formatted", remedy, (done.stdout + done.stderr)[-2000:])
+        raise PartFailed("kafka", f"formatting its storage took more than {_FORMAT_TIMEOUT_S} s", remedy) from error
+    if process.returncode != 0:
+        raise PartFailed("kafka", "its storage cannot be formatted", remedy, (process.stdout + process.stderr)[-2000:])
 
 
 def broker_command(folder: DataFolder, java: Java) -> list[str]:
-    """How the broker is run."""
+    """The command that runs the broker."""
     return [
         str(java.binary),
         "-Xms256m",
@@ -134,7 +134,7 @@ def broker_command(folder: DataFolder, java: Java) -> list[str]:
 
 
 def broker_answers(ports: Ports) -> bool:
-    """Whether the broker answers a request for its topics; waits three seconds at most."""
+    """Whether the broker responds to a request for its topics; waits three seconds at most."""
     if not accepts_connections(ports.kafka):
         return False
     try:
@@ -145,7 +145,7 @@ def broker_answers(ports: Ports) -> bool:
 
 
 def create_topics(ports: Ports) -> None:
-    """Make the topics that do not exist yet. Raises PartFailed when the broker refuses."""
+    """Create the topics that do not exist yet. Raises PartFailed if the broker refuses."""
     try:
         _run_apart(_create_missing(f"{HOST}:{ports.kafka}"), timeout_s=_CALL_TIMEOUT_S)
     except (KafkaError, TimeoutError, OSError) as error:
@@ -175,7 +175,7 @@ async def _topics(bootstrap: str) -> list[str]:
 
 
 class _Admin:
-    """An admin client that is closed in every case."""
+    """An admin client that is always closed, also if it fails to start."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
@@ -194,7 +194,7 @@ class _Admin:
 
 
 def _run_apart(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
-    """Run to its end in a thread of its own: the caller may be inside an event loop. Raises TimeoutError."""
+    """Run a coroutine to its end in a new thread, because the caller may be inside an event loop. Raises TimeoutError."""
 
     async def limited() -> T:
         async with asyncio.timeout(timeout_s):
@@ -205,13 +205,13 @@ def _run_apart(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
 
 
 def _cluster_id(folder: DataFolder) -> str | None:
-    """The cluster id that the storage was formatted with, None when it was not."""
+    """The cluster id of the formatted storage; None if it is not formatted."""
     try:
         text = (folder.kafka_storage / "meta.properties").read_text()
     except FileNotFoundError:
         return None
-    found = re.search(r"^cluster\.id=(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else ""
+    match = re.search(r"^cluster\.id=(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else ""
 
 
 def _settings_file(folder: DataFolder) -> Path:

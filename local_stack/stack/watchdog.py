@@ -1,9 +1,9 @@
-"""Ends what a stack left running when its supervisor died without a word (kill -9, out of memory).
+"""Ends the processes of a stack, and deletes its temporary files, after its supervisor was killed (kill -9, out of memory).
 
-Started by the supervisor with a pipe as standard input, of which the supervisor alone holds the other end. Lines name
-process groups: `+123` is running, `-123` has ended, `bye` means an orderly end. When the pipe closes without `bye`, the
-groups still running get SIGTERM, those that stay SIGKILL, and so does every process that bears the stack's mark.
-A parent-death signal would not do: it hangs on the thread that started the child, reaches no grandchild, and is Linux's own.
+The supervisor starts the watchdog with a pipe as standard input, and alone holds the other end. Lines name process groups: `+123` is
+running, `-123` has ended, `bye` announces an orderly end. If the pipe closes without `bye`, the groups that still run get SIGTERM, then
+SIGKILL, and so does every process with the mark of the stack. A parent-death signal would not be enough: it is sent when the thread that
+started the child ends, does not reach grandchildren, and exists on Linux only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KILL_S: Final = 5.0
 
 
 class Watchdog:
-    """The supervisor's end of the pipe to `local_stack.stack.watchdog`."""
+    """The supervisor's end of the pipe."""
 
     def __init__(self, run_id: str, data_dir: Path) -> None:
         self._arguments = [run_id, str(data_dir)]
@@ -34,17 +34,17 @@ class Watchdog:
         self._process = self._start()
 
     def add(self, child: Child) -> None:
-        """From now on the child's group is ended when we die."""
+        """From now on the group of the child is ended if the supervisor dies."""
         self._running.add(child.pid)
         self._send(f"+{child.pid}")
 
     def remove(self, child: Child) -> None:
-        """The child's group has ended; its number may be used by others."""
+        """The group of the child has ended; its number may be reused."""
         self._running.discard(child.pid)
         self._send(f"-{child.pid}")
 
     def dismiss(self) -> None:
-        """Everything has ended in order."""
+        """Announce an orderly end, and wait for the watchdog to exit."""
         self._send("bye")
         if self._process.stdin:
             self._process.stdin.close()
@@ -65,7 +65,7 @@ class Watchdog:
         try:
             pipe.write(f"{line}\n".encode())
             pipe.flush()
-        except BrokenPipeError:  # somebody ended the watchdog: another one takes over
+        except BrokenPipeError:  # the watchdog was killed: another one takes over
             with suppress(BrokenPipeError):
                 pipe.close()
             self._process.wait()
@@ -75,7 +75,7 @@ class Watchdog:
 
 
 def watch(lines: TextIO, run_id: str, folder: DataFolder, orderly_s: float = _ORDERLY_S) -> None:
-    """Read until the pipe closes, then clean up unless an orderly end was announced; SIGTERM has `orderly_s` seconds to work."""
+    """Read until the pipe closes, then clean up unless an orderly end was announced. SIGKILL follows SIGTERM after `orderly_s` seconds."""
     running: set[int] = set()
     for line in lines:
         text = line.strip()
@@ -97,7 +97,7 @@ def watch(lines: TextIO, run_id: str, folder: DataFolder, orderly_s: float = _OR
 
 
 def main() -> None:
-    """`python -m local_stack.stack.watchdog RUN_ID DATA_DIR`, by the supervisor only."""
+    """`python -m local_stack.stack.watchdog RUN_ID DATA_DIR`; for the supervisor only."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")

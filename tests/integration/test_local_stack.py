@@ -253,7 +253,7 @@ def test_a_part_that_dies_comes_back_with_restart(folder: Path) -> None:
         assert command.process.wait(40) == 0
     finally:
         command.end()
-    assert command.said("starting it again in 1 s")
+    assert command.said("restarting it in 1 s")
     assert not processes_of(folder)
 
 

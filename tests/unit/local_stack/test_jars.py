@@ -82,7 +82,7 @@ def test_wrong_bytes_never_get_into_the_cache(tmp_path: Path, wrong: bytes) -> N
     """A jar of another size or hash is refused, with its name, and leaves nothing behind."""
     source = Source()
     source.contents["org.example:one:1.0"] = wrong
-    with pytest.raises(DownloadFailed, match=r"org\.example:one:1\.0 is not what jars\.lock says") as caught:
+    with pytest.raises(DownloadFailed, match=r"org\.example:one:1\.0 does not match jars\.lock") as caught:
         ensure_jars(tmp_path, JARS, source.fetch)
     assert caught.value.part == "jars"
     assert caught.value.remedy
