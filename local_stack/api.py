@@ -69,14 +69,14 @@ class Api:
         return result
 
     async def banner(self, *, user_id: str | None = None, after: str | None = None, wait_ms: int = WAIT_MS) -> dict[str, Any]:
-        """The decision for the homepage's banner."""
+        """The decision on the banner of the homepage."""
         data = await self.run(BANNER, placement=PLACEMENT, userId=user_id, after=after, wait=wait_ms if after else 0)
         decision: dict[str, Any] = data["banner"]
         return decision
 
     @asynccontextmanager
     async def frames(self, transport: str, shown: list[str], *, preview: str | None = None) -> AsyncIterator[Frames]:
-        """Open a subscription to the homepage's banner over "sse" or "websocket"; `preview`: as a preview token shows it."""
+        """Subscribe to the banner of the homepage over "sse" or "websocket". `preview` is a preview token."""
         variables = {"placements": [PLACEMENT], "shown": shown, "preview": preview}
         frames = Frames()
         read = self._sse if transport == "sse" else self._websocket
@@ -88,17 +88,17 @@ class Api:
                 await task
             yield frames
         finally:
-            for one in (task, opening):
-                one.cancel()
+            for unfinished in (task, opening):
+                unfinished.cancel()
                 with suppress(asyncio.CancelledError):
-                    await one
+                    await unfinished
 
     async def _sse(self, frames: Frames, variables: dict[str, Any]) -> None:
         request = self._graphql.request(CHANGED, variables, accept="text/event-stream")
         async with self.http.stream("POST", **request, timeout=None) as response:
             event = ""
             async for line in response.aiter_lines():
-                # The first comment comes at once: the stream is open.
+                # The gateway sends the first comment at once: the stream is open.
                 frames.opened.set()
                 if line.startswith("event:"):
                     event = line[6:].strip()
@@ -124,7 +124,7 @@ class Api:
 
 
 class Frames:
-    """What a subscription received: headline, decision id and the moment it came (monotonic seconds)."""
+    """What a subscription received: headline, decision id and time of arrival (monotonic, in seconds)."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
@@ -132,7 +132,7 @@ class Frames:
         self._more = asyncio.Event()
 
     def receive(self, payload: dict[str, Any]) -> None:
-        """A frame came."""
+        """Record a frame. Raises GraphQLErrors if it has errors."""
         if payload.get("errors"):
             raise GraphQLErrors(payload["errors"])
         decision = payload["data"]["bannerChanged"]
@@ -141,7 +141,7 @@ class Frames:
         self._more.set()
 
     async def until(self, headline: str, timeout_seconds: float = 15.0) -> float:
-        """The moment at which this headline came; raises TimeoutError when it does not."""
+        """The time of arrival of this headline (monotonic, in seconds). Raises TimeoutError if it does not arrive."""
         async with asyncio.timeout(timeout_seconds):
             while True:
                 for seen, _, at in self.seen:
@@ -152,17 +152,17 @@ class Frames:
 
 
 def event(event_type: str, *, at_ms: int | None = None, **fields: Any) -> dict[str, Any]:
-    """An EventInput that happened now (or at `at_ms`), with a new message id unless one is given."""
+    """An EventInput of now, or of `at_ms`, with a new message id unless `fields` has one."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC) if at_ms is not None else datetime.now(UTC)
     timestamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"messageId": str(uuid.uuid4()), "type": event_type, "timestamp": timestamp, **fields}
 
 
 def product_added(product_id: str, category: str, **fields: Any) -> dict[str, Any]:
-    """A PRODUCT_ADDED of one piece."""
+    """A PRODUCT_ADDED event with a quantity of one."""
     return event("PRODUCT_ADDED", product={"productId": product_id, "category": category, "price": "99.00", "currency": "EUR"}, **fields)
 
 
 def deals_on(category: str) -> str:
-    """The headline of the shipped campaign for an interest in `category`."""
+    """The headline that the storefront's campaigns show for an interest in `category`."""
     return f"Exclusive deals on {category} and accessories!"

@@ -19,7 +19,7 @@ from local_stack.stack.info import StackInfo
 
 
 def run(info: StackInfo) -> int:
-    """Run the check against a stack that is ready; 0 when everything held."""
+    """Run the check against a stack that is ready; returns 0 if everything is as expected, otherwise 1."""
     started = time.monotonic()
     try:
         asyncio.run(_run(info))

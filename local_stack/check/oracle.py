@@ -1,7 +1,7 @@
-"""What the contexts must be after a replay of the recorded events, told from the file alone.
+"""What the contexts must be after a replay of the recorded events, computed from the file alone.
 
-Written apart from the gateway's model on purpose: it reads the file in order, one event after the other, and keeps plain
-totals. It knows only what the recorded data has: views, additions to the cart, removals, and orders of one product.
+This is deliberately independent of the gateway's model: it reads the file in order, one event after the other, and keeps plain totals.
+It knows only what the recorded data contains: views, additions to the cart, removals, and orders of one product.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WEIGHTS = {"view": 1, "cart": 3, "purchase": 5}
 
 @dataclass
 class Shopper:
-    """What one visitor of the file did."""
+    """The totals of a visitor of the file."""
 
     seconds: list[float] = field(default_factory=list)
     interests: list[tuple[str, float, int]] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Shopper:
     spent: Decimal = Decimal(0)
 
     def apply(self, row: dict[str, str]) -> None:
-        """One row of the file."""
+        """Add a row of the file."""
         moment = datetime.fromisoformat(row["event_time"].replace(" UTC", "+00:00")).timestamp()
         self.seconds.append(moment)
         product, kind = row["product_id"], row["event_type"]
@@ -54,15 +54,15 @@ class Shopper:
                     del self.cart[product]
 
     def scores(self) -> dict[str, float]:
-        """Interest by category, as of the last event, half-life one day."""
-        found: dict[str, float] = {}
+        """Interest by category as of the last event; the half-life is one day."""
+        scores: dict[str, float] = {}
         for category, moment, weight in self.interests:
-            found[category] = found.get(category, 0.0) + weight * 0.5 ** ((self.seconds[-1] - moment) / DAY_SECONDS)
-        return found
+            scores[category] = scores.get(category, 0.0) + weight * 0.5 ** ((self.seconds[-1] - moment) / DAY_SECONDS)
+        return scores
 
 
 def read_shoppers(file: Path, limit: int | None = None) -> dict[str, Shopper]:
-    """Every visitor of the file, or of its first `limit` events, by user id."""
+    """All visitors of the file, or of its first `limit` events, by user id."""
     shoppers: dict[str, Shopper] = {}
     with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
         for row in islice(csv.DictReader(lines), limit):
@@ -71,11 +71,11 @@ def read_shoppers(file: Path, limit: int | None = None) -> dict[str, Shopper]:
 
 
 def differences(shopper: Shopper, context: dict[str, Any] | None) -> list[str]:
-    """Where a context is not what the file says, in words; empty when it is right."""
+    """How a context differs from the file, in words; empty if it does not."""
     if context is None:
         return ["there is no context"]
     scores = shopper.scores()
-    wanted: dict[str, Any] = {
+    expected: dict[str, Any] = {
         "version": len(shopper.seconds),
         "interested_category": shopper.category,
         "recent_products": shopper.products[:50],
@@ -84,7 +84,7 @@ def differences(shopper: Shopper, context: dict[str, Any] | None) -> list[str]:
         "interests": sorted(scores),
     }
     total = context["purchases"]["totals"].get("USD")
-    found: dict[str, Any] = {
+    actual: dict[str, Any] = {
         "version": context["version"],
         "interested_category": context["interested_category"],
         "recent_products": context["recent_products"],
@@ -92,7 +92,7 @@ def differences(shopper: Shopper, context: dict[str, Any] | None) -> list[str]:
         "purchases": (context["purchases"]["count"], None if total is None else Decimal(total)),
         "interests": sorted(context["interests"]),
     }
-    problems = [f"{name} is {found[name]!r}, must be {wanted[name]!r}" for name in wanted if found[name] != wanted[name]]
+    problems = [f"{name} is {actual[name]!r}, must be {expected[name]!r}" for name in expected if actual[name] != expected[name]]
     for category, score in scores.items():
         if abs(context["interests"].get(category, 0.0) - score) > 1e-5:
             problems.append(f"interest in {category} is {context['interests'].get(category)}, must be {score:.6f}")

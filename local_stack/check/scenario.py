@@ -1,4 +1,4 @@
-"""The story of the main job: a phone goes into the cart, and every page says so."""
+"""The main scenario: a phone is put into the cart, and every page shows the banner that follows."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from local_stack.api import Api, Frames, deals_on, event, product_added
 from local_stack.console import say
 from local_stack.stack.info import StackInfo
 
-TRIES = 200
-VISITORS_OF_TRIES = 4
+ATTEMPTS = 200
+VISITORS = 4
 LATE_MS = 3_600_000
 
 
 class CheckFailed(Exception):
-    """Something that the check promises did not hold."""
+    """Something was not as expected; the text says what."""
 
 
 @dataclass
 class Check:
-    """A running check: where everything is, and the push latencies measured so far, in milliseconds."""
+    """A running check: the stack, clients of it, and the push latencies measured so far, in milliseconds."""
 
     info: StackInfo
     http: httpx.AsyncClient
@@ -45,22 +45,22 @@ class Check:
         return Api(self.http, self.info.gateway.url, self.info.keys.secret)
 
     async def context(self, visitor_id: str) -> dict[str, Any] | None:
-        """The context as it stands in Redis, read past the gateway."""
+        """The context in Redis, read without the gateway; None if there is none."""
         stored = await self.redis.get(f"context:{visitor_id}")
         return None if stored is None else json.loads(stored)
 
 
-def require(holds: bool, what: str) -> None:
-    """Go on when it holds, else fail with `what`."""
-    if not holds:
-        raise CheckFailed(what)
+def require(is_true: bool, expectation: str) -> None:
+    """Raise CheckFailed with `expectation` unless `is_true`."""
+    if not is_true:
+        raise CheckFailed(expectation)
 
 
 async def run_scenario(check: Check) -> None:
-    """Every step in order; raises `CheckFailed` at the first that does not hold."""
+    """Run all steps in order. Raises CheckFailed at the first one that fails."""
     visitor_id, visitor = await check.publishable.start_visit()
     first = await visitor.banner()
-    require(first["reason"] == "DEFAULT" and first["banner"] is not None, f"a new visitor sees the fallback, not {first}")
+    require(first["reason"] == "DEFAULT" and first["banner"] is not None, f"a new visitor must see the fallback, not {first}")
     say(f'  a new visitor sees the fallback "{first["banner"]["headline"]}"')
     async with visitor.frames("websocket", [first["id"]]) as websocket, visitor.frames("sse", [first["id"]]) as sse:
         await _phone_into_the_cart(check, visitor, websocket, sse)
@@ -75,24 +75,24 @@ async def _phone_into_the_cart(check: Check, visitor: Api, websocket: Frames, ss
     wanted = deals_on("smartphones")
     sent = time.monotonic()
     result = await visitor.track(product_added("phone-1", "smartphones"))
-    require(result["results"][0]["status"] == "ACCEPTED", f"the event is accepted, not {result}")
+    require(result["results"][0]["status"] == "ACCEPTED", f"the event must be accepted: {result}")
     for name, frames in (("WebSocket", websocket), ("SSE", sse)):
         try:
             at = await frames.until(wanted)
         except TimeoutError:
-            raise CheckFailed(f'the open {name} subscription gets "{wanted}"; it got {[f[0] for f in frames.seen]}') from None
-        require(len(frames.seen) == 1, f"the {name} subscription gets one frame, not {[f[0] for f in frames.seen]}")
+            raise CheckFailed(f'the open {name} subscription must receive "{wanted}"; it received {[f[0] for f in frames.seen]}') from None
+        require(len(frames.seen) == 1, f"the {name} subscription must receive one frame, not {[f[0] for f in frames.seen]}")
         say(f'  {name} subscription: "{wanted}" after {(at - sent) * 1000:.1f} ms')
 
 
 async def _pages_and_context(check: Check, visitor_id: str, visitor: Api) -> None:
     wanted = deals_on("smartphones")
     page = await check.http.get(check.info.storefront.url, headers={"cookie": f"visitor_token={visitor.credential}"})
-    require(html.escape(wanted) in page.text, f'the HTML of the storefront contains "{wanted}"')
+    require(html.escape(wanted) in page.text, f'the HTML of the storefront must contain "{wanted}"')
     context = await check.context(visitor_id) or {}
-    told = {name: context.get(name) for name in ("user_id", "interested_category")}
-    require(told == {"user_id": visitor_id, "interested_category": "smartphones"}, f"context:{visitor_id} in Redis says {told}")
-    say(f"  the storefront's HTML contains it, and context:{visitor_id[:13]}… in Redis says interested_category smartphones")
+    stored = {name: context.get(name) for name in ("user_id", "interested_category")}
+    require(stored == {"user_id": visitor_id, "interested_category": "smartphones"}, f"context:{visitor_id} in Redis is {stored}")
+    say(f"  the storefront's HTML contains it, and context:{visitor_id[:13]}… in Redis has interested_category smartphones")
 
 
 async def _late_and_repeated(check: Check, visitor_id: str, visitor: Api) -> None:
@@ -102,32 +102,32 @@ async def _late_and_repeated(check: Check, visitor_id: str, visitor: Api) -> Non
     decision = await visitor.banner(after=result["cursor"])
     require(
         decision["fresh"] and decision["banner"]["headline"] == deals_on("smartphones"),
-        f"a late event changes no banner: {decision}",
+        f"a late event must not change the banner: {decision}",
     )
     after = await check.context(visitor_id) or {}
     changed = [name for name in ("interested_category", "cart", "updated_at") if before[name] != after[name]]
-    require(not changed, f"an older event that arrives late changes nothing of what is newer: {changed}")
+    require(not changed, f"an older event that arrives late must not change newer fields: {changed}")
     thrice = product_added("phone-2", "smartphones")
     await visitor.track(thrice, thrice)
     result = await visitor.track(thrice)
     await visitor.banner(after=result["cursor"])
     final = await check.context(visitor_id) or {}
     quantity = [line["quantity"] for line in final["cart"] if line["product_id"] == "phone-2"]
-    require(quantity == [1] and final["version"] == after["version"] + 1, f"the same event three times counts once: {final}")
-    say("  an older event that arrived late changed nothing newer, and the same event three times counted once")
+    require(quantity == [1] and final["version"] == after["version"] + 1, f"an event sent three times must count once: {final}")
+    say("  an older event that arrived late did not change newer fields, and an event sent three times counted once")
 
 
 async def _own_writes(check: Check) -> None:
-    """Whoever sent an event never gets the banner from before it; measures the push to an open subscription meanwhile."""
-    visits = [await check.publishable.start_visit() for _ in range(VISITORS_OF_TRIES)]
-    await asyncio.gather(*(_tries_of(check, number, api) for number, (_, api) in enumerate(visits)))
-    say(f"  banner(after:) and track {{ decisions }} after an event: {TRIES} tries each, never the old banner")
+    """A visitor who sent an event never sees the banner from before it. Also measures the latency of pushes."""
+    visits = [await check.publishable.start_visit() for _ in range(VISITORS)]
+    await asyncio.gather(*(_attempts_of(check, number, api) for number, (_, api) in enumerate(visits)))
+    say(f"  banner(after:) and track {{ decisions }} after an event: {ATTEMPTS} attempts each, never the old banner")
 
 
-async def _tries_of(check: Check, visitor_number: int, api: Api) -> None:
+async def _attempts_of(check: Check, visitor_number: int, api: Api) -> None:
     first = await api.banner()
     async with api.frames("sse" if visitor_number % 2 else "websocket", [first["id"]]) as frames:
-        for number in range(TRIES // VISITORS_OF_TRIES):
+        for number in range(ATTEMPTS // VISITORS):
             for way in ("after", "decisions"):
                 category = f"{way}-{visitor_number}-{number}"
                 added = event("PRODUCT_VIEWED", product={"productId": category, "category": category})

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: one screen that says where to go, then each event as it becomes a banner."""
+"""What the demo shows while it runs: which addresses to open, then each event and the banner that follows from it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _WELCOME = """
   ┌─────────────────────────────────────────────────────────────────────────────┐
   │  The shop is open:   {storefront:<55}│
   │                                                                             │
-  │  1. Open it in two windows. The banner says what everybody sees.            │
+  │  1. Open it in two windows. Both show the banner for new visitors.          │
   │  2. In one of them, put a phone into the cart.                              │
-  │  3. The banner of both changes at once; reload: it is in the HTML as well.  │
+  │  3. The banner changes in both. Reload: it is in the HTML, too.             │
   │                                                                             │
   │  Other techniques:   {storefront}/?render=server, ?render=client{pad}│
   │  GraphQL, GraphiQL:  {graphql:<55}│
   │  Ctrl-C stops everything.                                                   │
   └─────────────────────────────────────────────────────────────────────────────┘
-  event → context → banner, in milliseconds since the gateway received it:
+  event → context → banner, in milliseconds since the gateway received the event:
 """
 
 
 def run(info: StackInfo, ended: threading.Event) -> None:
-    """Show the screen and follow events until `ended` is set."""
+    """Show the screen, then each event, until `ended` is set."""
     shop = info.storefront.url
     pad = " " * max(0, 55 - len(shop) - len("/?render=server, ?render=client"))
     say(_WELCOME.format(storefront=shop, graphql=f"{info.gateway.url}/graphql", pad=pad))
@@ -69,7 +69,7 @@ async def _follow(info: StackInfo, ended: threading.Event) -> None:
 
 
 async def _show(record: Any, redis: Redis, secret: Api) -> None:
-    # A record that cannot be read becomes a dead letter; the screen is no place to say so.
+    # An invalid record becomes a dead letter, which the screen does not show.
     with suppress(ValueError, KeyError, TypeError, httpx.HTTPError, NoGraphQLAnswer, TimeoutError):
         event = json.loads(record.value)
         visitor_id, received_ms = event["visitor_id"], event["received_at_ms"]
@@ -88,8 +88,8 @@ async def _show(record: Any, redis: Redis, secret: Api) -> None:
         decision = await secret.banner(user_id=visitor_id)
         banner_ms = time.time() * 1000 - received_ms
         headline = decision["banner"]["headline"] if decision["banner"] else "(the page's own)"
-        what = (event["payload"].get("product") or {}).get("category") or event["payload"].get("search") or ""
+        subject = (event["payload"].get("product") or {}).get("category") or event["payload"].get("search") or ""
         say(
-            f"  {time.strftime('%H:%M:%S')} {visitor_id[:10]}… {event['type']:<18} {what[:20]:<20} "
+            f"  {time.strftime('%H:%M:%S')} {visitor_id[:10]}… {event['type']:<18} {subject[:20]:<20} "
             f"context {context_ms:6.1f}  banner {banner_ms:6.1f}  {headline}"
         )

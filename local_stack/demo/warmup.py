@@ -1,4 +1,4 @@
-"""Warming up: the first seconds of Spark and the first pages are slow (nothing is compiled or connected), so they come before "ready"."""
+"""Warms a stack up: Spark's first events and the storefront's first pages are slow, so they come before "all ready"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGES = 3
 
 
 def run(info: StackInfo) -> None:
-    """Send events of throw-away visitors the whole way round and wait for each; then erase them."""
+    """Send events of temporary visitors, wait until each has reached its context, then erase the visitors."""
     if info.gateway.pid is not None and info.context_stream.pid is not None and info.context_writer.pid is not None:
         asyncio.run(_warm_up(info))
 
@@ -28,7 +28,7 @@ async def _warm_up(info: StackInfo) -> None:
         await asyncio.gather(*(_visit(api) for _, api in visits))
         if info.storefront.pid is not None:
             for _, api in visits:
-                await _look(info.storefront.url, api)
+                await _load_pages(info.storefront.url, api)
         for visitor_id, _ in visits:
             await secret.run(
                 "mutation($id: ID!, $message: ID!) { deleteUser(userId: $id, messageId: $message) { cursor } }",
@@ -37,13 +37,13 @@ async def _warm_up(info: StackInfo) -> None:
             )
 
 
-async def _look(storefront: str, api: Api) -> None:
-    """The first pages of a shop that has just started may be late, and then have the shop's own content."""
+async def _load_pages(storefront: str, api: Api) -> None:
+    """Load pages: those of a shop that has just started may miss their deadline and show the default content."""
     for _ in range(PAGES):
         await api.http.get(storefront, headers={"cookie": f"visitor_token={api.credential}"})
 
 
 async def _visit(api: Api) -> None:
     for number in range(ROUNDS // VISITORS):
-        # Nothing that counts for the trends, which would show it for a day.
+        # An event type that trends do not count: they would show it for a day.
         await api.track(event("CART_UPDATED", products=[{"productId": f"warm-up-{number}", "category": "warm-up"}]), ask=True)
