@@ -46,6 +46,9 @@ class RulesetType:
     placements: list[ID] = strawberry.field(description="The ids of the placements.")
     campaigns: list[CampaignSummaryType] = strawberry.field(description="The campaigns by placement, highest priority first.")
     yaml: str = strawberry.field(description="The YAML, exactly as it was published.")
+    format: int = strawberry.field(
+        description="How the YAML is read. 1: as YAML 1.1, in which no, on and 9:30 are not strings. 2: by the core schema of YAML 1.2."
+    )
 
 
 @strawberry.type(name="RulesetProblem", description="A mistake in a ruleset.")
@@ -174,6 +177,7 @@ def _to_ruleset(loaded: LoadedRuleset) -> RulesetType:
         placements=[ID(placement_id) for placement_id in ruleset.placements],
         campaigns=[_to_campaign(campaign) for placement in ruleset.placements.values() for campaign in placement.campaigns],
         yaml=ruleset.yaml,
+        format=ruleset.text_format,
     )
 
 

@@ -30,7 +30,7 @@ from gateway.store.connection import StoreUnavailable
 _PUBLISH: Final = """mutation($yaml: String!, $expected: Int, $dryRun: Boolean!) {
   publishRuleset(yaml: $yaml, expectedVersion: $expected, dryRun: $dryRun) {
     ruleset { version } problems { message campaignId line column } } }"""
-_RULESET: Final = "query($version: Int) { ruleset(version: $version) { version publishedAt yaml campaigns { campaignId } } }"
+_RULESET: Final = "query($version: Int) { ruleset(version: $version) { version publishedAt format yaml campaigns { campaignId } } }"
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -106,7 +106,20 @@ def rollback(options: argparse.Namespace) -> int:
     gateway = GatewayConnection(options.url, options.key)
     current = gateway.execute(_RULESET)["ruleset"]["version"]
     old = gateway.execute(_RULESET, version=options.version)["ruleset"]
+    _check_meaning(old, f"version {options.version}")
     return _publish(gateway, old["yaml"], current, f"version {options.version}", dry_run=False)
+
+
+def _check_meaning(old: dict[str, Any], name: str) -> None:
+    """Raise `_InvalidFile` if the text of an old version would mean something else when it is published now."""
+    try:
+        changes = ruleset_changes(load_ruleset(old["yaml"], 1, old["format"]), load_ruleset(old["yaml"], 1))
+    except InvalidRuleset as problem:
+        raise _InvalidFile(problem.text(name)) from problem
+    if changes:
+        listed = "; ".join(change.text() for change in changes)
+        message = f"{name} has format {old['format']} and would now mean something else"
+        raise _InvalidFile(f"{message} ({listed}): save it as a file, correct it and publish that")
 
 
 @prints_problems
@@ -140,7 +153,7 @@ def load_old(file: Path | None, options: argparse.Namespace) -> tuple[Ruleset, s
     if file is not None:
         return load_file(file), str(file)
     current = GatewayConnection(options.url, options.key).execute(_RULESET)["ruleset"]
-    return load_ruleset(current["yaml"], current["version"]), f"version {current['version']} in force"
+    return load_ruleset(current["yaml"], current["version"], current["format"]), f"version {current['version']} in force"
 
 
 def _history_line(version: dict[str, Any], older: dict[str, Any] | None) -> str:
@@ -148,7 +161,7 @@ def _history_line(version: dict[str, Any], older: dict[str, Any] | None) -> str:
     if older is None:
         return head
     try:
-        changes = ruleset_changes(load_ruleset(older["yaml"], 1), load_ruleset(version["yaml"], 1))
+        changes = ruleset_changes(load_ruleset(older["yaml"], 1, older["format"]), load_ruleset(version["yaml"], 1, version["format"]))
     except InvalidRuleset:
         return f"{head}  cannot be compared: written for another release"
     return f"{head}  {'; '.join(change.text() for change in changes) or 'no changes'}"

@@ -84,7 +84,7 @@ class RulesetTopic:
             record = decode_record(message.value)
         except (*KAFKA_ERRORS, InvalidRecord) as error:
             raise TopicUnavailable(f"version {version} cannot be read from the event log") from error
-        return PublishedVersion(version, record.yaml, record.published_at_ms, offset)
+        return PublishedVersion(version, record.yaml, record.published_at_ms, offset, record.text_format)
 
     def _consumer(self) -> contextlib.AbstractAsyncContextManager[Any]:
         return open_consumer(self._bootstrap, max_partition_fetch_bytes=MAX_RECORD_BYTES)

@@ -24,7 +24,7 @@ from gateway.errors import BackendUnavailable, Conflict, NotFound
 from gateway.kafka.ruleset_topic import TopicUnavailable
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset, RulesetProblem
-from gateway.model.rulesets.versions import PublishedVersion, RulesetRecord
+from gateway.model.rulesets.versions import CURRENT_FORMAT, PublishedVersion, RulesetRecord
 from gateway.services.ports import Notices, RulesetCopies, RulesetVersions
 from gateway.settings import Settings
 from gateway.store.connection import StoreUnavailable
@@ -148,7 +148,7 @@ class RulesetService:
         if loaded is None:
             published = self._recent.get(version) or await self._read(version)
             try:
-                loaded = LoadedRuleset(await self._load(published.yaml, version), published.published_at_ms)
+                loaded = LoadedRuleset(await self._load(published.yaml, version, published.text_format), published.published_at_ms)
             except InvalidRuleset as problem:
                 raise NotFound(f"this gateway cannot load version {version}: another release published it") from problem
             _keep_latest(self._loaded, version, loaded, KEPT_LOADED)
@@ -192,10 +192,11 @@ class RulesetService:
         await self.at_least(version, IN_FORCE_SECONDS)
         return PublishOutcome(await self.version(version), ())
 
-    async def _load(self, text: str, version: int) -> Ruleset:
+    async def _load(self, text: str, version: int, text_format: int = CURRENT_FORMAT) -> Ruleset:
         """Load a ruleset, unless it is in force or was just checked. Raises `InvalidRuleset`."""
-        checked = next((ruleset for ruleset in (*self._checked, self._in_force.ruleset) if ruleset.yaml == text), None)
-        return await asyncio.to_thread(load_ruleset, text, version) if checked is None else replace(checked, version=version)
+        known = (*self._checked, self._in_force.ruleset)
+        checked = next((ruleset for ruleset in known if (ruleset.yaml, ruleset.text_format) == (text, text_format)), None)
+        return await asyncio.to_thread(load_ruleset, text, version, text_format) if checked is None else replace(checked, version=version)
 
     async def _read(self, version: int) -> PublishedVersion:
         if version < 1 or (self._topic.caught_up.is_set() and version > self._topic.log.version):
@@ -216,7 +217,7 @@ class RulesetService:
         for published in sorted(self._recent.values(), key=lambda published: -published.version):
             if (self._epoch, published.version) <= self._key:
                 break
-            if await self._adopt(self._epoch, published.version, published.yaml, published.published_at_ms):
+            if await self._adopt(self._epoch, published):
                 break
         self._watch.mark()
         if self._topic.log.version == 0:
@@ -251,27 +252,29 @@ class RulesetService:
     async def _adopt_copy(self) -> None:
         copy = await self._store.load()
         if copy is not None and (copy.log_epoch, copy.version) > self._key:
+            published = PublishedVersion(copy.version, copy.yaml, copy.published_at_ms, -1, copy.text_format)
             if copy.log_epoch == self._epoch:
                 # A version of another epoch would be taken for one of this topic, and come into force instead of its first ones.
-                published = PublishedVersion(copy.version, copy.yaml, copy.published_at_ms, -1)
                 _keep_latest(self._recent, copy.version, published, KEPT_VERSIONS)
-            await self._adopt(copy.log_epoch, copy.version, copy.yaml, copy.published_at_ms)
+            await self._adopt(copy.log_epoch, published)
 
     async def _save_copy(self) -> None:
         in_force, (epoch, version) = self._in_force, self._key
         if in_force.published_at_ms is not None and epoch != SEED_EPOCH:
-            await self._store.save(RulesetCopy(epoch, version, in_force.ruleset.yaml, in_force.published_at_ms))
+            ruleset = in_force.ruleset
+            await self._store.save(RulesetCopy(epoch, version, ruleset.yaml, in_force.published_at_ms, ruleset.text_format))
 
-    async def _adopt(self, epoch: int, version: int, text: str, published_at_ms: int) -> bool:
+    async def _adopt(self, epoch: int, published: PublishedVersion) -> bool:
         """Bring a version into force, unless a newer one is by now. False if it cannot be loaded."""
+        version = published.version
         try:
-            ruleset = await self._load(text, version)
+            ruleset = await self._load(published.yaml, version, published.text_format)
         except InvalidRuleset as problem:
             first = problem.problems[0].text("ruleset")
             log.error("version %d of the ruleset cannot be loaded, %d mistakes; the first: %s", version, len(problem.problems), first)
             return False
         if (epoch, version) > self._key:
-            self._key, self._in_force = (epoch, version), LoadedRuleset(ruleset, published_at_ms)
+            self._key, self._in_force = (epoch, version), LoadedRuleset(ruleset, published.published_at_ms)
             self._metrics.ruleset_version.set(version)
             log.info("version %d of the ruleset is in force", version)
             for callback in self._callbacks:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 from redis.asyncio import Redis
 
+from gateway.model.rulesets.versions import CURRENT_FORMAT
 from gateway.store.connection import store_errors_as
 from gateway.store.keys import RULESET_CHANNEL, RULESET_KEY
 
@@ -39,6 +40,8 @@ class RulesetCopy:
     version: int
     yaml: str
     published_at_ms: int
+    text_format: int = CURRENT_FORMAT
+    """How the YAML is to be read (`gateway.model.rulesets.versions`)."""
 
 
 class RulesetStore:
@@ -56,7 +59,13 @@ class RulesetStore:
     async def save(self, copy: RulesetCopy) -> bool:
         """Store a copy and announce it, unless the stored one is as new. Returns whether it was stored."""
         value = orjson.dumps(
-            {"log_epoch": copy.log_epoch, "version": copy.version, "yaml": copy.yaml, "published_at_ms": copy.published_at_ms}
+            {
+                "log_epoch": copy.log_epoch,
+                "version": copy.version,
+                "format": copy.text_format,
+                "yaml": copy.yaml,
+                "published_at_ms": copy.published_at_ms,
+            }
         )
         call: Any = self._redis.eval
         with store_errors_as("the copy of the ruleset cannot be written"):
@@ -67,8 +76,8 @@ class RulesetStore:
 def _decode(stored: bytes | str) -> RulesetCopy | None:
     try:
         fields = orjson.loads(stored)
-        copy = RulesetCopy(fields["log_epoch"], fields["version"], fields["yaml"], fields["published_at_ms"])
+        copy = RulesetCopy(fields["log_epoch"], fields["version"], fields["yaml"], fields["published_at_ms"], fields.get("format", 1))
     except (ValueError, KeyError, TypeError):
         return None
-    numbers = (copy.log_epoch, copy.version, copy.published_at_ms)
+    numbers = (copy.log_epoch, copy.version, copy.published_at_ms, copy.text_format)
     return copy if all(isinstance(number, int) for number in numbers) and isinstance(copy.yaml, str) else None

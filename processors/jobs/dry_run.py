@@ -26,6 +26,7 @@ from gateway.model.decisions.dry_run import DryRunReport, compare_rulesets, plac
 from gateway.model.events.contribution import LoggedEvent
 from gateway.model.events.event_kinds import EventType
 from gateway.model.rulesets.ruleset import InvalidRuleset, Ruleset
+from gateway.model.rulesets.versions import CURRENT_FORMAT
 from gateway.model.times import InvalidTime, parse_time_ms
 from gateway.model.visitors.erasure import Erasures
 from gateway.model.visitors.page_moments import LOOKING, PageMoment, Window, owner_and_events, page_moments
@@ -45,6 +46,7 @@ class DryRunPlan:
     """What a Spark task needs. Rulesets as YAML: compiled conditions cannot be pickled."""
 
     old_yaml: str
+    old_format: int
     new_yaml: str
     placements: tuple[str, ...]
     window: Window
@@ -89,6 +91,7 @@ def _print_report(
         old_name = f"version {old.version} in force"
     plan = DryRunPlan(
         old_yaml=old.yaml,
+        old_format=old.text_format,
         new_yaml=new.yaml,
         placements=tuple(arguments.placement or placements_of(old, new)),
         window=window,
@@ -125,7 +128,7 @@ def _visitor_of(logged: LoggedEvent) -> str:
 
 def _reports(visitors: Iterable[tuple[str, Iterable[list[LoggedEvent]]]], plan: DryRunPlan) -> Iterator[DryRunReport]:
     """One report on the visitors in a partition."""
-    old, new = _compiled(plan.old_yaml), _compiled(plan.new_yaml)
+    old, new = _compiled(plan.old_yaml, plan.old_format), _compiled(plan.new_yaml, CURRENT_FORMAT)
     report = DryRunReport()
     for owner, lists in visitors:
         comparisons = [
@@ -144,8 +147,8 @@ def _inputs(moment: PageMoment, plan: DryRunPlan) -> Inputs:
 
 
 @lru_cache(maxsize=4)
-def _compiled(yaml: str) -> Ruleset:
-    return load_ruleset(yaml, 1)
+def _compiled(yaml: str, text_format: int) -> Ruleset:
+    return load_ruleset(yaml, 1, text_format)
 
 
 class _InvalidRulesetFile(Exception):

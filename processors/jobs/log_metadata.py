@@ -50,7 +50,7 @@ def ruleset_at(versions: Sequence[PublishedVersion], at_ms: int | None = None) -
     ruleset: Ruleset | None = None
     for version in reversed(versions):
         try:
-            ruleset = load_ruleset(version.yaml, version.version)
+            ruleset = load_ruleset(version.yaml, version.version, version.text_format)
         except InvalidRuleset:
             # A version that cannot be loaded was never in force.
             continue

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from gateway.model.campaign_files.marks import Mark, mark_in, mark_of
+from gateway.model.campaign_files.nodes import construct
 from gateway.model.decisions.assignment import SHARE_UNITS
 from gateway.model.events.fields import MAX_ID_CHARACTERS
 from gateway.model.rulesets.ruleset import RulesetProblem
@@ -29,7 +30,8 @@ _TAG: Final = "tag:yaml.org,2002:"
 class YamlReader:
     """Reads nodes and collects problems. What it returns is valid only if there are no problems."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, text_format: int) -> None:
+        self.text_format = text_format
         self.problems: list[RulesetProblem] = []
         self._text = text
         self._sizes: dict[int, float] = {}
@@ -122,7 +124,7 @@ class YamlReader:
                 return None
             if kind is int and node.tag == _TAG + "int":
                 with contextlib.suppress(ValueError):
-                    return int(yaml.constructor.SafeConstructor().construct_document(node))
+                    return int(construct(node, self.text_format))
         expected = "a string" if kind is str else "an integer"
         self.problem(f"{name} must be {expected}", node)
         return None
@@ -135,7 +137,7 @@ class YamlReader:
             self.problem(f"{name} must hold at most {MAX_JSON_VALUES} values", node)
             return None
         try:
-            text = json.dumps(yaml.constructor.SafeConstructor().construct_document(node), allow_nan=False, ensure_ascii=False)
+            text = json.dumps(construct(node, self.text_format), allow_nan=False, ensure_ascii=False)
             text.encode()
         except yaml.MarkedYAMLError as problem:
             self.problem(f"{name} must be JSON: {problem.problem}", node)
@@ -150,7 +152,7 @@ class YamlReader:
         if node is None:
             return None
         if isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "bool":
-            return bool(yaml.constructor.SafeConstructor().construct_document(node))
+            return bool(construct(node, self.text_format))
         self.problem(f"{name} must be true or false", node)
         return None
 

@@ -14,6 +14,7 @@ from gateway.model.conditions.analysis import variables_of
 from gateway.model.conditions.condition_set import ConditionSet
 from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, InvalidRuleset, Placement, Ruleset, RulesetProblem
 from gateway.model.rulesets.template import Template
+from gateway.model.rulesets.versions import CURRENT_FORMAT
 
 FORMAT: Final = 1
 RULESET_KEYS: Final = ("version", "placements", "campaigns", "holdout", "holdout_salt", "public_traits")
@@ -21,15 +22,21 @@ PLACEMENT_KEYS: Final = ("description", "fallback")
 MAX_BYTES: Final = 1_000_000
 
 
-def load_ruleset(text: str, version: int) -> Ruleset:
-    """The ruleset of a YAML file, with this version number. Raises `InvalidRuleset` with all problems."""
+def load_ruleset(text: str, version: int, text_format: int = CURRENT_FORMAT) -> Ruleset:
+    """The ruleset of a YAML text, with this version number. Raises `InvalidRuleset` with all problems.
+
+    `text_format`: how it is to be read; that of the record it was published by (`gateway.model.rulesets.versions`).
+    """
+    if text_format > CURRENT_FORMAT:
+        message = f"format {text_format} was published by a later release; this one reads formats 1 to {CURRENT_FORMAT}"
+        raise InvalidRuleset([RulesetProblem(message)])
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise InvalidRuleset([RulesetProblem(f"a ruleset has at most {MAX_BYTES} bytes")])
     # libyaml does not count a byte order mark as a character of the file.
     content = text.removeprefix("\ufeff")
-    reader = YamlReader(content)
+    reader = YamlReader(content, text_format)
     try:
-        root = compose(content)
+        root = compose(content, text_format)
         if root is not None and reader.is_too_large(root):
             raise InvalidRuleset(reader.problems)
         ruleset = _ruleset(reader, root, text, version)
@@ -64,6 +71,7 @@ def _ruleset(reader: YamlReader, root: yaml.Node | None, text: str, version: int
         version=version,
         placements=placements,
         yaml=text,
+        text_format=reader.text_format,
         holdout=reader.share(fields.get("holdout"), "holdout"),
         holdout_salt=reader.scalar(fields.get("holdout_salt"), str, "holdout_salt") or "global",
         groups=_groups(campaigns),

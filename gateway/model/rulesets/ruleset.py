@@ -12,6 +12,7 @@ from gateway.model.conditions.condition_set import ConditionSet
 from gateway.model.rulesets.caps import NO_CAPS, Caps
 from gateway.model.rulesets.schedule import ALWAYS, Schedule
 from gateway.model.rulesets.template import Template
+from gateway.model.rulesets.versions import CURRENT_FORMAT
 
 HOLDOUT_VARIANT: Final = "holdout"
 """The variant of visitors who are held out of a campaign."""
@@ -132,6 +133,8 @@ class Ruleset:
     """Campaigns that exclude each other, by group: each visitor belongs to one of them."""
     public_traits: frozenset[str] = frozenset()
     """The traits that a visitor token may set with `identify`."""
+    text_format: int = CURRENT_FORMAT
+    """How `yaml` is to be read."""
     uses_trends: bool = False
     """Whether a decision can depend on the trends: a condition uses them, or a banner has related products."""
 

@@ -9,9 +9,14 @@ load is still a version; it just does not come into force there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import orjson
+
+CORE_SCHEMA_FORMAT: Final = 2
+"""From this format on YAML is read by the core schema of YAML 1.2; before, by PyYAML's reading of YAML 1.1."""
+CURRENT_FORMAT: Final = CORE_SCHEMA_FORMAT
+"""The format of what is published now. A record without one has format 1."""
 
 
 class InvalidRecord(ValueError):
@@ -26,12 +31,15 @@ class RulesetRecord:
     version_expected: int | None
     yaml: str
     published_at_ms: int
+    text_format: int = CURRENT_FORMAT
+    """How the YAML is to be read."""
 
     def encode(self) -> bytes:
         """The record's value."""
         return orjson.dumps(
             {
                 "version_expected": self.version_expected,
+                "format": self.text_format,
                 "yaml": self.yaml,
                 "published_at_ms": self.published_at_ms,
                 "message_id": self.message_id,
@@ -41,12 +49,13 @@ class RulesetRecord:
 
 @dataclass(frozen=True, slots=True)
 class PublishedVersion:
-    """A version of the ruleset: its YAML, when it was published, and its offset in the topic."""
+    """A version of the ruleset: its YAML and how it is to be read, when it was published, and its offset in the topic."""
 
     version: int
     yaml: str
     published_at_ms: int
     offset: int
+    text_format: int = CURRENT_FORMAT
 
 
 class RulesetLog:
@@ -74,7 +83,7 @@ class RulesetLog:
         self._offsets.append(offset)
         self._published_ms.append(record.published_at_ms)
         self._versions[record.message_id] = self.version
-        self.current = PublishedVersion(self.version, record.yaml, record.published_at_ms, offset)
+        self.current = PublishedVersion(self.version, record.yaml, record.published_at_ms, offset, record.text_format)
         return self.current
 
     def published_by(self, at_ms: int) -> list[int]:
@@ -100,11 +109,15 @@ def decode_record(value: bytes | None) -> RulesetRecord:
         raise InvalidRecord("not an object")
     expected, yaml = fields.get("version_expected"), fields.get("yaml")
     published_at_ms, message_id = fields.get("published_at_ms"), fields.get("message_id")
+    text_format = fields.get("format", 1)
     if not (expected is None or _is_unsigned(expected)) or not isinstance(yaml, str):
         raise InvalidRecord("version_expected must be an integer or null, yaml a string")
     if not _is_unsigned(published_at_ms) or not isinstance(message_id, str):
         raise InvalidRecord("published_at_ms must be an integer, message_id a string")
-    return RulesetRecord(message_id, expected, yaml, published_at_ms)
+    if not _is_unsigned(text_format) or text_format < 1:
+        raise InvalidRecord("format must be an integer from 1")
+    # A format of a later release is still a version; it cannot be loaded here.
+    return RulesetRecord(message_id, expected, yaml, published_at_ms, text_format)
 
 
 def _is_unsigned(value: object) -> TypeGuard[int]:

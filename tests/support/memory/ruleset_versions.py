@@ -101,7 +101,7 @@ class MemoryRulesetVersions:
         await self.reading.enter()
         record = decode_record(self._topic.values[offset])
         self.reading.leave()
-        return PublishedVersion(version, record.yaml, record.published_at_ms, offset)
+        return PublishedVersion(version, record.yaml, record.published_at_ms, offset, record.text_format)
 
     def _absorb(self, value: bytes) -> PublishedVersion | None:
         offset, self._next_offset = self._next_offset, self._next_offset + 1

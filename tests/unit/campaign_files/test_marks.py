@@ -13,6 +13,7 @@ from gateway.model.campaign_files.marks import mark_in
 from gateway.model.campaign_files.nodes import compose
 from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.rulesets.ruleset import InvalidRuleset, RulesetProblem
+from gateway.model.rulesets.versions import CURRENT_FORMAT
 from tests.support.strategies import SETTINGS
 
 HEAD = "version: 1\nplacements: {hero: {fallback: {headline: Hello}}}\ncampaigns:\n"
@@ -105,7 +106,7 @@ def test_a_character_is_found_in_scalars_of_every_style(source: str, fast: bool,
     """Behind quotes, escapes, folds and indentation."""
     monkeypatch.setattr(yaml, "__with_libyaml__", fast)
     text = source.format("@WANTED").replace("@WANTED", "WANTED")
-    node = _holding(compose(text))
+    node = _holding(compose(text, CURRENT_FORMAT))
     before = text[: text.index("WANTED")]
     assert mark_in(text, node, node.value.index("WANTED")) == (before.count("\n") + 1, len(before) - before.rfind("\n"))
     end = mark_in(text, node, node.value.index("WANTED") + len("WANTED") - 1)
@@ -137,7 +138,7 @@ def test_every_character_that_can_be_seen_is_found(value: str, style: str | None
     text: str = yaml.dump(
         {"key": {"text": value}}, default_style=style, width=width, allow_unicode=data.draw(st.booleans()), line_break="\n"
     )
-    root = compose(text)
+    root = compose(text, CURRENT_FORMAT)
     assert isinstance(root, yaml.MappingNode)
     node = root.value[0][1].value[0][1]
     assert node.value == value

@@ -58,9 +58,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     """How often each version was loaded."""
     counts: Counter[int] = Counter()
 
-    def counting(yaml: str, version: int) -> Ruleset:
+    def counting(yaml: str, version: int, text_format: int) -> Ruleset:
         counts[version] += 1
-        return load_ruleset(yaml, version)
+        return load_ruleset(yaml, version, text_format)
 
     monkeypatch.setattr(service, "load_ruleset", counting)
     return counts
