@@ -340,7 +340,7 @@ async def test_what_cannot_be_loaded_never_comes_into_force(site: Site, second: 
     for api in (site.secret, at(second, site.secret)):
         await _until_answers_by(api, version + 2)
         assert await codes_of(api, RULESET, version=version + 1) == ["NOT_FOUND"]
-    assert f"version {version + 1} of the ruleset is void here" in second.log()
+    assert f"version {version + 1} of the ruleset cannot be loaded" in second.log()
 
 
 async def test_the_commands_publish_compare_and_roll_back(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
