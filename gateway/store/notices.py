@@ -106,7 +106,7 @@ class NoticeBus:
         """As `Channels.add`."""
         watches = self._watches.setdefault(channel, set())
         watches.add(watch)
-        # For a second watch too: the confirmation tells it that the channel is open.
+        # Even if another watch has subscribed to it: the confirmation marks this one dirty once the channel is open.
         self._requests.put_nowait((True, channel))
 
     def remove(self, channel: str, watch: Watch) -> None:

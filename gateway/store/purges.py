@@ -45,7 +45,7 @@ class PurgeQueue:
             await self._redis.zadd(PURGES_KEY, dict(due_ms))
 
     async def lease(self, now_ms: int, limit: int) -> list[str]:
-        """At most `limit` visitors whose purge is due; nobody else gets them until the lease ends."""
+        """At most `limit` visitors whose purge is due. No other worker gets them until the lease ends."""
         visitor_ids: Any = await self._eval(_LEASE, now_ms, now_ms + LEASE_MS, limit)
         return [visitor_id.decode() for visitor_id in visitor_ids]
 

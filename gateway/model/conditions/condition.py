@@ -208,7 +208,7 @@ def _check_types(text: str, tree: Tree) -> None:
 
 
 def compile_expression(text: str) -> Any:
-    """The compiled CEL expression of a text. Raises `InvalidCondition`."""
+    """Compile a CEL expression. Raises `InvalidCondition`."""
     try:
         return _ENV.compile(text)
     except TypeError as problem:

@@ -82,7 +82,7 @@ class Inputs:
 
     @property
     def locale(self) -> str | None:
-        """The language of the page, or else of the visitor."""
+        """The language of the page; if it names none, that of the visitor."""
         locale = (self.page or {}).get("locale") or (self.values.get("traits") or {}).get("locale")
         return locale if isinstance(locale, str) else None
 

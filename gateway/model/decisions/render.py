@@ -12,7 +12,7 @@ from gateway.model.rulesets.ruleset import BannerTemplate, ImageTemplate, Produc
 from gateway.model.trends.snapshot import Trends
 
 SEEDS: Final = 5
-"""The number of products of the cart, or else of the latest views, for which `bought_together` finds companions."""
+"""`bought_together` finds companions for this many products of the cart; if it is empty, for the most recent products."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def _value(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def parse_template(text: str, *, is_link: bool = False) -> Template:
-    """The template of a text. A link must be http, https or relative whatever the values are. Raises `InvalidTemplate`."""
+    """Parse a template. A link must be http, https or relative whatever the values are. Raises `InvalidTemplate`."""
     parts: list[str | tuple[str, str | None]] = []
     literal, end = "", 0
     for match in _PART.finditer(text):

@@ -1,4 +1,4 @@
-"""Merging the sealed totals of several parts of one visitor."""
+"""Merging the sealed totals of the parts of one visitor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.model.visitors.totals import EXACT, MAX_VIEW_TIMES, BannerCounts, T
 
 
 def merge(bases: list[Totals]) -> Totals:
-    """The totals of several parts together, as a new object: orders and traits as a union, the rest summed or the latest."""
+    """The merged totals, as a new object: orders and traits are the union; the rest are sums or the latest values."""
     if len(bases) == 1:
         return bases[0].copy()
     merged = Totals()
