@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from local_stack.artifacts.npm import ensure_packages
 from local_stack.demo import warmup
 from local_stack.stack.local_stack import LocalStack
 from tests.support.background_start import BackgroundStart
@@ -20,7 +23,13 @@ from tests.support.stack_site import Site
 from tests.support.temporary import use_own_folder
 
 PARTS = ("kafka", "valkey", "context_writer", "context_stream", "gateway")
-
+TESTS: Final = Path(__file__).parent
+NPM_PACKAGES: Final = {
+    "compliance": [TESTS / "compliance"],
+    "codegen": [TESTS / "codegen"],
+    "browser": [TESTS / "browser", TESTS.parent / "examples" / "recipes"],
+}
+"""Whose packages the tests of a folder install."""
 
 _TEMPORARY: Final = pytest.StashKey[Path]()
 
@@ -32,11 +41,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, or with `--long` everything else."""
-    chosen = bool(config.getoption("--long"))
-    left_out = [item for item in items if ("long" in item.keywords) != chosen]
+    wants_long = bool(config.getoption("--long"))
+    chosen: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (chosen if bool(item.get_closest_marker("long")) == wants_long else left_out).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        items[:] = chosen
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,6 +70,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     """Where the files of failed tests are."""
     if config.stash[_TEMPORARY].exists() and exitstatus == pytest.ExitCode.TESTS_FAILED:
         terminalreporter.write_line(f"Files of these tests are kept in {config.stash[_TEMPORARY]} until the next run.")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_are_installed_meanwhile(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In a fresh clone npm has a minute of work, most of which can be done while unit tests run."""
+    selected = {item.path.relative_to(TESTS).parts[0] for item in request.session.items}
+    folders = [folder for name, needed in NPM_PACKAGES.items() if name in selected for folder in needed]
+    thread = threading.Thread(target=_install, args=(folders if len(selected) > 1 else [],), name="npm")
+    thread.start()
+    yield
+    thread.join()
+
+
+def _install(folders: list[Path]) -> None:
+    with suppress(Exception):  # the test that needs the packages shows what is wrong
+        for folder in folders:
+            ensure_packages(folder)
 
 
 @pytest.fixture(scope="session")
