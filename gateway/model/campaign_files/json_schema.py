@@ -57,13 +57,30 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _definitions() -> dict[str, Schema]:
-    size = _integer(1, MAX_PIXELS)
-    language = {"image": _ref("image")}
+def _campaign() -> Schema:
     cap = _object(VIEW_CAP_KEYS, ("max",), max=_integer(1, MAX_VIEWS), per={"type": "string", "pattern": f"^{PERIOD}$"})
+    since_click = _integer(1, MAX_VIEWS_SINCE_CLICK)
     days = _list({"enum": list(DAYS)}, minItems=1)
     hours = {"type": "string", "pattern": r"^\d{2}:\d{2}-\d{2}:\d{2}$"}
     variant = _object(VARIANT_KEYS, ("variant", "banner"), variant=_ID, weight=_integer(1, MAX_TOTAL_WEIGHT), banner=_ref("bannerOrNone"))
+    return _object(
+        CAMPAIGN_KEYS,
+        ("id", "placement", "when"),
+        id=_ID,
+        placement=_ID,
+        priority=_integer(-MAX_PRIORITY, MAX_PRIORITY),
+        schedule=_object(SCHEDULE_KEYS, (), from_=_TIME, until=_TIME, days=days, hours=hours),
+        caps=_object(CAPS_KEYS, (), views=_list(cap), views_since_click=since_click, stop_after_dismiss={"type": "boolean"}),
+        split=_list(variant, minItems=1, maxItems=MAX_VARIANTS),
+        holdout=_SHARE,
+        banner=_ref("bannerOrNone"),
+        examples=_list(_ref("example")),
+    )
+
+
+def _definitions() -> dict[str, Schema]:
+    size = _integer(1, MAX_PIXELS)
+    language = {"image": _ref("image")}
     return {
         "image": _object(IMAGE_KEYS, ("url", "alt"), width=size, height=size),
         "products": _object(
@@ -83,25 +100,7 @@ def _definitions() -> dict[str, Schema]:
         ),
         "bannerOrNone": {"anyOf": [{"const": "none"}, _ref("banner")]},
         "placement": _object(PLACEMENT_KEYS, (), fallback={"anyOf": [{"type": "null"}, _ref("banner")]}),
-        "campaign": _object(
-            CAMPAIGN_KEYS,
-            ("id", "placement", "when"),
-            id=_ID,
-            placement=_ID,
-            priority=_integer(-MAX_PRIORITY, MAX_PRIORITY),
-            schedule=_object(SCHEDULE_KEYS, (), from_=_TIME, until=_TIME, days=days, hours=hours),
-            caps=_object(
-                CAPS_KEYS,
-                (),
-                views=_list(cap),
-                views_since_click=_integer(1, MAX_VIEWS_SINCE_CLICK),
-                stop_after_dismiss={"type": "boolean"},
-            ),
-            split=_list(variant, minItems=1, maxItems=MAX_VARIANTS),
-            holdout=_SHARE,
-            banner=_ref("bannerOrNone"),
-            examples=_list(_ref("example")),
-        ),
+        "campaign": _campaign(),
         "example": _object(
             EXAMPLE_KEYS,
             ("expect",),
