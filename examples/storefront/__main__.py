@@ -23,7 +23,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default %(default)s)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "httpx2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         settings = Settings()  # type: ignore[call-arg]  # the fields come from the environment
     except ValidationError as problem:

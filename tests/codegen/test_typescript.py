@@ -16,7 +16,7 @@ from local_stack.artifacts.npm import ensure_packages, environment
 from local_stack.project import PROJECT_ROOT
 from personalization_gateway.documents import FOLDER
 from tests.compliance.conftest import served
-from tests.support.client_gateways import PUBLISHABLE_KEY, lonely_gateway
+from tests.support.client_gateways import PUBLISHABLE_KEY, lonely_app
 from tests.support.docs_examples import blocks, section
 from tests.support.trusted_gateway import trusted_gateway
 
@@ -90,7 +90,7 @@ async def test_a_client_is_generated_type_checked_and_used(tmp_path: Path, packa
     folder = project(tmp_path / "shop", packages, documents, use)
     await run(folder, INSTALL[1])
     await run(folder, "npx tsc")
-    async with served(lonely_gateway().app) as url:
+    async with served(lonely_app()) as url:
         found = await answer(folder, url)
     assert found["token"].count(".") == 2
     assert (found["reason"], found["headline"]) == ("DEFAULT", "Welcome! Fresh deals every day")

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
+from starlette.applications import Starlette
 
 from gateway.app import Gateway
 from gateway.model.campaign_files.ruleset import load_ruleset
@@ -26,7 +27,7 @@ NOWHERE = "127.0.0.1:1"
 """A port at which nothing listens."""
 
 
-def lonely_gateway() -> httpx.ASGITransport:
+def lonely_app() -> Starlette:
     """The real gateway; Kafka and Redis are away."""
     settings = Settings(  # type: ignore[call-arg]  # the other fields have defaults
         kafka_bootstrap=NOWHERE,
@@ -37,7 +38,12 @@ def lonely_gateway() -> httpx.ASGITransport:
         token_secret=SecretStr(TOKEN_SECRET),
         log_epoch=1,
     )
-    return httpx.ASGITransport(Gateway(settings, load_ruleset(CAMPAIGNS.read_text(), 1)).app)
+    return Gateway(settings, load_ruleset(CAMPAIGNS.read_text(), 1)).app
+
+
+def lonely_gateway() -> httpx.ASGITransport:
+    """The same, as the network of a client."""
+    return httpx.ASGITransport(lonely_app())
 
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -13,9 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Self
-
-import httpx
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from personalization_gateway import parsing
 from personalization_gateway.answers import Decision, Explanation, StartedVisit, TrackResult, UserContext
@@ -25,6 +23,9 @@ from personalization_gateway.inputs import EventInput, PageInput, new_message_id
 from personalization_gateway.requests import ApiCall
 from personalization_gateway.tokens import is_renewable, read_cursor, read_token, token_expiry_s
 from personalization_gateway.transport import Transport
+
+if TYPE_CHECKING:
+    from personalization_gateway.http_client import AsyncTransport
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,9 @@ class GatewayClient:
     """One gateway and one connection pool; use it with `async with`, or call `aclose()` at the end.
 
     `endpoint` is the GraphQL address. `deadline_s` limits each call for a page, `timeout_s` every other call; a call can have its
-    own `Deadline` instead, so that all calls of a page share one. `transport` replaces the network in tests.
+    own `Deadline` instead, so that all calls of a page share one. `transport`, of httpx2 or httpx, replaces the network in tests.
+
+    Raises ImportError if no HTTP client is installed, and ValueError for an endpoint that is not an http(s) address.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class GatewayClient:
         deadline_s: float = PAGE_DEADLINE_S,
         timeout_s: float = TIMEOUT_S,
         max_connections: int = 100,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: AsyncTransport | None = None,
     ) -> None:
         self._transport = Transport(endpoint, max_connections, transport)
         self._publishable_key = publishable_key

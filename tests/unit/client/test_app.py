@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import time
+from typing import Any
 
 import jwt
 import pytest
@@ -19,16 +20,15 @@ from personalization_gateway import (
     event,
     sign_visitor_token,
 )
-from tests.support.client_gateways import ENDPOINT, PUBLISHABLE_KEY, SECRET_KEY, TOKEN_SECRET, lonely_gateway
+from tests.support.client_gateways import ENDPOINT, PUBLISHABLE_KEY, SECRET_KEY, TOKEN_SECRET, lonely_app
 
 PLACEMENT = "homepage-hero"
 
 
 @pytest.fixture
-def client() -> GatewayClient:
-    return GatewayClient(
-        ENDPOINT, publishable_key=PUBLISHABLE_KEY, secret_key=SECRET_KEY, deadline_s=10, timeout_s=10, transport=lonely_gateway()
-    )
+def client(http_library: Any) -> GatewayClient:
+    network = http_library.ASGITransport(lonely_app())
+    return GatewayClient(ENDPOINT, publishable_key=PUBLISHABLE_KEY, secret_key=SECRET_KEY, deadline_s=10, timeout_s=10, transport=network)
 
 
 async def test_a_visit_is_started_and_renewed(client: GatewayClient) -> None:
@@ -147,7 +147,7 @@ async def test_nobody_is_named_twice_or_without_the_key_for_it(client: GatewayCl
 
 
 async def test_a_failed_part_is_one_line_without_anything_personal(client: GatewayClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The log names the part and the cause; no token, key or id, also where httpx logs everything."""
+    """The log names the part and the cause; no token, key or id, even where the HTTP client logs everything."""
     caplog.set_level(logging.DEBUG)
     token = sign_visitor_token("alice", "x" * 32)
     assert await client.banner(PLACEMENT, visitor_token=token) is None

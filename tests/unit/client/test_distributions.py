@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from email.parser import Parser
@@ -32,7 +33,7 @@ def test_a_distribution_installs_its_packages_only(project: Path, packages: set[
 
 
 def test_the_clients_distribution_is_complete(tmp_path: Path) -> None:
-    """Its types, its documents, its licence, and no requirement beyond the HTTP client."""
+    """Its types, its documents, its licence; it requires nothing but a choice of HTTP clients."""
     folder = ROOT / "clients" / "python" / "personalization_gateway"
     with wheel_of(folder.parent, tmp_path) as wheel:
         names = set(wheel.namelist())
@@ -41,4 +42,14 @@ def test_the_clients_distribution_is_complete(tmp_path: Path) -> None:
     assert "personalization_gateway/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert metadata["Name"] == "personalization-gateway-client"
-    assert metadata.get_all("Requires-Dist") == ["httpx>=0.28"]
+    assert metadata.get_all("Requires-Dist") == ["httpx>=0.28; extra == 'httpx'", "httpx2>=2.0; extra == 'httpx2'"]
+
+
+def test_the_client_imports_the_standard_library_and_an_http_client_only() -> None:
+    """So that it can be installed next to everything."""
+    allowed = {*sys.stdlib_module_names, "personalization_gateway", "httpx", "httpx2"}
+    for path in (ROOT / "clients" / "python").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert {name.split(".")[0] for name in names} <= allowed, path

@@ -12,6 +12,8 @@ import pytest
 from personalization_gateway import Deadline, GatewayClient, NoAnswer, TryLater, event
 from tests.support.client_gateways import DECISION, NOWHERE, BadServer, answer_to, bad_server, http
 
+pytestmark = pytest.mark.usefixtures("http_library")
+
 PLACEMENT = "homepage-hero"
 LATE_S = 5.0
 """Far more than any deadline here, far less than what the servers would take."""

@@ -18,6 +18,8 @@ import pytest
 from personalization_gateway import GatewayClient, NoAnswer, SyncGatewayClient, event
 from tests.support.client_gateways import BadServer, answer_to, bad_server, http
 
+pytestmark = pytest.mark.usefixtures("http_library")
+
 PLACEMENT = "homepage-hero"
 
 
