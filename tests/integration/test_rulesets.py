@@ -382,7 +382,7 @@ async def test_without_kafka_a_new_process_starts_from_the_copy(site: Site, tmp_
             found = await decision(at(lonely, site.publishable))
             assert (found["rulesetVersion"], found["banner"]["headline"]) == (version, "From the copy")
             assert await codes_of(at(lonely, site.secret), PUBLISH, yaml=rules(), dryRun=False) == ["UNAVAILABLE"]
-            assert f"version {version} of the copy in Redis is in force" in lonely.log()
+            assert f"version {version} from the copy in Redis is in force" in lonely.log()
         await until(lambda: _publishes(at(lonely, site.secret)), lambda: f"nothing is published: {lonely.log()}")
         version = await in_force(at(lonely, site.secret))
         await _until_answers_by(site.secret, version)
