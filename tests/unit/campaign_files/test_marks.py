@@ -1,4 +1,4 @@
-"""Places in YAML: the same with and without libyaml, and right within scalars of every style."""
+"""Marks in YAML: the same with and without libyaml, and correct within scalars of every style."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def problems(text: str) -> list[RulesetProblem]:
     return found.value.problems
 
 
-def test_mistakes_have_the_same_places_with_and_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dozen of them in a file of 1,000 campaigns, each named once, where it stands."""
+def test_mistakes_have_the_same_marks_with_and_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dozen of them in a file of 1,000 campaigns, each reported once, at its mark."""
     assert yaml.__with_libyaml__, "PyYAML's wheels come with it"
     blocks = THOUSAND.split("  - id: ")
     drawn = random.Random(5).sample(range(1, 1001), len(MISTAKES))
@@ -62,8 +62,8 @@ def test_mistakes_have_the_same_places_with_and_without_libyaml(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("damage", ["a: b: c", "{", "[", '"', "*x", "&a", "%", "!!", "\x00", "\ud800", "é: |", "- x", "? ", "@", "`"])
-def test_what_is_no_yaml_has_the_same_place_with_and_without_libyaml(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the same words."""
+def test_invalid_yaml_has_the_same_mark_with_and_without_libyaml(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same message."""
     text = (HEAD + CAMPAIGN.format(n=1)).replace("priority: 1", f"priority: {damage}")
     fast = problems(text)
     monkeypatch.setattr(yaml, "__with_libyaml__", False)
@@ -71,8 +71,8 @@ def test_what_is_no_yaml_has_the_same_place_with_and_without_libyaml(damage: str
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
-def test_what_is_nested_too_deeply_is_refused(opening: str) -> None:
-    """By an error: C code that calls itself so often would end the process."""
+def test_deeply_nested_yaml_is_refused(opening: str) -> None:
+    """With an error: C code that recursed this deeply would end the process."""
     (problem,) = problems(opening * 100_000)
     assert "nested too deeply" in problem.message
 
@@ -103,7 +103,7 @@ SOURCES = [
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_character_is_found_in_scalars_of_every_style(source: str, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind quotes, escapes, folds and indentation."""
+    """After quotes, escapes, folds and indentation."""
     monkeypatch.setattr(yaml, "__with_libyaml__", fast)
     text = source.format("@WANTED").replace("@WANTED", "WANTED")
     node = _holding(compose(text, CURRENT_FORMAT))
@@ -133,8 +133,8 @@ def _holding(root: yaml.Node | None) -> yaml.ScalarNode:
     st.integers(8, 30),
     st.data(),
 )
-def test_every_character_that_can_be_seen_is_found(value: str, style: str | None, width: int, data: st.DataObject) -> None:
-    """However a text is written: what stands at the place is the character itself, or an escape for it."""
+def test_every_visible_character_is_found(value: str, style: str | None, width: int, data: st.DataObject) -> None:
+    """However a string is written: at the mark is the character itself, or its escape."""
     text: str = yaml.dump(
         {"key": {"text": value}}, default_style=style, width=width, allow_unicode=data.draw(st.booleans()), line_break="\n"
     )

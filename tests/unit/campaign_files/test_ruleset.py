@@ -1,4 +1,4 @@
-"""Reading rulesets: every mistake at once, each with its line, its column and its campaign."""
+"""Reading rulesets: all mistakes together, each with its line, its column and its campaign."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def problems(text: str) -> list[RulesetProblem]:
     return found.value.problems
 
 
-def test_a_good_ruleset_is_read_whole() -> None:
-    """With its version, its text, its placements and its campaigns."""
+def test_a_valid_ruleset_is_read_completely() -> None:
+    """With its version, its YAML, its placements and its campaigns."""
     found = load_ruleset(GOOD, 7)
     assert (found.version, found.yaml, list(found.placements)) == (7, GOOD, ["hero", "aside"])
     (campaign,) = found.placements["hero"].campaigns
@@ -52,8 +52,8 @@ def test_a_good_ruleset_is_read_whole() -> None:
     assert found.placements["aside"].fallback is None
 
 
-def test_campaigns_stand_strongest_first_then_as_in_the_file() -> None:
-    """By priority; equal ones in their order."""
+def test_campaigns_are_ordered_strongest_first_then_as_in_the_file() -> None:
+    """By priority; campaigns of the same priority in their order."""
     lines = "".join(
         f'  - {{id: c{n}, placement: p, priority: {priority}, when: "true", banner: {{headline: h}}}}\n'
         for n, priority in enumerate([1, 3, 1, 2, 3])
@@ -118,7 +118,7 @@ CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
 @pytest.mark.parametrize(
     ("good", "wrong", "place", "campaign", "message"), CASES, ids=[f"{n}-{case[4][:30]}" for n, case in enumerate(CASES)]
 )
-def test_a_mistake_is_named_with_its_place(good: str, wrong: str, place: tuple[int, int], campaign: str | None, message: str) -> None:
+def test_a_mistake_is_reported_with_its_mark(good: str, wrong: str, place: tuple[int, int], campaign: str | None, message: str) -> None:
     """Line and column count from 1; a campaign's mistake names the campaign."""
     assert GOOD.count(good) == 1
     found = problems(GOOD.replace(good, wrong))
@@ -128,14 +128,14 @@ def test_a_mistake_is_named_with_its_place(good: str, wrong: str, place: tuple[i
     assert match[0].text("campaigns.yaml").startswith(f"campaigns.yaml:{place[0]}:{place[1]}: ")
 
 
-def test_all_mistakes_are_found_at_once_in_order_of_lines() -> None:
-    """Not one for each attempt."""
+def test_all_mistakes_are_reported_together_in_order_of_lines() -> None:
+    """Not one per attempt."""
     wrong = GOOD.replace("placement: hero", "placement: top").replace("priority: 5", "priority: high").replace("version: 1", "version: 9")
     wrong = wrong.replace("interested_category != ", "nothing != ").replace("on {interested_category}", "on {nobody}")
     assert [problem.line for problem in problems(wrong)] == [1, 9, 10, 11, 14]
 
 
-def test_a_campaign_id_is_there_once() -> None:
+def test_a_duplicate_campaign_id_is_a_mistake() -> None:
     """The second one is the mistake."""
     again = '  - {id: deals, placement: hero, when: "true", banner: {headline: h}}\n'
     (problem,) = problems(GOOD + again)
@@ -165,7 +165,7 @@ def test_a_campaign_id_is_there_once() -> None:
         "? {a: b}\n: c",
     ],
 )
-def test_what_is_no_ruleset_is_refused_with_a_place(text: str) -> None:
+def test_a_file_that_is_not_a_ruleset_is_refused_with_a_mark(text: str) -> None:
     """Whatever the file is, its reader gets line and column, never a traceback."""
     for problem in problems(text):
         assert problem.line is not None
@@ -178,7 +178,7 @@ def test_a_file_that_is_too_large_is_refused() -> None:
 
 
 def test_anchors_do_not_multiply() -> None:
-    """Nine anchors of nine each would be a billion values; an example that is used 10,000 times is many as well."""
+    """Nine levels of nine anchors would be a billion values; an example that is used 10,000 times is too large as well."""
     bomb = "[x, &a0 [lol]" + "".join(f", &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(9)) + "]"
     (problem,) = problems(GOOD.replace("{tags: [1, x, null], 5: true}", bomb))
     assert ("more than 100000 values" in problem.message, problem.line) == (True, 17)
@@ -188,7 +188,7 @@ def test_anchors_do_not_multiply() -> None:
 
 
 def test_a_thousand_long_conditions_are_one_ruleset() -> None:
-    """More text than one CEL expression may have."""
+    """Together they are longer than one CEL expression may be."""
     when = f'interested_category == \\"{"x" * 150}\\"'
     lines = "".join(f'  - {{id: c{n}, placement: p, when: "{when}", banner: {{headline: h}}}}\n' for n in range(800))
     last = '  - {id: last, placement: p, when: "true", banner: {headline: found}}\n'
@@ -197,7 +197,7 @@ def test_a_thousand_long_conditions_are_one_ruleset() -> None:
 
 
 def test_a_condition_at_the_limit_of_depth_is_evaluated() -> None:
-    """Beside others it would be too deep; alone it is not."""
+    """Together with others it would be too deep; alone it is not."""
     deepest = 0
     for depth in range(1, 60):
         when = "(" * depth + "true" + ")" * depth
@@ -215,7 +215,7 @@ def test_a_condition_at_the_limit_of_depth_is_evaluated() -> None:
 @SETTINGS
 @given(st.data())
 def test_a_damaged_ruleset_is_a_ruleset_or_an_invalid_one(data: st.DataObject) -> None:
-    """Any characters anywhere in a good file: nothing else is ever raised, and what is read can be decided with."""
+    """Any characters anywhere in a valid file: no other error is raised, and decisions can be made with the result."""
     place = data.draw(st.integers(0, len(GOOD)))
     length = data.draw(st.integers(0, 12))
     text = GOOD[:place] + data.draw(st.text(st.characters() | st.sampled_from("{}[]&*!|>'\":-\n #"), max_size=6)) + GOOD[place + length :]

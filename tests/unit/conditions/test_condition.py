@@ -1,4 +1,4 @@
-"""Conditions: what may be asked of which variable, what too much work is, and asking only those that can hold."""
+"""Conditions: the types of variables, the limit of evaluation steps, and evaluating only conditions that can be true."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def ruleset(*conditions: str) -> Ruleset:
     return load_ruleset(f"version: 1\nplacements: {{hero: {{}}}}\ncampaigns:\n{lines}", 1)
 
 
-def test_conditions_do_not_share_the_work_that_one_may_do() -> None:
-    """CEL stops an evaluation after some thousand steps of loops: 64 conditions of two loops each over a full cart are more."""
+def test_conditions_do_not_share_the_steps_of_one_evaluation() -> None:
+    """CEL stops an evaluation after a few thousand steps of loops: 64 conditions with two loops each over a full cart need more."""
     conditions = [f'cart.exists(l, l.category == "a{n}") || cart.exists(l, l.product_id == "p{n}x")' for n in range(63)]
     rules = ruleset(*conditions, 'cart.exists(l, l.category == "a") || cart.exists(l, l.product_id == "p99")')
     found = decide(rules, "hero", Inputs(FULL_CART, None, 0))
     assert (found.campaign_id, found.condition_errors) == ("c63", ())
 
 
-def test_a_condition_that_is_too_much_work_counts_as_false() -> None:
-    """It is said to have failed; those beside it are decided."""
+def test_a_condition_with_too_many_steps_counts_as_false() -> None:
+    """It is reported as failed; the other conditions are evaluated."""
     rules = ruleset('last_search == "x"', MONSTROUS, 'cart.exists(l, l.product_id == "p99")')
     found = decide(rules, "hero", Inputs(FULL_CART, None, 0))
     assert (found.campaign_id, found.condition_errors) == ("c2", ("c1",))
@@ -80,15 +80,15 @@ def test_a_condition_that_is_too_much_work_counts_as_false() -> None:
         ("purchases.count", 10, "a condition must return a boolean, this one returns a number"),
     ],
 )
-def test_what_a_variable_never_is_is_refused(text: str, column: int, message: str) -> None:
-    """It would be false, or fail, for every visitor; line and column say where."""
+def test_a_mismatched_type_is_refused(text: str, column: int, message: str) -> None:
+    """It would be false, or fail, for every visitor; line and column show where."""
     with pytest.raises(InvalidCondition, match=message) as found:
         Condition(text)
     assert (found.value.line, found.value.column) == (1, column)
 
 
 def test_lines_are_counted() -> None:
-    """Of a condition of several."""
+    """In a condition with several lines."""
     with pytest.raises(InvalidCondition, match="no field 'typ'") as found:
         Condition('last_search == "é😀"\n  && page.typ == "home"')
     assert (found.value.line, found.value.column) == (2, 11)
@@ -111,8 +111,8 @@ def test_lines_are_counted() -> None:
         "(size(cart) > 0 ? cart[0].category : null) == null",
     ],
 )
-def test_what_a_variable_can_be_is_taken(text: str) -> None:
-    """Traits are of any shape, numbers of any kind are compared, and `dyn` asks for no check."""
+def test_a_matching_type_is_accepted(text: str) -> None:
+    """Traits have any type, numbers of any kind can be compared, and `dyn` is not checked."""
     assert isinstance(Condition(text).evaluate(activation(None, None)), bool | str)
 
 
@@ -148,7 +148,7 @@ def is_of(value: Any, shape: ValueType | None) -> bool:
         ),
     ],
 )
-def test_the_shapes_are_those_of_the_values(context: Any) -> None:
+def test_the_types_are_those_of_the_values(context: Any) -> None:
     """Every variable, every field, whatever is known of a visitor."""
     assert VARIABLE_TYPES.keys() == VARIABLES.keys()
     values = values_of(context, {"type": "home"}, Trends(products=(TrendingProduct("p", "tv", 1.0),)))
@@ -176,8 +176,8 @@ contexts = st.none() | st.fixed_dictionaries(
 
 @SETTINGS
 @given(st.lists(wishes, max_size=8), contexts, st.none() | st.fixed_dictionaries({"type": st.sampled_from(["home", "cart", ""])}))
-def test_what_is_not_asked_would_have_been_false(texts: list[str], context: Any, page: Any) -> None:
-    """Together, conditions give what each gives alone: true, or what failed, in their order."""
+def test_a_condition_that_is_not_evaluated_would_have_been_false(texts: list[str], context: Any, page: Any) -> None:
+    """Conditions evaluated together have the same results as alone: true, or the failure, in their order."""
     conditions = [Condition(text) for text in texts]
     alone = [condition.evaluate(activation(context, page)) for condition in conditions]
     found = list(ConditionSet(conditions).evaluate(values_of(context, page)))
@@ -200,12 +200,12 @@ def test_what_is_not_asked_would_have_been_false(texts: list[str], context: Any,
     ],
 )
 def test_what_a_condition_requires(text: str, requires: set[Any]) -> None:
-    """Texts that a field must have, among the parts joined by `&&`; nothing behind a loop, which may fail for too much work."""
+    """Strings that a field must be equal to, among the parts joined by `&&`; none after a loop, which may exceed the steps."""
     assert set(Condition(text).requires) == requires
 
 
-def test_conditions_are_asked_only_of_those_who_can_meet_them() -> None:
-    """Nothing is evaluated for a visitor of another category, which a condition that always fails shows."""
+def test_conditions_are_evaluated_only_for_visitors_who_can_meet_them() -> None:
+    """Nothing is evaluated for a visitor of another category: a condition that always fails shows it."""
     conditions = [Condition(f'interested_category == "c{n}" && 1 / purchases.count == 1') for n in range(100)]
     answers = list(ConditionSet(conditions).evaluate(values_of({"interested_category": "c7"}, None)))
     assert [number for number, _ in answers] == [7]

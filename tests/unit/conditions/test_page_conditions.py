@@ -1,4 +1,4 @@
-"""Caps with several pages open at once: a page is at most one view over, whichever way views, clicks, notices and time interleave."""
+"""Caps with several pages open at once: each page exceeds the cap by at most one view, however views, clicks, notices and time mix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Page:
 
 @dataclass
 class Shop:
-    """What the processors know: the views that have arrived, and when each was."""
+    """What the processors know: the views that have arrived, and their times."""
 
     views: list[int] = field(default_factory=list)
     dismissed: bool = False
@@ -43,7 +43,7 @@ class Shop:
 
 
 class OpenPages(RuleBasedStateMachine):
-    """A visitor with several tabs and one campaign that is capped, for good or within an hour."""
+    """A visitor with several tabs, and one campaign that is capped, forever or within an hour."""
 
     @initialize(limit=st.integers(1, 3), has_period=st.booleans())
     def begin(self, limit: int, has_period: bool) -> None:
@@ -70,7 +70,7 @@ class OpenPages(RuleBasedStateMachine):
 
     @rule()
     def a_page_is_opened(self) -> None:
-        """It gets the sale exactly when the cap is not full by what has arrived."""
+        """It gets the sale exactly if the views that have arrived do not reach the cap."""
         found = self.decided(None).campaign_id == "sale"
         assert found == (self.within(self.shop.views, self.minute) < self.limit and not self.shop.dismissed)
         self.pages.append(Page(found))
@@ -93,7 +93,7 @@ class OpenPages(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 9))
     def a_notice_reaches_a_page(self, number: int) -> None:
-        """What it shows stays; a page without the sale gets it when the cap lets go."""
+        """What it shows stays; a page without the sale gets it when the cap is no longer reached."""
         page = self.page(number)
         if page is None:
             return
@@ -119,7 +119,7 @@ class OpenPages(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_more_than_a_view_a_page_over(self) -> None:
-        """Beyond the cap there are only views of pages that had the sale before it was full."""
+        """Beyond the cap there are only views of pages that had the sale before it was reached."""
         if not hasattr(self, "shop"):
             return
         waiting = sum(1 for page in self.pages if page.shows_sale and not page.counted)

@@ -1,4 +1,4 @@
-"""What a banner shows: languages, related products by rule, nothing at all; and rulesets that are refused for their features."""
+"""The content of a banner: languages, related products by rule, or nothing; and features of rulesets that are refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ LANGUAGES = "banner: {headline: Sale, locale: en, locales: {de: {headline: Angeb
     ],
 )
 def test_a_banner_speaks_the_language_of_the_page(page: str | None, traits: Any, expected: str) -> None:
-    """Else the visitor's; a language is found for its regions, never the other way round."""
+    """Otherwise of the visitor; a language also serves its regions, never the other way round."""
     context = None if traits is None else {"traits": {"locale": traits}}
     assert headline(LANGUAGES, context, None if page is None else {"locale": page}) == expected
 
@@ -70,7 +70,7 @@ def test_a_banner_speaks_the_language_of_the_page(page: str | None, traits: Any,
     ],
 )
 def test_a_fallback_speaks_the_language_of_the_page_too(page: str | None, traits: Any, consent: bool | None, expected: str) -> None:
-    """Else the visitor's, where consent allows to look at it."""
+    """Otherwise of the visitor, if consent allows it."""
     context = {"traits": traits, "consent": {"personalization": consent}}
     assert headline("banner: {headline: '{last_search}'}", context, {"locale": page}) == expected
 
@@ -80,7 +80,7 @@ def test_a_fallback_speaks_the_language_of_the_page_too(page: str | None, traits
     [(None, DecisionReason.DEFAULT, ["tv2", "radio2"]), (False, DecisionReason.NO_CONSENT, ["tv1", "radio1"])],
 )
 def test_a_fallback_shows_no_product_that_the_visitor_has(consent: bool | None, reason: DecisionReason, products: list[str]) -> None:
-    """Nor another text than everybody else; without consent nothing is looked at, and explain names what was."""
+    """Its texts are the same for everyone; without consent no field is used, and the explanation names those that were."""
     fallback = "headline: '{interested_category|our best}', products: {rule: trending, count: 2}, locales: {de: {headline: Hallo}}"
     rules = load_ruleset(f"version: 1\nplacements: {{hero: {{fallback: {{{fallback}}}}}}}\n", 1)
     context = {
@@ -129,19 +129,19 @@ def test_related_products_follow_their_rule(rule: str, context: Any, expected: l
 
 
 def test_other_products_make_another_banner() -> None:
-    """Equal ids, equal fields."""
+    """Equal ids mean equal fields."""
     campaign = "banner: {headline: h, products: {rule: last_seen}}"
     ids = {getattr(decided(campaign, {"recent_products": seen}).banner, "banner_id", None) for seen in (["a"], ["b"], ["a", "b"], [])}
     assert len(ids) == 4
 
 
 def test_a_campaign_may_leave_the_page_alone() -> None:
-    """The page keeps its own content, and the campaign has won."""
+    """The page keeps its own content, although the campaign has won."""
     found = decided("banner: none")
     assert (found.banner, found.campaign_id, found.reason) == (None, "c", DecisionReason.TARGETING_MATCH)
 
 
-def test_conditions_see_what_trends() -> None:
+def test_conditions_can_use_trends() -> None:
     """Products and categories, strongest first."""
     context = {"interested_category": "tv"}
     for when, holds in (('trends.categories[0] == "radio"', True), ('"radio9" in trends.products', False)):
@@ -195,7 +195,7 @@ def test_conditions_see_what_trends() -> None:
     ],
 )
 def test_a_feature_that_makes_no_sense_is_refused(campaign: str, message: str) -> None:
-    """With the place of the mistake."""
+    """With the line and column of the mistake."""
     with pytest.raises(InvalidRuleset) as found:
         load_ruleset(f"{HEAD}  - {{id: c, placement: hero, when: 'true', {campaign}}}\n", 1)
     assert any(

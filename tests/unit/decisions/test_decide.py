@@ -1,4 +1,4 @@
-"""The decision: pure, by priority, and never an error for whatever is known of a visitor."""
+"""The decision: pure, by priority, and never an error, whatever is known about a visitor."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_matching_campaign_fills_in_its_banner() -> None:
 
 @pytest.mark.parametrize("context", [None, {}, {"interested_category": None}])
 def test_without_a_match_the_fallback_is_shown(context: Any) -> None:
-    """Also to a visitor of whom nothing is known."""
+    """To a visitor about whom nothing is known too."""
     found = decided(ruleset(INTEREST), context)
     assert (headline(found), found.reason, found.campaign_id) == ("Welcome", DecisionReason.DEFAULT, None)
 
@@ -67,14 +67,14 @@ def test_a_placement_without_fallback_leaves_the_page_alone() -> None:
     assert (found.banner, found.reason, found.content) == (None, DecisionReason.DEFAULT, (None, None, ""))
 
 
-def test_an_unknown_placement_is_said_to_be_one() -> None:
-    """Whatever is known of the visitor."""
+def test_an_unknown_placement_is_reported() -> None:
+    """Whatever is known about the visitor."""
     assert decide(ruleset(), "nowhere", Inputs(KNOWN, None, START_MS)).reason is DecisionReason.UNKNOWN_PLACEMENT
     assert unavailable_decision(ruleset(), "nowhere").reason is DecisionReason.UNKNOWN_PLACEMENT
 
 
 def test_without_the_context_store_the_fallback_is_shown() -> None:
-    """And said to be one for that reason."""
+    """With the reason UNAVAILABLE."""
     found = unavailable_decision(ruleset(INTEREST), "hero")
     assert (headline(found), found.reason) == ("Welcome", DecisionReason.UNAVAILABLE)
 
@@ -90,14 +90,14 @@ def test_without_the_context_store_the_fallback_is_shown() -> None:
     ],
 )
 def test_without_consent_nothing_is_personalized(consent: Any, default: bool, reason: DecisionReason) -> None:
-    """The default counts only where the visitor was never asked."""
+    """The default applies only if the visitor was never asked."""
     found = decided(ruleset(campaign("all")), {**KNOWN, "consent": consent}, consent_default=default)
     assert found.reason is reason
     assert (found.campaign_id is None) == (reason is DecisionReason.NO_CONSENT)
 
 
 def test_a_condition_that_fails_counts_as_false() -> None:
-    """A missing key, a division by zero, a wrong type while running: the next campaign is asked."""
+    """A missing key, a division by zero, a wrong type at run time: the next campaign is considered."""
     wrong = ['traits.plan == "gold"', "1 / purchases.count == 1", "cart[0].quantity > 1", 'user_id.matches("(")']
     failing = [campaign(f"f{n}", when, 9) for n, when in enumerate(wrong)]
     found = decided(ruleset(*failing, campaign("good", priority=1)))
@@ -106,7 +106,7 @@ def test_a_condition_that_fails_counts_as_false() -> None:
 
 
 def test_a_banner_without_its_data_falls_through() -> None:
-    """A placeholder with neither data nor default: the next campaign is asked."""
+    """A placeholder has neither data nor a default: the next campaign is considered."""
     rules = ruleset(
         campaign("search", priority=5, headline="More {last_search}"), campaign("plan", priority=4, headline="{traits.plan}"), INTEREST
     )
@@ -117,7 +117,7 @@ def test_a_banner_without_its_data_falls_through() -> None:
 @SETTINGS
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), max_size=8))
 def test_a_lower_priority_never_wins_over_a_matching_higher_one(campaigns: list[tuple[int, bool]]) -> None:
-    """Of equal ones the first in the file wins."""
+    """If priorities are equal, the first in the file wins."""
     rules = ruleset(*(campaign(f"c{n}", "true" if match else "false", priority) for n, (priority, match) in enumerate(campaigns)))
     matching = [(-priority, n) for n, (priority, match) in enumerate(campaigns) if match]
     assert decided(rules).campaign_id == (f"c{min(matching)[1]}" if matching else None)
@@ -131,8 +131,8 @@ FROM_MS, UNTIL_MS = 1_767_225_600_000, 1_769_904_000_000
     ("now_ms", "runs", "valid_until_ms"),
     [(FROM_MS - 1, False, FROM_MS), (FROM_MS, True, UNTIL_MS), (UNTIL_MS - 1, True, UNTIL_MS), (UNTIL_MS, False, None)],
 )
-def test_a_schedule_begins_inclusive_and_ends_exclusive(now_ms: int, runs: bool, valid_until_ms: int | None) -> None:
-    """And tells until when the decision holds."""
+def test_a_schedule_includes_its_start_and_excludes_its_end(now_ms: int, runs: bool, valid_until_ms: int | None) -> None:
+    """And the decision is valid until its next change."""
     found = decided(ruleset(campaign("sale", extra=SCHEDULE)), now_ms=now_ms)
     assert (found.campaign_id == "sale", found.valid_until_ms) == (runs, valid_until_ms)
 
@@ -140,7 +140,7 @@ def test_a_schedule_begins_inclusive_and_ends_exclusive(now_ms: int, runs: bool,
 @SETTINGS
 @given(st.data())
 def test_until_valid_until_nothing_changes_by_time_alone(data: st.DataObject) -> None:
-    """Between now and the moment that the decision names, the same banner is decided; no decision is older than it may be."""
+    """Between now and the moment that the decision names, the decision is the same; none is older than it may be."""
     hours = st.integers(0, 20)
     lines = []
     for n in range(data.draw(st.integers(1, 4))):
@@ -157,8 +157,8 @@ def test_until_valid_until_nothing_changes_by_time_alone(data: st.DataObject) ->
         assert decided(rules, now_ms=later_ms).content == found.content
 
 
-def test_equal_texts_have_equal_banner_ids() -> None:
-    """A banner is named by its content, so a page need not be told what it shows already."""
+def test_equal_banners_have_equal_ids() -> None:
+    """The id is a hash of the content, so a page need not be sent what it already shows."""
     one, other = decided(ruleset(INTEREST)), decided(ruleset(campaign("all"), INTEREST.replace("priority: 0", "priority: 1")))
     assert one.banner == other.banner
     assert one.banner is not None
@@ -203,7 +203,7 @@ def context_of(log: list[Update]) -> Any:
 @SETTINGS
 @given(logs(), pages, st.integers(0, 2**45))
 def test_deciding_never_fails_and_is_pure(log: list[Update], page: Any, now_ms: int) -> None:
-    """Whatever a visitor did and wherever they are: a decision, twice the same, and each condition as if it stood alone."""
+    """Whatever a visitor did and wherever they are: the same decision each time, and each condition as if it were alone."""
     context = context_of(log)
     found = decided(EVERYTHING, context, now_ms, page)
     assert decided(EVERYTHING, context, now_ms, page) == found
@@ -248,8 +248,8 @@ def test_no_trait_makes_a_decision_fail(traits: Any) -> None:
         ("true || " * 20_000 + "true", 1, 1, "codepoint limit"),
     ],
 )
-def test_a_wrong_condition_is_named_with_its_place(text: str, line: int, column: int, message: str) -> None:
-    """Types are checked when it is loaded; there is no time in it."""
+def test_a_wrong_condition_is_reported_with_line_and_column(text: str, line: int, column: int, message: str) -> None:
+    """Types are checked when it is loaded; it has no access to the time."""
     with pytest.raises(InvalidCondition, match=message) as found:
         Condition(text)
     assert (found.value.line, found.value.column) == (line, column)
@@ -258,7 +258,7 @@ def test_a_wrong_condition_is_named_with_its_place(text: str, line: int, column:
 @SETTINGS
 @given(st.text(st.characters() | st.sampled_from("()[]{}.&|!=\"'?:, user_idtrue"), max_size=25))
 def test_any_text_is_a_condition_or_an_invalid_one(text: str) -> None:
-    """And what is a condition gives true, false or what failed."""
+    """A condition returns true, false or its failure."""
     try:
         condition = Condition(text)
     except InvalidCondition as problem:

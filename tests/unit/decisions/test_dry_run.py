@@ -1,4 +1,4 @@
-"""Dry runs: what is compared, how it is counted, and that any split of the visitors gives the same report."""
+"""Dry runs: what is compared and counted, and that any split of the visitors leads to the same report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def compared(context: dict[str, Any], placement: str = "hero") -> DecisionCompar
 SEEN_ONCE = {"banners": {"seen": {"views": 1, "views_since_click": 1, "recent_views_ms": [START_MS]}}}
 
 
-def test_a_report_says_who_would_see_what() -> None:
+def test_a_report_shows_who_would_see_what() -> None:
     """Campaigns before and after, and why others were passed over; a visitor without consent sees no campaign."""
     report = DryRunReport()
     report.add("a", [compared({"interested_category": "tv"})])
@@ -84,7 +84,7 @@ def test_a_report_says_who_would_see_what() -> None:
 
 
 def test_an_unknown_placement_and_an_empty_report() -> None:
-    """A placement that only one of two rulesets has is compared, too."""
+    """A placement that only one of the two rulesets has is compared too."""
     new = load_ruleset("version: 1\nplacements: {hero: {}, extra: {fallback: {headline: Extra}}}\n", 2)
     assert placements_of(ruleset(OLD), new) == ["aside", "extra", "hero"]
     one = compare_rulesets(ruleset(OLD), new, "extra", Inputs(None, {}, START_MS))
@@ -107,7 +107,7 @@ visits = st.lists(
 @SETTINGS
 @given(visits, st.lists(st.integers(0, 40), max_size=4), st.randoms(use_true_random=False))
 def test_any_split_in_any_order_gives_the_same_report(found: list[tuple[str, int, str | None, bool]], cuts: list[int], chance: Any) -> None:
-    """Counts add up, and of the examples the same few stay."""
+    """Counts are added, and the same few examples stay."""
     rulesets = ruleset(OLD), ruleset(NEW)
 
     def report_of(some: list[tuple[str, int, str | None, bool]]) -> DryRunReport:
@@ -141,8 +141,8 @@ def test_a_page_is_json_or_names_with_values() -> None:
             page_of([wrong])
 
 
-def test_the_command_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bad file gives 1; a store that is away, a page that is none, a time that is none give 2; no secret is needed or shown."""
+def test_the_command_reports_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad file exits with 1; an unreachable store, an invalid page and an invalid time with 2; no secret is needed or shown."""
     monkeypatch.delenv("GATEWAY_TOKEN_SECRET", raising=False)
     monkeypatch.setenv("GATEWAY_REDIS_URL", "redis://:hidden@127.0.0.1:1/0")
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"

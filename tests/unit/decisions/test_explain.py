@@ -1,4 +1,4 @@
-"""Explanations: the words are true, the steps tell the same story as the decision."""
+"""Explanations: the details are true, and the steps agree with the decision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONDITIONS = (
 
 
 def ruleset(*campaigns: str) -> Ruleset:
-    """A ruleset of campaigns for the placement `top`, each given as YAML beside its id and banner, strongest first."""
+    """A ruleset with campaigns for the placement `top`, strongest first, each as YAML without its id and placement."""
     lines = ["version: 1", "placements: {top: {fallback: {headline: Hello}}}", "campaigns:"]
     for index, fields in enumerate(campaigns):
         lines.append(f"- {{id: c{index}, placement: top, priority: {-index}, {fields}}}")
@@ -65,7 +65,7 @@ def steps(rules: Ruleset, context: dict[str, Any] | None = None, page: dict[str,
     ],
 )
 def test_parts(condition: str, parts: list[str]) -> None:
-    """A condition is cut at the top only, whatever is in strings, brackets and comments."""
+    """A condition is split only at the top level, whatever is in strings, brackets and comments."""
 
     def real(text: str) -> str:
         return text.replace("A", "cart == []").replace("B", "trends.products == []").replace("C", "size(page.type) > 1")
@@ -74,7 +74,7 @@ def test_parts(condition: str, parts: list[str]) -> None:
 
 
 def test_paths() -> None:
-    """Variables with their fields; fields of the same name, functions and texts are none."""
+    """Variables with their fields; fields of the same name, functions and strings do not count."""
     text = "page.type == 'cart' && size(cart) > 1 && cart.exists(line, line.category == 'page') && "
     text += "banners['spring-sale'].views < purchases.count"
     assert paths_of(Condition(text)) == [("page", "type"), ("cart",), ("banners", "spring-sale", "views"), ("purchases", "count")]
@@ -84,8 +84,8 @@ def test_paths() -> None:
     assert paths_of(Condition("recent_products.exists(cart, cart == 'x')")) == [("recent_products",)]
 
 
-def test_the_false_part_is_named_with_the_values_seen() -> None:
-    """The first false part, and what it looked at, long values cut."""
+def test_the_false_part_is_shown_with_its_values() -> None:
+    """The first false part, with the values that it used; long values are cut."""
     rules = ruleset(when("page.type == 'home' && size(cart) >= 3"), when("traits.plan == 'gold' || has(traits.city)"))
     line = {"product_id": "p" * 200, "category": "tv", "quantity": 1, "price": None}
     first, second = steps(rules, {"cart": [line], "traits": {"plan": "iron"}}, {"type": "home"})
@@ -97,7 +97,7 @@ def test_the_false_part_is_named_with_the_values_seen() -> None:
     assert elsewhere.detail == "`page.type == 'home'` is false; page.type = \"cart\""
 
 
-def test_every_outcome_is_told() -> None:
+def test_every_outcome_is_explained() -> None:
     """One campaign of each kind, the last after the one that won."""
     rules = ruleset(
         when("traits.level > 3"),
@@ -122,8 +122,8 @@ def test_every_outcome_is_told() -> None:
     assert [step.outcome for step in held] == [StepOutcome.HELD_OUT, StepOutcome.LOWER_PRIORITY]
 
 
-def test_where_no_campaign_is_considered_there_are_no_steps() -> None:
-    """No consent, and an unknown placement."""
+def test_there_are_no_steps_if_no_campaign_is_considered() -> None:
+    """Without consent, and for an unknown placement."""
     rules = ruleset(when("true"))
     refused = explain_decision(rules, "top", Inputs({"consent": {"personalization": False}}, None, START_MS))
     assert (refused.decision.reason, refused.steps, refused.fields) == (DecisionReason.NO_CONSENT, (), ("consent",))
@@ -131,8 +131,8 @@ def test_where_no_campaign_is_considered_there_are_no_steps() -> None:
     assert (unknown.decision.reason, unknown.steps) == (DecisionReason.UNKNOWN_PLACEMENT, ())
 
 
-def test_the_fields_looked_at() -> None:
-    """Of conditions, caps, placeholders and product rules of the campaigns that were asked, and no others."""
+def test_the_fields_that_were_used() -> None:
+    """Those of the conditions, caps, placeholders and product rules of the campaigns that were checked, and no others."""
     rules = ruleset(
         when("interest_ranks.exists(c, c == 'tv') && page.type == 'home'"),
         "when: 'size(cart) == 0', caps: {views: [{max: 9}]}, banner: {headline: 'Hi {last_search|you}', "
@@ -161,7 +161,7 @@ pages: st.SearchStrategy[dict[str, str]] = st.dictionaries(st.sampled_from(PAGE_
 
 @SETTINGS
 @given(st.lists(st.sampled_from(CONDITIONS), max_size=6), contexts, pages)
-def test_the_steps_tell_the_story_of_the_decision(conditions: list[str], context: dict[str, Any], page: dict[str, str]) -> None:
+def test_the_steps_agree_with_the_decision(conditions: list[str], context: dict[str, Any], page: dict[str, str]) -> None:
     """The decision is that of `decide`; one step each; the winner is the only match and nothing before it is lower."""
     rules = ruleset(*map(when, conditions)) if conditions else load_ruleset("version: 1\nplacements: {top: {}}\ncampaigns: []", 1)
     inputs = Inputs(context, page, START_MS, "v1")
@@ -178,8 +178,8 @@ def test_the_steps_tell_the_story_of_the_decision(conditions: list[str], context
 
 @SETTINGS
 @given(st.sampled_from(CONDITIONS), st.sampled_from(CONDITIONS), contexts, pages)
-def test_a_named_part_is_false(one: str, other: str, context: dict[str, Any], page: dict[str, str]) -> None:
-    """What the words name as false is false by itself."""
+def test_the_part_that_is_shown_is_false(one: str, other: str, context: dict[str, Any], page: dict[str, str]) -> None:
+    """The part that the detail calls false is false when evaluated alone."""
     (step,) = steps(ruleset(when(f"({one}) && ({other})")), {**context, "consent": {}}, page)
     if step.outcome is StepOutcome.CONDITION_FALSE:
         named = step.detail.split("`")[1]

@@ -1,4 +1,4 @@
-"""Splits, holdouts and groups: who gets what, by a hash of a stable id, in the shares that were asked for."""
+"""Splits, holdouts and groups: who gets what, by a hash of the stable id, in the configured shares."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def counts(rules: Ruleset) -> Counter[str | None]:
 
 
 def within_bounds(found: int, share: float, of: int = len(VISITORS)) -> bool:
-    """Five standard deviations of the binomial distribution: a right share fails this once in two million."""
+    """Within five standard deviations of the binomial distribution: a correct share fails this once in two million."""
     return abs(found - of * share) <= 5 * math.sqrt(of * share * (1 - share)) + 1
 
 
@@ -55,7 +55,7 @@ def within_bounds(found: int, share: float, of: int = len(VISITORS)) -> bool:
     ],
 )
 def test_weights_are_respected(weights: dict[str, int]) -> None:
-    """Within binomial bounds, over 20 000 visitors."""
+    """Within binomial bounds, over 20,000 visitors."""
     found = counts(ruleset(split(weights)))
     for variant, weight in weights.items():
         assert within_bounds(found[variant], weight / sum(weights.values())), found
@@ -64,7 +64,7 @@ def test_weights_are_respected(weights: dict[str, int]) -> None:
 
 @pytest.mark.long
 def test_splits_with_other_salts_are_independent() -> None:
-    """Who gets a of one gets a of the other as often as anybody; with the same salt, always."""
+    """Visitors who get a of one get a of the other as often as everyone else; with the same salt, always."""
     one = ruleset(split({"a": 1, "b": 1}))
     other, same = ruleset(split({"a": 1, "b": 1}, "other")), ruleset(split({"a": 1, "b": 1}, "other", ", salt: sale"))
     of_a = [visitor_id for visitor_id in VISITORS if given_to(one, visitor_id).variant == "a"]
@@ -74,7 +74,7 @@ def test_splits_with_other_salts_are_independent() -> None:
 
 @pytest.mark.parametrize("share", [pytest.param(0.05, marks=pytest.mark.long), 0.5])
 def test_a_holdout_takes_its_share(share: float) -> None:
-    """They get the fallback, named as the campaign's holdout; the others are split as before."""
+    """They get the fallback as the campaign's holdout; the others are split as before."""
     rules = ruleset(split({"a": 1, "b": 1}, extra=f", holdout: {share}"))
     found = counts(rules)
     assert within_bounds(found["holdout"], share)
@@ -87,7 +87,7 @@ def test_a_holdout_takes_its_share(share: float) -> None:
 
 @pytest.mark.long
 def test_the_global_holdout_is_of_all_campaigns() -> None:
-    """The same visitors, whichever campaign it would have been."""
+    """It contains the same visitors, whichever campaign they would have seen."""
     rules = ruleset(campaign("one", ", schedule: {until: 2000-01-01T00:00:00Z}") + campaign("two"), "holdout: 0.1\n")
     single = ruleset(campaign("one"), "holdout: 0.1\n")
     held = {v for v in VISITORS if given_to(rules, v).reason is DecisionReason.HOLDOUT}
@@ -98,7 +98,7 @@ def test_the_global_holdout_is_of_all_campaigns() -> None:
 
 
 def test_campaigns_of_a_group_exclude_each_other() -> None:
-    """Each visitor is drawn for one of them, and is never shown another, whatever its priority."""
+    """Each visitor is assigned to one of them and never sees another, whatever its priority."""
     names = ("one", "two", "three")
     rules = ruleset("".join(campaign(name, ", group: g", priority) for priority, name in enumerate(names)))
     found = Counter(given_to(rules, visitor_id).campaign_id for visitor_id in VISITORS)
@@ -110,7 +110,7 @@ def test_campaigns_of_a_group_exclude_each_other() -> None:
         assert given_to(off, visitor_id).campaign_id == (None if drawn == "one" else drawn)
 
 
-def test_nobody_in_particular_gets_the_first() -> None:
+def test_without_a_visitor_the_first_is_chosen() -> None:
     """A page without a visitor may be cached: the first variant, no holdout, the first of a group."""
     rules = ruleset(split({"a": 1, "b": 99}, extra=", holdout: 0.99"), "holdout: 0.99\n")
     found = decide(rules, "hero", Inputs(None, None, START_MS))
@@ -120,7 +120,7 @@ def test_nobody_in_particular_gets_the_first() -> None:
 @SETTINGS
 @given(st.text(max_size=20), st.text(max_size=20), st.lists(st.integers(1, 1000), min_size=1, max_size=8))
 def test_an_assignment_is_a_pure_function(salt: str, stable_id: str, weights: list[int]) -> None:
-    """The same, always; a whole share takes everybody, none takes nobody."""
+    """Always the same; a share of 1 contains everyone, a share of 0 no one."""
     index = choose(weights, salt, stable_id)
     assert 0 <= index < len(weights)
     assert choose(weights, salt, stable_id) == index

@@ -1,4 +1,4 @@
-"""Opaque texts that clients carry: cursors, decision ids and anonymous ids; and the keys under which contexts stand."""
+"""Opaque strings that clients carry: cursors, decision ids and anonymous ids; and the keys of contexts."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ cursors = st.builds(Cursor, st.builds(Positions, st.integers(0, 2**40), places),
 
 @SETTINGS
 @given(cursors)
-def test_a_cursor_survives_its_text(cursor: Cursor) -> None:
-    """And the text is fit for an address."""
+def test_an_encoded_cursor_is_decoded_back(cursor: Cursor) -> None:
+    """The string can be part of a URL."""
     text = cursor.encode()
     assert decode_cursor(text) == cursor
     assert set(text) <= set(ALPHABET)
@@ -44,7 +44,7 @@ def test_a_cursor_survives_its_text(cursor: Cursor) -> None:
     | st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
 )
 def test_garbage_is_an_invalid_cursor(text: str) -> None:
-    """Whatever a client sends, nothing but InvalidCursor is raised."""
+    """Whatever a client sends, only InvalidCursor is raised."""
     try:
         decode_cursor(text)
     except InvalidCursor as problem:
@@ -60,7 +60,7 @@ def packed(*body: Any) -> str:
                                   packed(1, 1, 1, [[-1, 0, 0]]), packed(1, 1, 1, [[0, "0", 0]]), packed(1, 1, 1, [[0, 0, 1.5]]),
                                   packed(1, 1, 1, [[0, 0, 0]] * 65), packed({"a": []}, 1, 1, [])])  # fmt: skip
 def test_a_forged_cursor_is_refused(text: str) -> None:
-    """Of the wrong form, of unknown topics, with too many places."""
+    """In the wrong form, with unknown topics, with too many positions."""
     with pytest.raises(InvalidCursor):
         decode_cursor(text)
 
@@ -69,8 +69,8 @@ def context_at(offset: int, epoch: int = 1) -> dict[str, Any]:
     return {"positions": {"user_actions/1": offset, "page_views/0": 3}, "log_epoch": epoch}
 
 
-def test_a_cursor_is_covered_when_every_place_is_reached() -> None:
-    """Offsets are inclusive; a partition that the context has not seen is not reached; without a context nothing is."""
+def test_a_cursor_is_covered_when_every_position_is_reached() -> None:
+    """Offsets are inclusive; a partition that the context has not read is not reached; without a context none is."""
     cursor = cursor_of([Position("user_actions", 1, 5), Position("user_actions", 1, 7), Position("page_views", 0, 2)], 1, START_MS)
     assert cursor.positions.offsets == {("user_actions", 1): 7, ("page_views", 0): 2}
     assert cursor.is_covered_by(context_at(7), START_MS)
@@ -81,27 +81,27 @@ def test_a_cursor_is_covered_when_every_place_is_reached() -> None:
 
 
 def test_a_cursor_of_an_older_log_is_covered_and_one_of_a_newer_log_is_not() -> None:
-    """A topic made anew starts at 0 again."""
+    """A re-created topic starts at 0 again."""
     cursor = cursor_of([Position("user_actions", 1, 7)], 2, START_MS)
     assert cursor.is_covered_by(context_at(0, epoch=3), START_MS)
     assert not cursor.is_covered_by(context_at(100, epoch=1), START_MS)
 
 
 def test_a_cursor_counts_as_covered_after_ten_minutes() -> None:
-    """By then its events were processed, or their context has expired."""
+    """By then its events are processed, or the context has expired."""
     cursor = cursor_of([Position("user_actions", 1, 7)], 1, START_MS)
     assert not cursor.is_covered_by(None, START_MS + COVERED_AFTER_MS)
     assert cursor.is_covered_by(None, START_MS + COVERED_AFTER_MS + 1)
 
 
 def test_an_empty_cursor_is_covered() -> None:
-    """It names nothing."""
+    """It names no position."""
     assert cursor_of([], 1, START_MS).is_covered_by(None, START_MS)
     assert cursor_of_context(None, START_MS).is_covered_by(None, START_MS)
 
 
 def test_a_context_covers_its_own_cursor() -> None:
-    """Places of topics that are no source are left out."""
+    """Positions of topics that are not source topics are left out."""
     context = {**context_at(7), "positions": {**context_at(7)["positions"], "unknown/0": 9}}
     cursor = cursor_of_context(context, START_MS)
     assert cursor.is_covered_by(context, START_MS)
@@ -127,8 +127,8 @@ tokens = st.builds(
 
 @SETTINGS
 @given(tokens)
-def test_a_decision_id_says_what_was_signed(token: DecisionToken) -> None:
-    """And opens with the key that signed it only."""
+def test_a_decision_id_holds_what_was_signed(token: DecisionToken) -> None:
+    """It opens only with the key that signed it."""
     text = sign(KEY, token)
     assert open_decision_id(KEY, text) == token
     with pytest.raises(InvalidDecisionId):
@@ -151,8 +151,8 @@ def test_a_changed_decision_id_is_refused(token: DecisionToken, data: st.DataObj
 
 @SETTINGS
 @given(st.text(st.characters(), max_size=60))
-def test_garbage_is_no_decision_id(text: str) -> None:
-    """Nothing else than InvalidDecisionId is raised."""
+def test_garbage_is_an_invalid_decision_id(text: str) -> None:
+    """Only InvalidDecisionId is raised."""
     with pytest.raises(InvalidDecisionId):
         open_decision_id(KEY, text)
     with pytest.raises(InvalidDecisionId):
@@ -160,7 +160,7 @@ def test_garbage_is_no_decision_id(text: str) -> None:
 
 
 def test_a_decision_id_names_no_visitor() -> None:
-    """It holds a keyed hash, or nothing where the decision is for any visitor."""
+    """It holds a keyed hash, or nothing if the decision has no visitor."""
     assert visitor_hash(KEY, None) == b""
     assert visitor_hash(KEY, "u1") != visitor_hash(KEY + b"x", "u1")
     assert visitor_hash(KEY, "u1") != visitor_hash(KEY, "u2")
@@ -168,8 +168,8 @@ def test_a_decision_id_names_no_visitor() -> None:
     assert b"u1" not in raw
 
 
-def test_an_anonymous_id_is_genuine_with_its_key_only() -> None:
-    """Every changed digit shows."""
+def test_an_anonymous_id_is_genuine_only_with_its_key() -> None:
+    """Every changed digit is detected."""
     visitor_id = new_anonymous_id(KEY)
     assert is_anonymous(visitor_id)
     assert is_genuine_anonymous_id(KEY, visitor_id)
@@ -182,7 +182,7 @@ def test_an_anonymous_id_is_genuine_with_its_key_only() -> None:
 @pytest.mark.parametrize(
     "wrong", ["", "anon_", "anon_1", "u1", "ANON_" + "0" * 44, "anon_" + "0" * 44, "anon_" + "0" * 44 + "\n", "anon_\ud800"]
 )
-def test_what_start_visit_did_not_make_is_not_genuine(wrong: str) -> None:
+def test_an_id_that_start_visit_did_not_make_is_not_genuine(wrong: str) -> None:
     """Whatever its form."""
     assert not is_genuine_anonymous_id(KEY, wrong)
 
@@ -194,7 +194,7 @@ def test_no_two_anonymous_ids_are_equal() -> None:
 
 @pytest.mark.parametrize("visitor_id", ["12345", "a}b", "{x}", "%7B", "}{", "context:{1}:state"])
 def test_a_context_and_its_state_share_a_slot(visitor_id: str) -> None:
-    """What Redis Cluster reads as hash tag of the state's key is the context's key, whatever braces an id has."""
+    """The hash tag of the state's key is the context's key, whatever braces an id contains."""
     key = context_key(visitor_id)
     assert "{" not in key
     for beside in (state_key(visitor_id), notice_channel(visitor_id)):

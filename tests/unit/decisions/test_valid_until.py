@@ -1,4 +1,4 @@
-"""`validUntil` over everything that time can change at once: schedules, caps, groups and holdouts of campaigns that compete."""
+"""`validUntil` with everything that time can change: schedules, caps, groups and holdouts of competing campaigns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.strategies import SETTINGS
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
 CAMPAIGNS = range(4)
-# Clocks change within the days after these: in Berlin, in Berlin and New York, in nothing.
+# Clocks change within the days after these: in Berlin, in Berlin and New York, nowhere.
 BASES = (1_774_500_000_000, 1_792_800_000_000, 1_777_000_000_000)
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -27,7 +27,7 @@ def time_text(time_ms: int) -> str:
 
 @st.composite
 def schedules(draw: st.DrawFn, base_ms: int) -> str:
-    """Any of its fields, or none."""
+    """With any of the fields, or none."""
     start, end = base_ms + draw(st.integers(-3 * 1440, 3 * 1440)) * MINUTE_MS, base_ms + draw(st.integers(4 * 1440, 8 * 1440)) * MINUTE_MS
     first, length = draw(st.integers(0, 46)), draw(st.integers(1, 20))
     last = min(first + length, 48)
@@ -44,7 +44,7 @@ def schedules(draw: st.DrawFn, base_ms: int) -> str:
 
 @st.composite
 def caps(draw: st.DrawFn) -> str:
-    """Views of several periods, and views since the last click."""
+    """Views in several periods, and views since the last click."""
     periods = st.sampled_from(["", ", per: 30 minutes", ", per: 2 hours", ", per: 1 day", ", per: 3 days"])
     views = [f"{{max: {draw(st.integers(1, 4))}{draw(periods)}}}" for _ in range(draw(st.integers(0, 3)))]
     since = draw(st.sampled_from(["", ", views_since_click: 3"]))
@@ -70,7 +70,7 @@ def rulesets(draw: st.DrawFn, base_ms: int) -> Ruleset:
 
 
 def seen(draw: st.DrawFn, base_ms: int) -> dict[str, Any]:
-    """What a visitor saw in the four days before."""
+    """The views of a visitor in the four days before."""
     views = sorted(base_ms + minute * MINUTE_MS for minute in draw(st.lists(st.integers(-4 * 1440, 0), max_size=6)))
     return {"views": len(views), "clicks": 0, "dismissals": 0, "views_since_click": len(views), "recent_views_ms": views}
 
@@ -78,7 +78,7 @@ def seen(draw: st.DrawFn, base_ms: int) -> dict[str, Any]:
 @settings(SETTINGS, max_examples=40)
 @given(st.data())
 def test_until_valid_until_time_alone_changes_nothing(data: st.DataObject) -> None:
-    """Asked every quarter of an hour for nine days, and a millisecond before: the same campaign, variant and banner."""
+    """Decided every quarter of an hour for nine days, and a millisecond before: the same campaign, variant and banner."""
     base_ms = data.draw(st.sampled_from(BASES))
     rules = data.draw(rulesets(base_ms))
     context = {

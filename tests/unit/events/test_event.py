@@ -1,4 +1,4 @@
-"""Checks of events: what the gateway accepts the processors accept, and what is wrong is named with its remedy."""
+"""The checks of events: the processors accept what the gateway accepts, and a refusal names the field and the remedy."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ WRONG: list[tuple[str, Record, str]] = [
 
 @pytest.mark.parametrize(("field", "wrong", "remedy"), WRONG, ids=[f"{n}-{row[0]}" for n, row in enumerate(WRONG)])
 def test_a_wrong_value_is_refused_with_its_field_and_remedy(field: str, wrong: Record, remedy: str) -> None:
-    """Each limit of each field: named, and with what would be right."""
+    """Every limit of every field: the message names the field and what would be accepted."""
     problem = refusal(wrong)
     assert problem.field == field
     assert remedy in problem.message
@@ -184,8 +184,8 @@ NO_AMOUNTS = ["abc", "", "NaN", "sNaN", "Infinity", float("nan"), float("inf"), 
 
 
 @pytest.mark.parametrize("price", NO_AMOUNTS, ids=range(len(NO_AMOUNTS)))
-def test_what_is_no_amount_is_refused(price: Any) -> None:
-    """Neither rounded nor guessed, and never slow."""
+def test_an_invalid_amount_is_refused(price: Any) -> None:
+    """It is neither rounded nor guessed, and the check is never slow."""
     problem = refusal(product(price=price, currency="EUR"))
     assert (problem.code, problem.field) == ("INVALID_VALUE", "product.price")
     assert AMOUNT in problem.message
@@ -197,13 +197,13 @@ def test_what_is_no_amount_is_refused(price: Any) -> None:
      (10**12, "1000000000000"), ("0.000001", "0.000001"), (1e-6, "0.000001"), ("0e-99", "0.000000"), ("0e99", "0"),
      ("007.50", "7.50"), ("1.50000000000", "1.500000"), (99.99, "99.99")],
 )  # fmt: skip
-def test_an_amount_is_kept_as_exact_text(price: Any, kept: str) -> None:
-    """Numbers as they were written, never through binary fractions."""
+def test_an_amount_is_kept_as_an_exact_string(price: Any, kept: str) -> None:
+    """Numbers stay as they were written, never as binary fractions."""
     assert check_record(product(price=price)).payload["product"]["price"] == kept
 
 
 def test_a_sequence_of_milliseconds_is_fine() -> None:
-    """`Date.now()` is what most clients have at hand; numeric texts are fine too."""
+    """Most clients send `Date.now()`; numeric strings are accepted too."""
     assert check_record(record(sequence=1_790_000_000_123)).sequence == 1_790_000_000_123
     assert check_record(record(sequence="1790000000123")).sequence == 1_790_000_000_123
     assert check_record(record(sequence=5.0)).sequence == 5
@@ -216,7 +216,7 @@ def test_the_time_window_includes_its_ends(ahead_ms: int) -> None:
 
 
 def test_the_limits_themselves_are_accepted() -> None:
-    """A limit names the largest value that is fine."""
+    """A limit is the largest value that is accepted."""
     check_record(product(name="x" * 256, quantity=1_000_000, url="x" * 2048, price=10**12))
     check_record(record("CART_UPDATED", {"products": [{"product_id": "x" * 128}] * 100}))
     check_record(record("CUSTOM", {"name": "n", "properties": nested(7)}))
@@ -226,13 +226,13 @@ def test_the_limits_themselves_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], "", 1, True, b"{}"])
-def test_what_is_no_object_is_malformed(value: object) -> None:
-    """Any JSON can stand in a topic."""
+def test_a_record_that_is_not_an_object_is_malformed(value: object) -> None:
+    """A topic can contain any JSON."""
     assert refusal(value).code == "MALFORMED"
 
 
 def test_an_unknown_field_is_shown_short_and_printable() -> None:
-    """The name comes from outside and goes into answers, logs and dead letters."""
+    """The name comes from the client and appears in answers, logs and dead letters."""
     problem = refusal(record("PAGE_VIEWED", {"\ud800\x1b" + "x" * 10_000: 1}))
     assert problem.field == "??" + "x" * 62
     assert len(problem.message) < 200
@@ -241,14 +241,14 @@ def test_an_unknown_field_is_shown_short_and_printable() -> None:
 @SETTINGS
 @given(st.sampled_from([kind for kind in EventType if kind is not EventType.DELETE]).flatmap(lambda kind: events("m1", types=[kind])))
 def test_a_checked_event_passes_the_checks_again(event: Event) -> None:
-    """The context writer's check of what the gateway wrote is equal, also through JSON."""
+    """The context writer's check of what the gateway wrote leads to an equal event, even after JSON."""
     assert check_record(event.record()) == event
     assert check_record(json.loads(json.dumps(event.record()))) == event
     assert check_record(orjson.loads(record_of(event, None).value)) == event
 
 
 def accepted_everywhere(value: object) -> None:
-    """What the check accepts goes all the way: log, state, context; nothing else than InvalidEvent is ever raised."""
+    """What the check accepts can be logged, stored and shown; no other error than InvalidEvent is raised."""
     try:
         event = check_record(value)
     except InvalidEvent as problem:
@@ -271,7 +271,7 @@ def accepted_everywhere(value: object) -> None:
 @SETTINGS
 @given(wild_values)
 def test_anything_is_an_event_or_an_invalid_event(value: object) -> None:
-    """No value at all gets past the check as another error."""
+    """No value makes the check raise another error."""
     accepted_everywhere(value)
 
 
@@ -324,14 +324,14 @@ def test_wild_traits_are_refused_or_kept(found: Record) -> None:
     ],
 )
 def test_a_bad_timestamp_is_refused_with_an_example(text: object) -> None:
-    """A time without an offset is ambiguous, so it is none."""
+    """A time without an offset is ambiguous, so it is refused."""
     with pytest.raises(InvalidTime, match=re.escape("timestamp must be an RFC 3339 time with offset, such as 2026-01-31T12:00:00.000Z")):
         parse_time_ms(text, "timestamp")
 
 
 @SETTINGS
 @given(st.integers(0, 253_402_300_799_999))
-def test_a_time_survives_its_text(time_ms: int) -> None:
+def test_a_formatted_time_is_parsed_back(time_ms: int) -> None:
     """To the millisecond."""
     assert parse_time_ms(format_time_ms(time_ms), "t") == time_ms
 
@@ -339,7 +339,7 @@ def test_a_time_survives_its_text(time_ms: int) -> None:
 @SETTINGS
 @given(st.datetimes(datetime(1970, 1, 2), datetime(9990, 1, 1)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001 - the zone comes below
 def test_a_time_with_microseconds_is_rounded_down(moment: datetime, offset_minutes: int) -> None:
-    """Exactly, in any zone: two texts of one millisecond are equal."""
+    """Exactly, in any zone: two strings within one millisecond are equal."""
     moment = moment.replace(tzinfo=UTC)
     sign = "-" if offset_minutes < 0 else "+"
     hours, minutes = divmod(abs(offset_minutes), 60)

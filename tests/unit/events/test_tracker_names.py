@@ -24,18 +24,18 @@ DOCS = Path(__file__).parents[3] / "docs" / "event-names.md"
     ],
 )
 def test_a_name_of_another_tracker_has_one_type_here(tracker: Tracker, name: str, ours: EventType) -> None:
-    """A name means what its own tracker means by it; without a counterpart the event is CUSTOM."""
+    """A name is looked up in its own tracker; without a counterpart the event is CUSTOM."""
     assert event_type_of(tracker, name) is ours
 
 
-def test_no_name_of_a_tracker_stands_twice() -> None:
-    """Else the later row would silently win."""
+def test_no_name_of_a_tracker_is_listed_more_than_once() -> None:
+    """Otherwise the later row would silently win."""
     names = [(tracker, name) for theirs in NAMES.values() for tracker, found in theirs.items() for name in found]
     assert len(names) == len(set(names))
 
 
 def test_every_type_that_track_takes_but_the_banner_s_dismissal_has_counterparts() -> None:
-    """A new type of event is looked up in the other trackers, too."""
+    """A new type of event must be looked up in the other trackers."""
     sent = {one for one in EventType if one not in (EventType.IDENTIFY, EventType.CONSENT, EventType.DELETE, EventType.CUSTOM)}
     assert sent - set(NAMES) == {EventType.BANNER_DISMISSED}
 

@@ -1,4 +1,4 @@
-"""Frequency caps: by number, by period, since the last click, after a dismissal; and what the page shows is never taken away."""
+"""Frequency caps: by number, by period, since the last click, after a dismissal; a banner that the page shows is never removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rules(caps: str) -> Ruleset:
 
 
 def after(*steps: Step) -> dict[str, Any]:
-    """The context after some BANNER_* events: what, and at which minute."""
+    """The context after some BANNER_* events, each with its minute."""
     payload = {"decision": {"placement": "hero", "campaign_id": "sale"}}
     events = [event_at(minute, f"BANNER_{what}", payload, message_id=f"m{n}") for n, (what, minute) in enumerate(steps)]
     return view(absorb(State(VISITOR), logged(events))[0])
@@ -42,7 +42,7 @@ def views(*minutes: float) -> list[Step]:
     return [("VIEWED", minute) for minute in minutes]
 
 
-def test_a_cap_without_a_period_holds_for_good() -> None:
+def test_a_cap_without_a_period_applies_forever() -> None:
     """Two views, then never again."""
     ruleset = rules("{views: [{max: 2}]}")
     assert is_shown(ruleset, after(*views(1)))
@@ -61,7 +61,7 @@ def test_a_period_slides_and_names_its_end() -> None:
     assert decided(ruleset, after(*views(10, 50, 70)), minute=75).valid_until_ms == START_MS + 110 * MINUTE_MS
 
 
-def test_of_several_caps_the_last_to_let_go_counts() -> None:
+def test_the_last_cap_to_expire_counts() -> None:
     """One an hour and three a day."""
     ruleset = rules("{views: [{max: 1, per: 1 hour}, {max: 3, per: 1 day}]}")
     found = decided(ruleset, after(*views(0, 61, 122)), minute=130)
@@ -77,8 +77,8 @@ def test_periods_are_minutes_hours_days_or_weeks(text: str, length_ms: int) -> N
     assert found.valid_until_ms == START_MS + int(99.5 * MINUTE_MS) + length_ms
 
 
-def test_views_since_the_last_click_begin_anew_with_each_click() -> None:
-    """Who clicks sees it again."""
+def test_views_since_the_last_click_start_over_with_each_click() -> None:
+    """A visitor who clicks sees it again."""
     ruleset = rules("{views_since_click: 2}")
     assert not is_shown(ruleset, after(*views(1, 2)))
     assert is_shown(ruleset, after(*views(1, 2), ("CLICKED", 3)))
@@ -87,13 +87,13 @@ def test_views_since_the_last_click_begin_anew_with_each_click() -> None:
 
 
 def test_a_dismissal_stops_it() -> None:
-    """For good, where the campaign says so; else it has no effect."""
+    """Forever, if the campaign says so; otherwise it has no effect."""
     assert not is_shown(rules("{stop_after_dismiss: true}"), after(*views(1), ("DISMISSED", 2)))
     assert is_shown(rules("{views: [{max: 9}]}"), after(*views(1), ("DISMISSED", 2)))
 
 
 def test_a_shown_banner_stays_until_the_next_page() -> None:
-    """Its own view makes the cap full; the page keeps it, the next page does not get it."""
+    """Its own view reaches the cap; the page keeps it, the next page does not get it."""
     ruleset = rules("{views: [{max: 1}], stop_after_dismiss: true}")
     context = after(*views(1), ("DISMISSED", 2))
     assert is_shown(ruleset, context, shown=frozenset({"sale"}))
@@ -102,7 +102,7 @@ def test_a_shown_banner_stays_until_the_next_page() -> None:
 
 
 def test_a_cap_is_named_in_words() -> None:
-    """For explain."""
+    """For explanations."""
     ruleset = rules("{views: [{max: 1}]}")
     (campaign,) = ruleset.placements["hero"].campaigns
     judgment = judge(ruleset, campaign, Inputs(after(*views(1)), None, START_MS))
@@ -112,7 +112,7 @@ def test_a_cap_is_named_in_words() -> None:
 @SETTINGS
 @given(st.data(), st.integers(1, 3), st.booleans())
 def test_a_cap_holds_over_every_interleaving_of_views(data: st.DataObject, limit: int, has_period: bool) -> None:
-    """Pages open, views arrive late and in any order: a page is over the cap only if it was open before the cap was full."""
+    """Pages open, views arrive late and in any order: a page exceeds the cap only if it was open before the cap was reached."""
     ruleset = rules(f"{{views: [{{max: {limit}{', per: 1 week' if has_period else ''}}}]}}")
     on_the_way: list[float] = []
     arrived: list[float] = []

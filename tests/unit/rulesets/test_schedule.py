@@ -1,4 +1,4 @@
-"""Schedules: days and hours in a zone, clock changes included, and the moment at which time alone changes a decision."""
+"""Schedules: days and hours in a time zone, including clock changes, and the moment at which time alone changes a decision."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ OFFICE = Schedule(days=days("mon", "tue", "wed", "thu", "fri"), from_minute=9 * 
         ("2026-07-11T12:00", False, "2026-07-13T09:00"),
     ],
 )
-def test_days_and_hours_hold_in_their_zone(now: str, runs: bool, changes: str) -> None:
-    """And the next change is named, over a weekend, too."""
+def test_days_and_hours_apply_in_their_zone(now: str, runs: bool, changes: str) -> None:
+    """And the next change is returned, even across a weekend."""
     assert OFFICE.at(at(now)) == (runs, at(changes))
 
 
@@ -65,7 +65,7 @@ def test_clocks_that_go_forward_leave_a_night_short() -> None:
 
 
 def test_clocks_that_go_back_make_a_night_long() -> None:
-    """On 25 October 2026 the hour from 02:00 comes twice: both are within the span."""
+    """On 25 October 2026 the hour from 02:00 occurs two times: both are within the span."""
     night = Schedule(from_minute=60, until_minute=240, zone=BERLIN)
     start, end = at("2026-10-25T01:00"), at("2026-10-25T04:00")
     assert end - start == 4 * HOUR_MS
@@ -73,7 +73,7 @@ def test_clocks_that_go_back_make_a_night_long() -> None:
 
 
 def test_a_span_within_the_repeated_hour_runs_twice() -> None:
-    """02:15 to 02:45 comes twice that night; each beginning and each end is named."""
+    """02:15 to 02:45 occurs two times that night; each start and each end is returned."""
     span = Schedule(from_minute=135, until_minute=165, zone=BERLIN)
     start = at("2026-10-25T02:15")
     edges = [start, start + HOUR_MS // 2, start + HOUR_MS, start + 3 * HOUR_MS // 2]
@@ -102,8 +102,8 @@ moments = st.integers(1_765_000_000_000, 1_800_000_000_000) | st.builds(int.__ad
 
 @SETTINGS
 @given(schedules, moments, st.lists(st.floats(0, 1), max_size=12))
-def test_nothing_changes_before_the_moment_that_is_named(schedule: Schedule, now_ms: int, within: list[float]) -> None:
-    """And at that moment it does; where none is named, never within a month."""
+def test_nothing_changes_before_the_moment_that_is_returned(schedule: Schedule, now_ms: int, within: list[float]) -> None:
+    """At that moment it does change; if there is none, never within a month."""
     runs, next_change_ms = schedule.at(now_ms)
     end_ms = next_change_ms if next_change_ms is not None else now_ms + 30 * 24 * HOUR_MS
     assert end_ms > now_ms
@@ -116,8 +116,8 @@ def test_nothing_changes_before_the_moment_that_is_named(schedule: Schedule, now
 
 @pytest.mark.parametrize("zone", [BERLIN, "America/New_York", "Pacific/Kiritimati", "Pacific/Niue"])
 @pytest.mark.parametrize("now_ms", [0, END_MS - 1])
-def test_every_time_that_can_be_given_can_be_decided_for(zone: str, now_ms: int) -> None:
-    """To the first and the last of the years that are taken, in every zone."""
+def test_a_decision_can_be_made_for_every_accepted_time(zone: str, now_ms: int) -> None:
+    """From the first to the last accepted year, in every zone."""
     assert parse_moment_ms(format_time_ms(now_ms), "at") == now_ms
     runs, next_change_ms = Schedule(from_minute=540, until_minute=1080, zone=zone).at(now_ms)
     assert runs in (True, False)
@@ -126,7 +126,7 @@ def test_every_time_that_can_be_given_can_be_decided_for(zone: str, now_ms: int)
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_times_beyond_are_refused(text: str) -> None:
-    """In words, wherever a time to decide for is given."""
+    """With the range of years, wherever such a time is sent."""
     with pytest.raises(InvalidTime, match="at must lie in the years 1970 to 9998"):
         parse_moment_ms(text, "at")
     with pytest.raises(BadUserInput, match="at must lie in the years 1970 to 9998"):
@@ -151,6 +151,6 @@ def named(from_text: str, until_text: str, **options: Any) -> Schedule:
         (named("2026-03-29T00:00", "2026-03-30T12:00", from_minute=120, until_minute=180), True),
     ],
 )
-def test_a_schedule_that_never_holds_is_known(schedule: Schedule, runs: bool) -> None:
-    """Its days and hours have to come between its from and its until."""
+def test_a_schedule_that_never_runs_is_detected(schedule: Schedule, runs: bool) -> None:
+    """Its days and hours have to be between from and until."""
     assert schedule.ever_runs is runs

@@ -1,4 +1,4 @@
-"""Banner texts: placeholders, defaults, and links that stay links whatever is filled in."""
+"""Templates: placeholders, defaults, and links that stay safe whatever the values are."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALUES = {"interested_category": "smart phones", "last_search": None, "traits": 
     ],
 )
 def test_placeholders_are_filled_from_the_context(text: str, rendered: str | None) -> None:
-    """Without data the default counts; without a default the text is unusable."""
+    """Without data the default is used; without a default the banner is unusable."""
     assert parse_template(text).render(VALUES) == rendered
 
 
@@ -123,8 +123,8 @@ def test_an_unsafe_link_is_refused(link: str) -> None:
         "#{traits.plan}:a",
     ],
 )
-def test_a_safe_link_is_taken(link: str) -> None:
-    """Relative ones, and http and https with a whole host."""
+def test_a_safe_link_is_accepted(link: str) -> None:
+    """Relative links, and http and https with a complete host."""
     assert parse_template(link, is_link=True).is_link
 
 
@@ -133,8 +133,8 @@ def test_a_safe_link_is_taken(link: str) -> None:
     st.text(min_size=1),
     st.sampled_from(["/{last_search}", "/s?q={last_search}", "https://shop.example/{last_search}", "deals/{last_search}"]),
 )
-def test_what_is_filled_in_never_changes_where_a_link_leads(value: str, link: str) -> None:
-    """It is percent-encoded whole: same scheme, same host, nothing but letters and percent signs."""
+def test_a_value_never_changes_where_a_link_leads(value: str, link: str) -> None:
+    """It is percent-encoded: same scheme, same host, only letters and percent signs."""
     rendered = parse_template(link, is_link=True).render({"last_search": value})
     assert rendered is not None
     start = link.partition("{")[0]
@@ -162,7 +162,7 @@ def leads_to(link: str) -> tuple[str, str]:
 @settings(SETTINGS, max_examples=500)
 @given(st.lists(st.sampled_from([*signs, *words, *placeholders]), min_size=1, max_size=6).map("".join), traits)
 def test_no_trait_makes_a_link_lead_elsewhere(link: str, values: dict[str, str]) -> None:
-    """A link that is taken stays on its site, or on the one that its text names; its scheme is http or https."""
+    """An accepted link stays on its site, or on the one that its text names; its scheme is http or https."""
     try:
         template = parse_template(link, is_link=True)
     except InvalidTemplate:

@@ -1,4 +1,4 @@
-"""Rows of campaign statistics, what they add up to, how far back they are computed, and how they are printed."""
+"""Rows of campaign statistics, their sums, how far back they are computed, and how they are printed."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ ROWS = [
 ]
 
 
-def test_rows_survive_being_stored() -> None:
-    """To the last decimal, in one order."""
+def test_stored_rows_are_read_back() -> None:
+    """To the last decimal, in a fixed order."""
     assert decode_rows(encode_rows(ROWS)) == sorted(ROWS, key=lambda row: (row.variant, row.ruleset_version))
     assert encode_rows(ROWS) == encode_rows(ROWS[::-1])
 
 
 @pytest.mark.parametrize("stored", [b"[1]", b"{", b'[["a"]]', b'[["a",1,0,0,0,0,0,[0,0,0,0,0,0],{"EUR":"much"}]]'])
 def test_rows_that_cannot_be_read_are_refused(stored: bytes) -> None:
-    """Never counted by halves."""
+    """They are never counted in part."""
     with pytest.raises(ValueError):
         decode_rows(stored)
 
 
-def test_variants_are_listed_as_the_ruleset_has_them_and_compared_with_the_control() -> None:
-    """Those of older rulesets follow; a variant that nobody saw first is compared with nothing."""
+def test_variants_are_listed_in_the_order_of_the_ruleset_and_compared_with_the_control() -> None:
+    """Those of older rulesets follow; a variant without visitors has no comparison."""
     result = campaign_result(ROWS, ["b", "a", "holdout"], "holdout", {})
     assert [one.variant for one in result.variants] == ["b", "a", "holdout", "gone"]
     assert (result.control, result.moved) == ("holdout", 1)
@@ -48,14 +48,14 @@ def test_variants_are_listed_as_the_ruleset_has_them_and_compared_with_the_contr
     assert b.conversion_comparison.difference == pytest.approx(1 / 12 - 1 / 9)
 
 
-def test_without_the_control_the_first_variant_that_was_seen_takes_its_place() -> None:
-    """As in a period in which nobody was held out."""
+def test_without_the_control_the_first_variant_with_visitors_takes_its_place() -> None:
+    """As in a period in which no visitor was held out."""
     assert campaign_result(ROWS[:3], ["b", "a"], "holdout", {}).control == "b"
     assert campaign_result([], ["b"], "b", {}).control is None
 
 
-def test_only_hours_are_counted_anew_that_the_log_tells_all_of() -> None:
-    """Whoever saw the campaign before is no new visitor, so the log must reach back beyond the hour itself."""
+def test_only_hours_that_the_log_covers_in_full_are_counted_again() -> None:
+    """A visitor who saw the campaign before is not new, so the log must reach back further than the hour itself."""
     pytest.importorskip("pyspark")
     from processors.jobs.batch_job import JobFailed
     from processors.jobs.campaign_stats import first_hour_of
@@ -87,7 +87,7 @@ def answer(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_answer_is_printed_in_columns() -> None:
-    """Rates with their intervals, then what differs."""
+    """Rates with their intervals, then the differences."""
     lines = campaign_stats_text("sale", answer()).splitlines()
     assert lines[0] == "sale, T1 to T2, as of T3"
     assert lines[3].split("  ")[-1] == "1290.00 EUR"
@@ -95,8 +95,8 @@ def test_an_answer_is_printed_in_columns() -> None:
     assert lines[6:] == ["conversion rate, compared with holdout", "  a  +1.57 points (-6.1 to +9.2)  p = 0.400: no difference shown"]
 
 
-def test_what_makes_numbers_doubtful_is_printed() -> None:
-    """A mismatch, versions that are unknown, visitors who moved."""
+def test_reasons_to_doubt_the_numbers_are_printed() -> None:
+    """A mismatch, unknown versions, visitors who moved."""
     ratio = {**answer()["sampleRatio"], "mismatch": True, "versionsLeftOut": [3, 4]}
     text = campaign_stats_text("sale", answer(sampleRatio=ratio, movedVisitors=2))
     assert "! visitors are not split by the weights: a 803 (expected 800); do not trust any comparison" in text

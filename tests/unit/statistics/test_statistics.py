@@ -1,4 +1,4 @@
-"""Intervals, the sequential test and the test of the split: against published values, and against chance itself."""
+"""Intervals, the sequential test and the test of the split: compared with published values, and in simulations."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ RUNS = 300
     # method 3; and 10 of 100.
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718), (10, 100, 0.0552, 0.1744)],
 )
-def test_wilson_gives_the_published_values(successes: int, trials: int, low: float, high: float) -> None:
-    """And the mirror image for failures."""
+def test_wilson_has_the_published_values(successes: int, trials: int, low: float, high: float) -> None:
+    """And mirrored for failures."""
     found, mirror = wilson(successes, trials), wilson(trials - successes, trials)
     assert found is not None
     assert mirror is not None
@@ -32,18 +32,18 @@ def test_wilson_gives_the_published_values(successes: int, trials: int, low: flo
 
 
 def test_an_interval_needs_a_trial() -> None:
-    """Nothing is known before."""
+    """Without one, nothing is known."""
     assert wilson(0, 0) is None
     assert ratio_interval(0, 0, VisitorSums()) is None
 
 
 @pytest.mark.parametrize(
     ("value", "freedom", "tail"),
-    # Quantiles of any table of the distribution.
+    # Quantiles from any table of the distribution.
     [(3.8415, 1, 0.05), (5.9915, 2, 0.05), (7.8147, 3, 0.05), (9.4877, 4, 0.05), (18.3070, 10, 0.05), (10.8276, 1, 0.001), (0, 3, 1.0)],
 )
 def test_chi_square_tails_are_those_of_the_tables(value: float, freedom: int, tail: float) -> None:
-    """To the digits that tables have."""
+    """To the digits of the tables."""
     assert chi_square_tail(value, freedom) == pytest.approx(tail, rel=1e-4)
 
 
@@ -55,7 +55,7 @@ def over(visitors: list[tuple[int, int]]) -> VisitorSums:
     return total
 
 
-def test_views_that_are_alike_widen_the_interval() -> None:
+def test_correlated_views_widen_the_interval() -> None:
     """By hand: 4 visitors of 5 views each who click always or never are 4 trials times 4/3, not 20."""
     alike = over([(5, 5), (5, 0), (5, 5), (5, 0)])
     assert design_effect(alike) == pytest.approx(5 * 4 / 3)
@@ -66,7 +66,7 @@ def test_views_that_are_alike_widen_the_interval() -> None:
 
 
 def test_the_interval_of_a_click_rate_covers_it() -> None:
-    """Visitors differ in how readily they click: Wilson over views misses the true rate far too often, ours does not."""
+    """Visitors differ in how often they click: Wilson's interval over views misses the true rate far too often, ours does not."""
     chance, misses = random.Random(1), {"ours": 0, "wilson": 0}
     for _ in range(RUNS):
         visitors = []
@@ -82,14 +82,14 @@ def test_the_interval_of_a_click_rate_covers_it() -> None:
 
 
 def at_most(share: float) -> float:
-    """How often something of this chance happens in `RUNS`, with three deviations to spare."""
+    """How often something with this probability happens in `RUNS`, plus three standard deviations."""
     return RUNS * share + 3 * math.sqrt(RUNS * share * (1 - share))
 
 
 def alarms(
     seed: int, draw: Callable[[random.Random, int], VisitorSums], rejects: Callable[[VisitorSums, VisitorSums], bool], steps: int = 200
 ) -> int:
-    """In how many runs a test ever rejects that looks after every step. `draw` gives the visitors of a step of side 0 or 1."""
+    """In how many runs a test that is read after every step ever rejects. `draw`: the visitors of a step on side 0 or 1."""
     chance, found = random.Random(seed), 0
     for _ in range(RUNS):
         one, other = VisitorSums(), VisitorSums()
@@ -107,7 +107,7 @@ def sequential(one: VisitorSums, other: VisitorSums) -> bool:
 
 
 def naive(one: VisitorSums, other: VisitorSums) -> bool:
-    """The test of textbooks, for one reading: two standard errors."""
+    """The textbook test, for one reading: two standard errors."""
     if not one.trials or not other.trials or not (one.successes or other.successes):
         return False
     rate = (one.successes + other.successes) / (one.trials + other.trials)
@@ -121,7 +121,7 @@ def buyers(rate: float, lift: float = 0.0, sizes: tuple[int, int] = (20, 20)) ->
 
 
 def lookers(chance: random.Random, _side: int) -> VisitorSums:
-    """Visitors with many views who click always or hardly ever."""
+    """Visitors with many views who click always or almost never."""
     return over([(views, views if chance.random() < 0.1 else 0) for views in chance.choices((1, 4, 9), k=8)])
 
 
@@ -134,14 +134,14 @@ def lookers(chance: random.Random, _side: int) -> VisitorSums:
         pytest.param(lookers, id="clicks", marks=pytest.mark.long),
     ],
 )
-def test_looking_after_every_step_raises_no_more_false_alarms_than_promised(draw: Callable[[random.Random, int], VisitorSums]) -> None:
-    """Both sides are the same: at most 5 %; the naive test, looked at as often, cries wolf several times as often."""
+def test_reading_after_every_step_raises_no_more_false_alarms_than_promised(draw: Callable[[random.Random, int], VisitorSums]) -> None:
+    """Both sides are the same: at most 5 %; the naive test, read as often, raises several times as many false alarms."""
     assert alarms(2, draw, sequential) <= at_most(ALPHA)
     assert alarms(2, draw, naive) > at_most(3 * ALPHA)
 
 
 def test_a_true_difference_is_found() -> None:
-    """10 % against 13 %, 4,000 visitors a side: mostly, and the interval then leaves out 0 and covers the truth."""
+    """10 % and 13 %, 4,000 visitors on each side: in most runs, with an interval that excludes 0 and contains the true difference."""
     assert alarms(3, buyers(0.10, 0.03), sequential) > 0.8 * RUNS
     chance, missed = random.Random(4), 0
     for _ in range(RUNS):
@@ -159,7 +159,7 @@ def sides(chance: random.Random) -> tuple[VisitorSums, VisitorSums]:
     return once_each(4000, one), once_each(4000, other)
 
 
-def test_with_nothing_to_learn_from_nothing_is_claimed() -> None:
+def test_without_evidence_nothing_is_claimed() -> None:
     """No visitor, no success at all, and one success on a tiny side."""
     assert compare_variants(VisitorSums(), once_each(10, 1)) is None
     empty = compare_variants(once_each(10, 0), once_each(10, 0))
@@ -186,7 +186,7 @@ campaigns:
 
 
 def test_the_shares_are_those_of_weights_and_both_holdouts() -> None:
-    """A visitor is held out by either."""
+    """Either holdout can hold a visitor out."""
     ruleset = load_ruleset(RULES, 1)
     assert shares_of(ruleset, "sale") == pytest.approx({"a": 0.72 * 0.75, "b": 0.72 * 0.25, "holdout": 0.28})
     assert shares_of(ruleset, "plain") == pytest.approx({"": 0.9, "holdout": 0.1})
@@ -194,7 +194,7 @@ def test_the_shares_are_those_of_weights_and_both_holdouts() -> None:
 
 
 def test_a_split_that_chance_does_not_explain_is_flagged() -> None:
-    """By hand: 520 and 480 of 1,000 give 1.6; 600 and 400 give 40."""
+    """By hand: 520 and 480 of 1,000 are 1.6; 600 and 400 are 40."""
     half = {1: {"a": 0.5, "b": 0.5}}
     fair, off = sample_ratio({1: {"a": 520, "b": 480}}, half), sample_ratio({1: {"a": 600, "b": 400}}, half)
     assert fair.p_value == pytest.approx(math.erfc(math.sqrt(0.8)))
@@ -206,8 +206,8 @@ def test_a_split_that_chance_does_not_explain_is_flagged() -> None:
     assert both.expected == pytest.approx({"a": 1400, "b": 600})
 
 
-def test_the_split_is_not_judged_by_too_few() -> None:
-    """Nor with one variant only; a variant that the weights do not have needs no chance."""
+def test_the_split_is_not_tested_with_too_few_visitors() -> None:
+    """Nor with only one variant; a variant that has no weight is a mismatch at once."""
     assert sample_ratio({1: {"a": 8}}, {1: {"a": 0.5, "b": 0.5}}).p_value is None
     assert sample_ratio({1: {"": 800}}, {1: {"": 1.0}}).p_value is None
     assert sample_ratio({}, {}).p_value is None

@@ -1,4 +1,4 @@
-"""Trends: what a score is, what a snapshot holds, and how both are stored."""
+"""Trends: the score of a product, the content of a snapshot, and how both are stored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def windows(*given: tuple[int, str, Counts]) -> Windows:
 
 
 def test_a_purchase_weighs_more_than_a_cart_and_a_cart_more_than_a_view() -> None:
-    """Equal scores stand in the order of their ids."""
+    """Products with equal scores are in the order of their ids."""
     found = windows(
         (NOW_MS, "viewed", Counts(views=2)),
         (NOW_MS, "added", Counts(carts=1)),
@@ -70,8 +70,10 @@ def test_a_score_halves_with_each_half_life_and_ends_at_the_horizon() -> None:
 
 @SETTINGS
 @given(reports, st.randoms())
-def test_any_order_and_any_repetition_of_reports_gives_the_same(given: list[tuple[int, str, Counts]], chance: random.Random) -> None:
-    """Counts are joined by the greater of each; a report that brings nothing new says so."""
+def test_any_order_and_any_repetition_of_reports_leads_to_the_same_counts(
+    given: list[tuple[int, str, Counts]], chance: random.Random
+) -> None:
+    """Counts are merged by taking the greater of each; a report without anything new changes nothing."""
     again = given + chance.sample(given, len(given) // 2)
     chance.shuffle(again)
     found = windows(*given)
@@ -79,8 +81,8 @@ def test_any_order_and_any_repetition_of_reports_gives_the_same(given: list[tupl
     assert all(found.merge(*report) is None for report in given)
 
 
-def test_the_newest_window_that_names_a_category_says_which() -> None:
-    """A shop may move a product."""
+def test_the_category_is_that_of_the_newest_window_that_names_one() -> None:
+    """A shop may move a product to another category."""
     old = NOW_MS - WINDOW_MS
     found = windows((old, "p", Counts(1, category="old")), (NOW_MS, "p", Counts(1, category="new")), (NOW_MS, "q", Counts(1)))
     found.merge(NOW_MS + WINDOW_MS, "p", Counts(views=1))
@@ -89,7 +91,7 @@ def test_the_newest_window_that_names_a_category_says_which() -> None:
 
 
 def test_a_snapshot_is_bounded() -> None:
-    """The strongest of all, and the strongest of the strongest categories."""
+    """It holds the strongest of all, and the strongest of each of the strongest categories."""
     given = [(NOW_MS, f"p{n:05}", Counts(views=1 + n // 100, category=f"c{n % (MAX_CATEGORIES + 20)}")) for n in range(10_000)]
     found = Trends(1, NOW_MS, windows(*given).ranked(NOW_MS))
     strongest = sorted(given, key=lambda one: (-one[2].views, one[1]))
@@ -102,7 +104,7 @@ def test_a_snapshot_is_bounded() -> None:
 
 
 def test_a_window_keeps_its_strongest_products() -> None:
-    """What was dropped is told, and comes back with its next report."""
+    """The dropped products are returned; they come back with their next report."""
     given = [(NOW_MS, f"p{n}", Counts(views=n)) for n in range(2 * WINDOW_PRODUCTS + 1)]
     found = windows(*given)
     dropped = found.drop_weakest()[NOW_MS]
@@ -114,7 +116,7 @@ def test_a_window_keeps_its_strongest_products() -> None:
 @SETTINGS
 @given(counts, st.lists(st.builds(TrendingProduct, texts, st.none() | texts, st.floats(0.001, 1e6)), max_size=5), st.integers(0, 2**31))
 def test_what_is_stored_is_read_back(one: Counts, products: list[TrendingProduct], number: int) -> None:
-    """Counts, snapshots, and what is bought together."""
+    """Counts, snapshots, and products bought together."""
     assert decode_counts(encode_counts(one)) == one
     snapshot = Snapshot(number, number * 1000 + 7, number, tuple(products))
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
@@ -125,8 +127,8 @@ def test_what_is_stored_is_read_back(one: Counts, products: list[TrendingProduct
 
 
 @pytest.mark.parametrize("raw", [b"", b"x", b"[1]", b'[1,2,"3",null]', b"[1,2,3,4]", encode_together({}), b'{"a":1}'])
-def test_garbage_is_no_trends(raw: bytes) -> None:
-    """Nothing else is raised."""
+def test_garbage_is_unreadable(raw: bytes) -> None:
+    """No other error is raised."""
     for decode in (decode_counts, decode_snapshot):
         with pytest.raises(UnreadableTrends):
             decode(raw)
@@ -136,7 +138,7 @@ def test_garbage_is_no_trends(raw: bytes) -> None:
 
 
 def test_a_snapshot_is_numbered_by_its_time_slot() -> None:
-    """Numbers grow with time whatever the period is, and all within a slot are equal."""
+    """Numbers grow with time whatever the period is; all moments of a slot have the same number."""
     assert slot_of(1_790_000_029_999, 30) == 1_790_000_010
     assert slot_of(1_790_000_040_000, 30) == 1_790_000_040
     assert slot_of(1_790_000_039_999, 1) == 1_790_000_039
@@ -160,7 +162,7 @@ campaigns:
     ],
 )
 def test_a_ruleset_knows_whether_it_uses_trends(fields: dict[str, str], uses: bool) -> None:
-    """Only then do open pages look again at each snapshot."""
+    """Only then do open pages get new decisions with each snapshot."""
     assert load_ruleset(RULES.format(**{"fallback": "", "when": "true", "products": "", **fields}), 1).uses_trends is uses
 
 

@@ -1,4 +1,4 @@
-"""Absorb is set union: any order, duplication, split and replay of a visitor's log gives the same context."""
+"""Absorb is set union: any order, duplication, split and replay of a visitor's log leads to the same context."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def context(state: State) -> bytes:
 @SETTINGS
 @given(st.data())
 def test_any_order_duplication_and_split_gives_the_same_context(data: st.DataObject) -> None:
-    """Shuffled, duplicated (with changed copies), split and stored in between: one and the same context."""
+    """Shuffled, duplicated (with changed copies), split and stored in between: always the same context."""
     log = data.draw(logs())
     batches = data.draw(deliveries(log))
     assert context(absorbed(batches, store_between=data.draw(st.booleans()))) == context(absorbed([log]))
@@ -46,7 +46,7 @@ def test_any_order_duplication_and_split_gives_the_same_context(data: st.DataObj
 @SETTINGS
 @given(st.data())
 def test_an_erasure_anywhere_in_between_gives_the_same_context(data: st.DataObject) -> None:
-    """However the erasures arrive among the messages and their copies, the same survives them."""
+    """Wherever the erasures arrive among the messages and their copies, the same messages survive."""
     log = data.draw(logs())
     deletes = data.draw(st.lists(erasures(), min_size=1, max_size=2))
     log += logged(deletes, first_offset=len(log))
@@ -57,7 +57,7 @@ def test_an_erasure_anywhere_in_between_gives_the_same_context(data: st.DataObje
 @SETTINGS
 @given(st.data())
 def test_consent_anywhere_in_between_gives_the_same_context(data: st.DataObject) -> None:
-    """Grants and withdrawals among the messages, in any order, forget and hide the same."""
+    """Grants and withdrawals among the messages, in any order, forget and hide the same things."""
     log = data.draw(logs(types=(EventType.CONSENT, EventType.CONSENT, EventType.PRODUCT_ADDED, EventType.ORDER_COMPLETED)))
     batches = data.draw(deliveries(log))
     assert context(absorbed(batches)) == context(absorbed([log]))
@@ -66,7 +66,7 @@ def test_consent_anywhere_in_between_gives_the_same_context(data: st.DataObject)
 @SETTINGS
 @given(logs(), st.lists(erasures(), max_size=1))
 def test_absorbing_again_leaves_the_state_as_it_is(log: list[Update], deletes: list[Event]) -> None:
-    """A replay of the whole log is equal to no replay, and the writer sees that by comparing states."""
+    """A replay of the whole log changes nothing, and the writer sees that by comparing states."""
     log += logged(deletes, first_offset=len(log))
     state = absorbed([log])
     again, outcome = absorb(state, log)
@@ -77,7 +77,7 @@ def test_absorbing_again_leaves_the_state_as_it_is(log: list[Update], deletes: l
 @SETTINGS
 @given(logs())
 def test_absorb_leaves_the_state_it_was_given_alone(log: list[Update]) -> None:
-    """A write that loses its compare-and-set reads again: the state it began with must not have changed."""
+    """A writer that loses its compare-and-set reads again: the state it started with must not have changed."""
     half = len(log) // 2
     state = absorbed([log[:half]])
     before = encode_state(state, WRITE_ID)
@@ -97,7 +97,7 @@ def test_the_version_counts_distinct_messages(log: list[Update]) -> None:
 @SETTINGS
 @given(logs())
 def test_positions_are_joined_by_maximum_within_the_newest_epoch(log: list[Update]) -> None:
-    """Every update moves its partition on, the empty ones too; positions of an older log are forgotten."""
+    """Every update moves its partition, even an empty one; positions of an older log are dropped."""
     newest = max(update.log_epoch for update in log)
     expected: dict[str, int] = {}
     for update in log:
@@ -110,14 +110,14 @@ def test_positions_are_joined_by_maximum_within_the_newest_epoch(log: list[Updat
 
 
 def test_an_older_epoch_still_counts_but_moves_nothing() -> None:
-    """After topics were made anew, a late update of the old log adds its message and no position."""
+    """After topics were re-created, a late update of the old log adds its message and no position."""
     old, new = event_at(0, "PRODUCT_VIEWED", PRODUCT), event_at(1, "PRODUCT_VIEWED", PRODUCT)
     updates = [*logged([new], log_epoch=2), *logged([old], log_epoch=1, first_offset=500)]
     found = view(absorbed([updates]))
     assert (found["version"], found["positions"]) == (2, {"page_views/0": 0})
 
 
-def test_of_two_copies_the_one_received_first_stays() -> None:
+def test_the_copy_that_was_received_first_counts() -> None:
     """A changed copy that was received later changes nothing, in either order."""
     first = event_at(0, "PRODUCT_VIEWED", {"product": {"product_id": "first"}}, message_id="m", received=1)
     second = event_at(0, "PRODUCT_VIEWED", {"product": {"product_id": "second"}}, message_id="m", received=2)
@@ -126,15 +126,15 @@ def test_of_two_copies_the_one_received_first_stays() -> None:
         assert view(absorbed([[update] for update in order]))["recent_products"] == ["first"]
 
 
-def test_of_copies_received_at_once_the_lower_position_stays() -> None:
+def test_the_lower_position_counts_if_copies_were_received_at_once() -> None:
     """The log position settles a tie."""
     copies = [event_at(0, "PRODUCT_VIEWED", {"product": {"product_id": name}}, message_id="m") for name in ("low", "high")]
     log = logged(copies)
     assert view(absorbed([log[::-1]]))["recent_products"] == ["low"]
 
 
-def test_an_erasure_takes_what_was_dated_or_received_up_to_it() -> None:
-    """What is older by either clock is gone; what is newer by both starts anew; a replay brings nothing back."""
+def test_an_erasure_removes_what_was_dated_or_received_up_to_it() -> None:
+    """What is older by either clock is removed; what is newer by both counts; a replay brings nothing back."""
     messages = [
         event_at(0, "PRODUCT_VIEWED", {"product": {"product_id": "before"}}),
         event_at(9.9, "PRODUCT_VIEWED", {"product": {"product_id": "dated-before"}}, received=11),
@@ -165,7 +165,7 @@ def test_an_update_without_event_only_moves_its_position() -> None:
 
 @pytest.mark.parametrize("cutoff_minute", [5, 20])
 def test_an_erasure_ends_an_alias_made_before_it(cutoff_minute: int) -> None:
-    """An anonymous id that had joined an erased visitor starts anew; one that joins later stays joined."""
+    """An anonymous id that had joined an erased visitor starts over; one that joins later stays joined."""
     anonymous = State("anon_1")
     joined = event_at(10, "IDENTIFY", {"user_id": "u1"}, visitor_id="anon_1")
     anonymous, _ = absorb(anonymous, logged([joined]))

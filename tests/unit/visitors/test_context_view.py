@@ -1,4 +1,4 @@
-"""The view: what a context shows of carts, money, interests, banners and consent."""
+"""The view: carts, money, interests, banners and consent in a context."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def cart_of(*found: Event) -> list[tuple[str, str | None, int]]:
 
 
 def test_nothing_is_known_of_a_visitor_without_events() -> None:
-    """An empty state gives a whole context, of nothing."""
+    """The context of an empty state has every field, and all are empty."""
     assert view(State("u1")).items() >= {
         "user_id": "u1", "interested_category": None, "interests": {}, "cart": [], "recent_products": [], "last_search": None,
         "banners": {}, "traits": {},
@@ -57,13 +57,13 @@ def test_nothing_is_known_of_a_visitor_without_events() -> None:
 
 
 def test_adding_twice_makes_one_line_with_the_latest_price() -> None:
-    """Quantities add up; category and price of the latest that has them."""
+    """Quantities are added; category and price are the latest that are known."""
     found = shown(added(0, category="tv", price="10.00", currency="EUR"), added(1, quantity=2, price="9.90", currency="EUR"), added(2))
     assert found["cart"] == [{"product_id": "p1", "variant_id": None, "category": "tv", "quantity": 4, "price": "9.90", "currency": "EUR"}]
 
 
 def test_cart_updated_replaces_the_cart() -> None:
-    """What was before is gone, what comes after builds on it."""
+    """Earlier lines are dropped, later events add to it."""
     update = event_at(1, "CART_UPDATED", {"products": [{"product_id": "p2", "quantity": 3}]})
     assert cart_of(added(0), update, added(2, "p2")) == [("p2", None, 4)]
     assert cart_of(added(0), event_at(1, "CART_UPDATED", {"products": []})) == []
@@ -82,28 +82,28 @@ def test_cart_updated_replaces_the_cart() -> None:
         ({"variant_id": "green"}, [("p1", "red", 3), ("p1", "blue", 1)]),
     ],
 )
-def test_removing_takes_the_line_or_the_quantity(removal: dict[str, Any], expected: list[object]) -> None:
-    """Without quantity the whole line, without variant of any variant."""
+def test_removing_drops_the_line_or_the_quantity(removal: dict[str, Any], expected: list[object]) -> None:
+    """Without a quantity the whole line; without a variant any variant."""
     red, blue = added(0, variant_id="red", quantity=3), added(1, variant_id="blue")
     assert cart_of(red, blue, removed(2, **removal)) == expected
 
 
-def test_an_order_takes_out_what_was_bought_and_no_more() -> None:
+def test_an_order_removes_what_was_bought_and_no_more() -> None:
     """Pieces beyond the order, and other products, stay in the cart."""
     line = {"product_id": "p1", "quantity": 2}
     assert cart_of(added(0, quantity=3), added(1, "p2"), ordered(2, line)) == [("p1", None, 1), ("p2", None, 1)]
     assert cart_of(added(0), ordered(1, line), added(2)) == [("p1", None, 1)]
 
 
-def test_an_order_takes_out_what_was_received_before_it_though_dated_after() -> None:
-    """The page's clock is ahead of the shop server's: the piece was in the cart when the order came in."""
+def test_an_order_removes_what_was_received_before_it_even_if_dated_later() -> None:
+    """The page's clock is ahead of the shop server's: the piece was in the cart when the order was received."""
     order = ordered(5, {"product_id": "p1", "quantity": 2}, received=5)
     assert cart_of(added(5.5, received=4.9, quantity=3), order) == [("p1", None, 1)]
     assert cart_of(added(5.5, received=5.2, quantity=3), order) == [("p1", None, 3)]
 
 
 def test_a_cart_snapshot_of_before_the_order_does_not_bring_the_bought_back() -> None:
-    """Dated after the order, received before it: what it shows was bought meanwhile."""
+    """Dated after the order, received before it: its products have been bought in the meantime."""
     snapshot = event_at(5.5, "CART_UPDATED", {"products": [{"product_id": "p1"}, {"product_id": "p2"}]}, received=4.9)
     assert cart_of(added(0), ordered(5, {"product_id": "p1"}), snapshot) == [("p2", None, 1)]
 
@@ -119,7 +119,7 @@ def test_an_order_counts_once_per_order_id() -> None:
 
 
 def test_an_order_without_value_is_worth_its_lines() -> None:
-    """Only when every line has a price in the order's currency."""
+    """Only if every line has a price in the order's currency."""
     lines: list[dict[str, Any]] = [{"product_id": "p1", "price": "0.10", "quantity": 3}, {"product_id": "p2", "price": "0.20"}]
     assert shown(ordered(0, *lines, currency="EUR"))["purchases"]["totals"] == {"EUR": "0.50"}
     assert shown(ordered(0, *lines, {"product_id": "p3"}, currency="EUR"))["purchases"]["totals"] == {}
@@ -146,7 +146,7 @@ def test_money_is_summed_exactly_and_never_across_currencies(amounts: list[tuple
 
 
 def test_the_largest_orders_are_summed_to_the_last_digit() -> None:
-    """Sums past 28 digits, where the usual decimals begin to round."""
+    """Sums beyond 28 digits, where decimals are rounded by default."""
     line = {"product_id": "p1", "price": "999999999999.999999", "quantity": 1_000_000}
     large = [ordered(n, *[line] * 100, order_id=f"o{n}", currency="EUR") for n in range(400)]
     small = ordered(500, order_id="small", value="0.000001", currency="EUR")
@@ -155,7 +155,7 @@ def test_the_largest_orders_are_summed_to_the_last_digit() -> None:
 
 
 def test_many_small_amounts_do_not_drift() -> None:
-    """Five hundred times a tenth of a cent is half a euro."""
+    """500 times a tenth of a cent is half a euro."""
     found = [ordered(n, order_id=f"o{n}", value=0.001, currency="EUR") for n in range(500)]
     assert shown(*found)["purchases"]["totals"] == {"EUR": "0.500"}
 
@@ -176,7 +176,7 @@ def test_buying_weighs_most() -> None:
 
 
 def test_interested_category_is_that_of_the_latest_intent() -> None:
-    """By the time of the event, not of its arrival; events without a category say nothing."""
+    """By event time, not by arrival; events without a category are ignored."""
     late_arrival = event_at(0, "PRODUCT_ADDED", product(category="tv"), received=9)
     found = shown(event_at(5, "PRODUCT_CLICKED", product(category="phones")), late_arrival, added(6))
     assert found["interested_category"] == "phones"
@@ -194,7 +194,7 @@ def test_events_of_one_millisecond_are_ordered_by_sequence_then_message_id() -> 
 
 
 def test_recent_products_are_newest_first_each_once_and_bounded() -> None:
-    """At most fifty, those of orders too."""
+    """At most fifty, including those of orders."""
     found = [event_at(n, "PRODUCT_VIEWED", product(f"p{n % 60}"), message_id=f"m{n}") for n in range(80)]
     order = ordered(100, {"product_id": "bought"})
     recent = shown(*found, order)["recent_products"]
@@ -215,7 +215,7 @@ def test_banners_are_counted_by_campaign() -> None:
 
 
 def test_traits_keep_the_latest_and_drop_what_is_null() -> None:
-    """By event time; null takes a trait away."""
+    """By event time; null deletes a trait."""
     found = [
         event_at(2, "IDENTIFY", {"user_id": VISITOR, "traits": {"plan": "gold", "city": None}}),
         event_at(1, "IDENTIFY", {"user_id": VISITOR, "traits": {"plan": "free", "city": "Rome", "tags": ["a"]}}),
@@ -224,7 +224,7 @@ def test_traits_keep_the_latest_and_drop_what_is_null() -> None:
 
 
 def test_traits_are_bounded() -> None:
-    """A caller that invents a new trait each time cannot grow a context without end: the oldest go."""
+    """A caller that sends a new trait each time cannot grow a context forever: the oldest are dropped."""
     found = [event_at(n, "IDENTIFY", {"user_id": VISITOR, "traits": {f"t{n}-{i}": n for i in range(60)}}) for n in range(10)]
     kept = shown(*found)["traits"]
     assert len(kept) == 256
@@ -237,7 +237,7 @@ def consent(minute: float, personalization: bool) -> Event:
 
 
 def test_an_answer_about_personalization_leaves_the_one_about_measurement() -> None:
-    """As the statistics count it; the next answer about measurement replaces it."""
+    """Until the next answer about measurement; statistics count it the same way."""
     refused = event_at(0, "CONSENT", {"personalization": True, "measurement": False})
     silent = consent(1, personalization=True)
     agreed = event_at(2, "CONSENT", {"personalization": False, "measurement": True})
@@ -247,7 +247,7 @@ def test_an_answer_about_personalization_leaves_the_one_about_measurement() -> N
 
 
 def test_a_withdrawn_visitor_shows_nothing_but_the_withdrawal() -> None:
-    """Also what was learned during it."""
+    """What was learned during the withdrawal is hidden too."""
     found = shown(added(0, category="tv"), consent(1, personalization=False), added(2, "p2", category="phones"))
     assert found["consent"] == {"personalization": False, "measurement": None}
     assert found["version"] == 3
@@ -258,20 +258,20 @@ def test_a_withdrawn_visitor_shows_nothing_but_the_withdrawal() -> None:
 
 @pytest.mark.parametrize(("minutes", "recent"), [(10, ["p3", "p2", "p1"]), (10.01, ["p3"])])
 def test_a_withdrawal_longer_than_the_grace_time_forgets(minutes: float, recent: list[str]) -> None:
-    """Taken back within ten minutes it forgets nothing; later it forgets what was before and during it."""
+    """If it is revoked within ten minutes, nothing is forgotten; later, everything from before and during it is."""
     found = [added(0), consent(1, personalization=False), added(1.5, "p2"), consent(1 + minutes, personalization=True)]
     assert shown(*found, added(30, "p3"))["recent_products"] == recent
 
 
-def test_an_alias_shows_whose_it_is_and_nothing_else() -> None:
-    """The profile is read at the known visitor."""
+def test_an_alias_names_its_visitor_and_nothing_else() -> None:
+    """The profile is in the context of the known visitor."""
     state, _ = absorb(State(VISITOR), logged([added(0)]))
     alias = State(VISITOR, state.parts, replace(state.positions, log_epoch=3), alias_of="u1")
     assert view(alias) == {"user_id": VISITOR, "alias_of": "u1", "positions": {"user_actions/0": 0}, "log_epoch": 3}
 
 
 def test_a_context_is_plain_json() -> None:
-    """As it stands in Redis, for other systems to read."""
+    """As it is stored in Redis, for other systems to read."""
     found = shown(added(0, "p\N{LATIN SMALL LETTER E WITH ACUTE}", price="1.50", currency="EUR"), ordered(1, value="2", currency="EUR"))
     assert json.loads(encode_context(found)) == found
     assert encode_context(found).decode().count("pé") == 2

@@ -1,4 +1,4 @@
-"""Erasures: kept without a name, applied to whatever the log brings again."""
+"""Erasures: kept without a visitor id, and applied to whatever the log delivers again."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def erasures(*cutoffs_ms: int) -> Erasures:
     ],
 )
 def test_what_was_received_or_dated_up_to_the_cut_off_is_emptied(given: Update, is_kept: bool) -> None:
-    """Its position still moves on; other visitors, later events and the erasure itself stay."""
+    """Its position still counts; other visitors, later events and the erasure itself stay."""
     (found,) = erasures(NOW_MS).apply([given])
     assert (found.event is not None) is is_kept
     assert found.position == given.position
 
 
 def test_the_latest_cut_off_counts() -> None:
-    """Whatever the order in which the records come."""
+    """Whatever the order of the records."""
     for cutoffs in ((NOW_MS, NOW_MS + 10), (NOW_MS + 10, NOW_MS)):
         (found,) = erasures(*cutoffs).apply([update(NOW_MS + 5)])
         assert found.event is None
 
 
-def test_the_record_names_nobody() -> None:
+def test_the_record_names_no_visitor() -> None:
     """Without the key the visitor cannot be found by trying ids."""
     assert "u1" not in erasure_key(KEY, "u1")
     assert erasure_key(KEY, "u1") != erasure_key(b"x" * 32, "u1")
 
 
 @pytest.mark.parametrize(("key", "value"), [(None, b"{}"), (b"a", None), (b"a", b"[]"), (b"a", b'{"cutoff_ms": "x"}'), (b"a", b"{")])
-def test_a_record_that_is_no_erasure_is_refused(key: bytes | None, value: bytes | None) -> None:
-    """As ValueError, so that the reader can say so and go on."""
+def test_a_record_that_is_not_an_erasure_is_refused(key: bytes | None, value: bytes | None) -> None:
+    """With a ValueError, so that the reader can report it and go on."""
     known = Erasures(KEY)
     with pytest.raises(ValueError):
         known.learn(key, value)

@@ -1,4 +1,4 @@
-"""Evidence and the past: fields are shaped by what is named, and a moment is what had been received by then."""
+"""Evidence, and states at earlier moments: what a field gets its value from, and what had been received by then."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def names(state: State, field: str) -> list[str | None]:
 
 
 def only(state: State, field: str, *, with_sealed: bool = True) -> Context:
-    """The view of nothing but the evidence of a field, over the sealed totals or without them."""
+    """The view of only the evidence of a field, with or without the sealed totals."""
     kept = {(item.contribution.message_id, item.contribution.position) for item in evidence_of(state, [field]) if item.contribution}
     parts = {
         visitor_id: Part({m: c for m, c in part.contributions.items() if (m, c.position) in kept}, part.base if with_sealed else None)
@@ -60,24 +60,24 @@ def only(state: State, field: str, *, with_sealed: bool = True) -> Context:
 
 @SETTINGS
 @given(st.one_of(logs(max_messages=24), logs(types=SHOPPING, max_messages=24)), st.sampled_from(WHOLE))
-def test_the_evidence_of_a_field_gives_its_value(log: list[Update], field: str) -> None:
-    """Folded alone, what is named gives the same value."""
+def test_the_evidence_of_a_field_leads_to_its_value(log: list[Update], field: str) -> None:
+    """Applied alone, the evidence leads to the same value."""
     state, _ = absorb(State(VISITOR), log)
     assert only(state, field)[field] == view(state)[field]
 
 
 @SETTINGS
 @given(logs(max_messages=12), logs(ANONYMOUS, UNJOINED, 12, "a"), st.sampled_from(WHOLE))
-def test_also_across_parts(log: list[Update], other: list[Update], field: str) -> None:
-    """With an anonymous visitor's part beside the known one's."""
+def test_evidence_comes_from_all_parts(log: list[Update], other: list[Update], field: str) -> None:
+    """With the part of an anonymous visitor and that of the known one."""
     state = unite(absorb(State(VISITOR), log)[0], absorb(State(ANONYMOUS), other)[0])
     assert only(state, field)[field] == view(state)[field]
 
 
 @SETTINGS
 @given(logs(types=SHOPPING, max_messages=12), logs(types=ANSWERLESS, max_messages=12, prefix="late"))
-def test_sealed_totals_are_told(early: list[Update], late: list[Update]) -> None:
-    """Where a value needs what is sealed, the evidence says so; where it does not say so, the value comes without."""
+def test_sealed_totals_are_part_of_the_evidence(early: list[Update], late: list[Update]) -> None:
+    """If a value depends on sealed totals, the evidence has an item for them; without that item the value is the same without them."""
     sealed = absorb(State(VISITOR), early)[0]
     base = {key: Part({}, _sealed(part), (START_MS, 0, "")) for key, part in sealed.parts.items()}
     state, _ = absorb(replace(sealed, parts=base), late)
@@ -91,7 +91,7 @@ def _sealed(part: Part) -> Totals:
     return apply_contributions(Totals(), ((VISITOR, c) for c in sorted(part.contributions.values(), key=lambda c: c.history_key)))
 
 
-def test_what_is_named() -> None:
+def test_the_evidence_of_each_field() -> None:
     """The latest intent; the lines still in the cart; the contribution by which an order counted."""
     product = {"product": {"product_id": "p1", "category": "tv"}}
     order = {"order": {"order_id": "o1", "products": [{"product_id": "p2"}]}}
@@ -116,8 +116,8 @@ def test_what_is_named() -> None:
     assert (item.contribution.position.topic, item.contribution.position.offset) == ("page_views", 6)
 
 
-def test_without_consent_nothing_but_it_is_evidence() -> None:
-    """While withdrawn the profile is empty; after more than ten minutes what was before is forgotten for good."""
+def test_without_consent_only_consent_has_evidence() -> None:
+    """While it is withdrawn the profile is empty; after more than ten minutes everything from before is forgotten forever."""
     found = [event_at(0, "PRODUCTS_SEARCHED", {"search": "usb"}), event_at(1, "CONSENT", {"personalization": False}, message_id="no")]
     state = held(*found)
     assert names(state, "last_search") == []
@@ -129,7 +129,7 @@ def test_without_consent_nothing_but_it_is_evidence() -> None:
 
 
 def test_many_contributions_are_bounded() -> None:
-    """At most fifty of the interests, and the sealed rest is told."""
+    """At most fifty for interests, and one item for the sealed ones."""
     state = held(*(event_at(n, "PRODUCT_VIEWED", {"product": {"product_id": "p", "category": "tv"}}) for n in range(600)))
     found = evidence_of(state, ["interests"])
     assert len(found) == 51
@@ -139,7 +139,7 @@ def test_many_contributions_are_bounded() -> None:
 
 @st.composite
 def histories(draw: st.DrawFn, visitor_id: str = VISITOR, prefix: str = "m", types: Sequence[EventType] = CONTRIBUTING) -> list[Update]:
-    """A log without changed copies: a message that comes again was received again, later."""
+    """A log without changed copies: a repeated message was received again later."""
     found = []
     for index in range(draw(st.integers(1, 14))):
         event = draw(events(f"{prefix}{index}", visitor_id, types))
@@ -161,7 +161,7 @@ def _shown(state: State) -> Context:
 @SETTINGS
 @given(histories(), moments)
 def test_the_past_is_what_had_been_received(log: list[Update], at_ms: int) -> None:
-    """Leaving out what came later equals absorbing only what had been received by then."""
+    """Removing what came later is the same as absorbing only what had been received by then."""
     state, _ = absorb(State(VISITOR), log)
     early, _ = absorb(State(VISITOR), [u for u in log if u.event is not None and u.event.received_at_ms <= at_ms])
     past = restrict(state, received_by(at_ms))
@@ -171,7 +171,7 @@ def test_the_past_is_what_had_been_received(log: list[Update], at_ms: int) -> No
 @SETTINGS
 @given(histories(), st.integers(0, 40))
 def test_the_past_of_a_decision_is_what_its_cursor_covers(log: list[Update], offset: int) -> None:
-    """By positions, each topic up to the offset that was seen; copies of one message share what they say."""
+    """By positions, each topic up to the offset that was read; all copies of a message are equal."""
     log = sorted({u.event.message_id: u for u in log if u.event is not None}.values(), key=lambda u: u.position.offset)
     state, _ = absorb(State(VISITOR), log)
     early, _ = absorb(State(VISITOR), [u for u in log if u.position.offset <= offset])
@@ -182,7 +182,7 @@ def test_the_past_of_a_decision_is_what_its_cursor_covers(log: list[Update], off
 @SETTINGS
 @given(histories(), histories(ANONYMOUS, "a", UNJOINED), st.integers(0, 20), moments)
 def test_an_anonymous_visitor_is_its_own_until_it_joined(log: list[Update], other: list[Update], minute: int, at_ms: int) -> None:
-    """Before the identify was received neither knows of the other; after it both show the same."""
+    """Before the identify was received, neither contains the other; after it both are the same."""
     joining = event_at(minute * 60, "IDENTIFY", {"user_id": VISITOR}, visitor_id=ANONYMOUS, message_id="join")
     anonymous, _ = absorb(State(ANONYMOUS), [*other, *logged([joining], ANONYMOUS, first_offset=900)])
     alias = replace(anonymous, alias_of=VISITOR)
@@ -196,7 +196,7 @@ def test_an_anonymous_visitor_is_its_own_until_it_joined(log: list[Update], othe
         assert _shown(replace(alone, positions=Positions())) == _shown(replace(expected, positions=Positions()))
 
 
-def test_what_the_state_no_longer_reaches() -> None:
+def test_moments_that_the_state_no_longer_reaches() -> None:
     """Sealed and erased moments are refused, later ones are not."""
     many = held(*(event_at(n, "PAGE_VIEWED") for n in range(600)))
     sealed_ms = START_MS + 87 * MINUTE_MS
@@ -210,7 +210,7 @@ def test_what_the_state_no_longer_reaches() -> None:
 @SETTINGS
 @given(st.one_of(logs(), logs(types=(*CONTRIBUTING,), max_messages=20)))
 def test_an_export_is_plain_json_of_every_contribution(log: list[Update]) -> None:
-    """Each contribution with its position and fields, sealed totals too; nothing that JSON does not know."""
+    """Each contribution with its position and fields, and sealed totals; all of it is plain JSON."""
     state, _ = absorb(State(VISITOR), log)
     base = {key: replace(part, base=_sealed(part)) for key, part in state.parts.items()}
     for one in (state, replace(state, parts=base)):
@@ -223,5 +223,5 @@ def test_an_export_is_plain_json_of_every_contribution(log: list[Update]) -> Non
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_nothing_has_no_evidence(field: str) -> None:
-    """An empty state has none, whatever is asked for."""
+    """An empty state has no evidence for any field."""
     assert evidence_of(State(VISITOR), [field, "unknown"]) == []

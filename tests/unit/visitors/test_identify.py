@@ -1,6 +1,6 @@
 """Identify: an anonymous part joins a known visitor in two steps, in any order of arrival, across crashes and redelivery.
 
-The writer is the real one; its store is in memory and writes one state after the other, so that a crash can be put between any two.
+The writer is the real one; its store is in memory and writes one state after the other, so that a crash can happen between any two.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Crash(Exception):
 
 
 class Store:
-    """Contexts as the writer leaves them. `crash_after`: how many more writes succeed."""
+    """The stored states. `crash_after`: how many more writes succeed."""
 
     def __init__(self) -> None:
         self.memory = MemoryStateStore()
@@ -58,7 +58,7 @@ def identify(minute: float, visitor_id: str = ANONYMOUS, user_id: str = KNOWN, *
 
 @st.composite
 def joined_logs(draw: st.DrawFn) -> list[Update]:
-    """The events of a known visitor and of two devices that join, some message ids on several of them."""
+    """The events of a known visitor and of two devices that join; some message ids occur on several of them."""
     found = []
     for visitor_id, prefix in ((ANONYMOUS, "a"), (OTHER_DEVICE, "b"), (KNOWN, "k")):
         for index in range(draw(st.integers(0, 4))):
@@ -77,7 +77,7 @@ def in_order(log: Iterable[Update]) -> Store:
 @SETTINGS
 @given(st.data())
 def test_identify_anywhere_in_between_gives_the_same_known_context(data: st.DataObject) -> None:
-    """Any order of arrival, duplication and split of all parts' events and both identifies: one context."""
+    """Any order of arrival, duplication and split of all parts' events and both identifies: always the same context."""
     log = data.draw(joined_logs())
     store = Store()
     for batch in data.draw(deliveries(log)):
@@ -88,7 +88,7 @@ def test_identify_anywhere_in_between_gives_the_same_known_context(data: st.Data
 @SETTINGS
 @given(st.data())
 def test_a_crash_between_any_two_writes_does_no_harm(data: st.DataObject) -> None:
-    """The writer dies after any write, also between alias and union; the batch comes again; nothing is lost or doubled."""
+    """The writer dies after any write, even between alias and union; the batch is delivered again; nothing is lost or counted twice."""
     log = data.draw(joined_logs())
     store = Store()
     for batch in data.draw(deliveries(log)):
@@ -106,8 +106,8 @@ def test_a_crash_between_any_two_writes_does_no_harm(data: st.DataObject) -> Non
 
 @SETTINGS
 @given(st.data())
-def test_an_erasure_of_the_known_visitor_takes_every_part(data: st.DataObject) -> None:
-    """Erased after all have joined: nothing dated or received up to it is left anywhere, nor comes back with a replay."""
+def test_an_erasure_of_the_known_visitor_removes_every_part(data: st.DataObject) -> None:
+    """Erased after all have joined: nothing dated or received up to it is left anywhere, and a replay brings nothing back."""
     log = data.draw(joined_logs())
     delete = data.draw(erasures(KNOWN))
     store = in_order(log)
@@ -122,7 +122,7 @@ def test_an_erasure_of_the_known_visitor_takes_every_part(data: st.DataObject) -
 @SETTINGS
 @given(st.data())
 def test_once_known_a_visitor_keeps_the_stable_id(data: st.DataObject) -> None:
-    """As events are received, no login but the first moves what splits are drawn by, nor does any event, however old."""
+    """Only the first login can change the id that splits depend on; no later login and no event, however old, does."""
     store = Store()
     for update in sorted(data.draw(joined_logs()), key=lambda one: (one.event.received_at_ms, one.visitor_id) if one.event else (0, "")):
         before = store.context(KNOWN)
@@ -141,7 +141,7 @@ def viewed(minute: float, product_id: str, visitor_id: str, received: float | No
 
 
 def test_a_second_device_does_not_change_the_first_ones_variant() -> None:
-    """The phone was used before the laptop and logs in after it; later still an old event of the shop's server comes in."""
+    """The phone was used before the laptop and logs in after it; even later an old event of the shop's server arrives."""
     log = logged(
         [
             viewed(10, "laptop", ANONYMOUS), identify(11), viewed(12, "p", KNOWN),
@@ -153,8 +153,8 @@ def test_a_second_device_does_not_change_the_first_ones_variant() -> None:
     assert in_order(log[:4]).context(OTHER_DEVICE)["stable_id"] == OTHER_DEVICE
 
 
-def test_who_was_known_before_the_first_login_keeps_their_own_id() -> None:
-    """The shop's server told of the visitor first, so a device that then logs in is a second one."""
+def test_a_visitor_who_was_known_before_the_first_login_keeps_their_own_id() -> None:
+    """The shop's server sent an event first, so a device that logs in later is a second one."""
     log = logged([viewed(0, "p", ANONYMOUS), viewed(1, "p", KNOWN), identify(2)])
     assert in_order(log).context(KNOWN)["stable_id"] == KNOWN
 
@@ -187,7 +187,7 @@ def test_the_first_identify_in_the_partition_wins() -> None:
         assert store.refused == {f"join-{ANONYMOUS}-{STRANGER}"}
 
 
-def test_within_a_batch_the_position_tells_which_identify_was_first() -> None:
+def test_within_a_batch_the_position_decides_which_identify_was_first() -> None:
     """A batch need not be sorted."""
     log = logged([identify(1), identify(2, user_id=STRANGER)])
     store = in_order(log[::-1])
@@ -195,8 +195,8 @@ def test_within_a_batch_the_position_tells_which_identify_was_first() -> None:
     assert store.refused == {f"join-{ANONYMOUS}-{STRANGER}"}
 
 
-def test_a_refused_identify_still_moves_the_position_on() -> None:
-    """A cursor that names it is reached all the same."""
+def test_a_refused_identify_still_moves_the_position() -> None:
+    """A cursor that names it is covered all the same."""
     log = logged([identify(1), identify(2, user_id=STRANGER)])
     assert in_order(log).context(KNOWN)["positions"] == {"user_actions/0": 1}
 
@@ -227,8 +227,8 @@ def test_an_order_of_two_parts_counts_once() -> None:
     assert found["purchases"]["totals"] == {"EUR": "9.99"}
 
 
-def test_the_strictest_consent_of_the_parts_is_in_force() -> None:
-    """A withdrawal on one device holds for the visitor until that device takes it back."""
+def test_the_strictest_consent_of_the_parts_applies() -> None:
+    """A withdrawal on one device applies to the visitor until that device revokes it."""
     grants = [event_at(0, "CONSENT", {"personalization": True}, visitor_id=KNOWN), viewed(1, "p1", KNOWN)]
     withdrawal = event_at(2, "CONSENT", {"personalization": False}, visitor_id=ANONYMOUS)
     taken_back = event_at(3, "CONSENT", {"personalization": True}, visitor_id=ANONYMOUS)
@@ -240,15 +240,15 @@ def test_the_strictest_consent_of_the_parts_is_in_force() -> None:
     assert store.context(KNOWN)["recent_products"] == ["p1"]
 
 
-def test_a_later_grant_of_another_part_lifts_no_withdrawal() -> None:
-    """The order of the parts' answers does not matter, only each part's own latest."""
+def test_a_later_grant_of_another_part_does_not_revoke_a_withdrawal() -> None:
+    """The order of the parts' answers does not matter, only the latest answer of each part."""
     withdrawal = event_at(0, "CONSENT", {"personalization": False}, visitor_id=KNOWN)
     grant = event_at(1, "CONSENT", {"personalization": True}, visitor_id=ANONYMOUS)
     assert in_order(logged([withdrawal, grant, identify(2)])).context(KNOWN)["consent"]["personalization"] is False
 
 
 def test_absorb_itself_keeps_the_link_of_the_smallest_position() -> None:
-    """Whoever forgets to screen the identifies before still gets the first one's user."""
+    """Without screening the identifies first, the state still has the first one's user."""
     log = logged([identify(1), identify(2, user_id=STRANGER)])
     for order in (log, log[::-1]):
         state, _ = absorb(State(ANONYMOUS), order)
@@ -257,7 +257,7 @@ def test_absorb_itself_keeps_the_link_of_the_smallest_position() -> None:
 
 
 def test_what_an_anonymous_id_erased_stays_erased_after_it_joined() -> None:
-    """A redelivery of its old events reaches the known visitor through the alias, and finds the erasure there."""
+    """A redelivery of its old events reaches the known visitor through the alias, and meets the erasure there."""
     log = logged([viewed(0, "p1", ANONYMOUS), event_at(5, "DELETE", visitor_id=ANONYMOUS), viewed(6, "p2", ANONYMOUS), identify(7)])
     store = in_order(log)
     assert store.context(KNOWN)["recent_products"] == ["p2"]
@@ -265,8 +265,8 @@ def test_what_an_anonymous_id_erased_stays_erased_after_it_joined() -> None:
     assert store.context(KNOWN)["recent_products"] == ["p2"]
 
 
-def test_an_erased_visitor_and_its_devices_start_anew() -> None:
-    """After an erasure the anonymous id is an alias no longer; what it does next is its own, until it joins again."""
+def test_an_erased_visitor_and_its_devices_start_over() -> None:
+    """After an erasure the anonymous id is not an alias any more; its next events are its own, until it joins again."""
     log = logged([viewed(0, "p1", ANONYMOUS), identify(1), event_at(5, "DELETE", visitor_id=KNOWN), viewed(6, "p2", ANONYMOUS)])
     store = Store()
     for update in log:

@@ -1,6 +1,6 @@
-"""The view against a second telling of the same rules: plain loops over records in order, nothing shared with the fold.
+"""The view compared with a second implementation of the same rules: plain loops over records in order, sharing no code.
 
-Here everything is received when it happens; two clocks that disagree have examples of their own in `test_model_view`.
+Here everything is received when it happens; `test_context_view` has examples for two clocks that disagree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WEIGHTS = {"PRODUCT_LIST_VIEWED": 0.5, "PRODUCT_VIEWED": 1, "PRODUCT_CLICKED": 1
 
 
 def touched_products(record: Record) -> list[Record]:
-    """The products of a record, where it tells of an interest in them."""
+    """The products of a record, if it shows an interest in them."""
     payload = record["payload"]
     if record["type"] == "ORDER_COMPLETED":
         found: list[Record] = payload["order"].get("products", [])
@@ -59,7 +59,7 @@ def interests(records: list[Record]) -> dict[str, float]:
 
 
 def cart(records: list[Record]) -> list[tuple[str, str | None, int]]:
-    """Every piece in the cart is one entry of a list; an order or a removal takes entries out."""
+    """Every piece in the cart is one entry of a list; an order or a removal removes entries."""
     pieces: list[tuple[str, str | None]] = []
     orders = set()
     for record in records:
@@ -85,7 +85,7 @@ def pieces_of(product: Record) -> list[tuple[str, str | None]]:
 
 
 def take(pieces: list[tuple[str, str | None]], product: Record, count: int) -> None:
-    """Take pieces of just this variant first; where none is named, then of any, in the order they came in."""
+    """Remove pieces of exactly this variant first; if none is named, then of any, in the order in which they were added."""
     exact = (product["product_id"], product.get("variant_id"))
     variants = [exact]
     if exact[1] is None:
@@ -105,7 +105,7 @@ def histories(draw: st.DrawFn) -> list[Any]:
 @SETTINGS
 @given(histories())
 def test_carts_interests_and_recent_products_are_those_of_the_oracle(found: list[Any]) -> None:
-    """Whatever a visitor does, the context says what a reader of the log in order would say."""
+    """Whatever a visitor does, the context is what a reader of the log in order would compute."""
     context = view(absorb(State(VISITOR), logged(found))[0])
     records = [event.record() for event in sorted(found, key=lambda e: (e.event_time_ms, e.sequence or 0, e.message_id))]
     assert sorted((line["product_id"], line["variant_id"] or "", line["quantity"]) for line in context["cart"]) == sorted(

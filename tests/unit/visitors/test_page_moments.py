@@ -1,4 +1,4 @@
-"""States and moments made from the log alone: the same contexts as the live state gives, and nothing that was erased."""
+"""States and moments rebuilt from the log alone: the same contexts as the live state has, and nothing that was erased."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def joins(minute: float, user_id: str = VISITOR) -> Event:
 @SETTINGS
 @given(logs())
 def test_a_state_from_the_log_shows_what_the_live_state_shows(log: list[Update]) -> None:
-    """Copies and gaps included; of several epochs of the log only the last is in it."""
+    """Including copies and gaps; if the log has several epochs, only the last one counts."""
     log = [Update(one.visitor_id, one.position, 1, one.event) for one in log]
     live, _ = absorb(State(VISITOR), log)
     own = rebuild_states(VISITOR, [LoggedEvent(one.position, one.event) for one in log if one.event is not None], nobody_erased, 1).own
@@ -49,7 +49,7 @@ def test_a_state_from_the_log_shows_what_the_live_state_shows(log: list[Update])
 
 
 def test_nothing_is_sealed_however_long_a_history_is() -> None:
-    """The first event is still an event of its own."""
+    """The first event is still there."""
     events = [event_at(n / 100, "PRODUCT_VIEWED", PHONE, message_id=f"m{n}") for n in range(MAX_CONTRIBUTIONS + 50)]
     own = rebuild_states(VISITOR, found_in(events), nobody_erased, 1).own
     assert own is not None
@@ -57,8 +57,8 @@ def test_nothing_is_sealed_however_long_a_history_is() -> None:
     assert len(own.parts[VISITOR].contributions) == len(events)
 
 
-def test_an_anonymous_id_answers_for_itself_until_it_joined() -> None:
-    """Then for whom it joined first; a second identify has no effect."""
+def test_an_anonymous_id_has_its_own_state_until_it_joined() -> None:
+    """Then it has that of the visitor it joined first; a second identify has no effect."""
     events = [
         event_at(1, "PRODUCT_ADDED", PHONE, visitor_id=ANONYMOUS),
         event_at(2, "PRODUCT_ADDED", TV),
@@ -77,7 +77,7 @@ def test_an_anonymous_id_answers_for_itself_until_it_joined() -> None:
 
 
 def test_what_was_erased_is_in_no_state() -> None:
-    """By the topic of erasures or by the log's own DELETE; with a known visitor's erasure goes what joined before it."""
+    """By the topic of erasures or by a DELETE in the log; the erasure of a known visitor includes what joined before it."""
     events = [
         event_at(1, "PRODUCT_ADDED", PHONE, visitor_id=ANONYMOUS),
         joins(2),
@@ -94,7 +94,7 @@ def test_what_was_erased_is_in_no_state() -> None:
 
 
 def history(events: list[Event], cutoffs: dict[str, int] | None = None, window: Window | None = None) -> list[PageMoment]:
-    """The moments of all in a log, as the batch job finds them."""
+    """The moments of all visitors in a log, as the batch job computes them."""
     cutoff_of = (cutoffs or {}).get
     by_id: dict[str, list[LoggedEvent]] = {}
     for one in found_in(events):
@@ -132,7 +132,7 @@ def told(found: list[PageMoment]) -> list[tuple[int, list[str] | None, int]]:
 
 
 def test_moments_know_what_had_been_received_by_then() -> None:
-    """A view does not count for itself; who joins brings along what it did; copies of a message are one moment."""
+    """A view does not count for its own moment; an id that joins brings its events; copies of a message are one moment."""
     found = history([*VISIT, VISIT[0]])
     assert told(found) == [(1, None, 0), (3, ["p1"], 0), (5, ["p1"], 1), (9, ["p2"], 1)]
     assert [(one.visitor_id, one.placement, dict(one.page)) for one in found[:2]] == [
@@ -142,22 +142,22 @@ def test_moments_know_what_had_been_received_by_then() -> None:
 
 
 def test_only_moments_of_the_window_count() -> None:
-    """What came before it is known all the same; where an event names no page, a given one holds."""
+    """Earlier events are still known; for an event without a page, the page of the window is used."""
     window = Window(START_MS + 5 * MINUTE_MS, START_MS + 9 * MINUTE_MS, (EventType.PAGE_VIEWED,), {"type": "cart"})
     found = history(VISIT, window=window)
     assert told(found) == [(5, ["p1"], 1)]
     assert dict(found[0].page) == {"type": "cart"}
 
 
-def test_erased_moments_are_none() -> None:
-    """Neither of the visitor nor of the anonymous id; afterwards both begin anew."""
+def test_erased_moments_do_not_count() -> None:
+    """Neither those of the visitor nor those of the anonymous id; afterwards both start over."""
     cutoffs = dict.fromkeys((VISITOR, ANONYMOUS), START_MS + 6 * MINUTE_MS)
     later = event_at(10, "PAGE_VIEWED")
     assert told(history([*VISIT, later], cutoffs)) == [(9, None, 0), (10, [], 0)]
 
 
-def test_the_reach_of_the_log_is_said() -> None:
-    """Whole: nothing to say. Cut: refused before its beginning, noted after it."""
+def test_the_reach_of_the_log_is_reported() -> None:
+    """A complete log needs no note; a cut one refuses moments before its start, and notes it for later ones."""
     assert reach_problem([], START_MS) == (None, [])
     cut = [LogStart("page_views", 0, START_MS), LogStart("user_actions", 1, START_MS - 5)]
     why, _ = reach_problem(cut, START_MS - 1)

@@ -1,4 +1,4 @@
-"""Purging after consent was withdrawn: nothing of the profile is left, and nobody can tell when it ran."""
+"""Purging after consent was withdrawn: nothing of the profile is left, and no context depends on when it ran."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def withdrawn_state() -> State:
 
 
 def test_a_purge_keeps_nothing_of_the_profile() -> None:
-    """The stored bytes hold neither products nor traits, but still the withdrawal, and the context is what it was."""
+    """The stored bytes contain neither products nor traits, but still the withdrawal, and the context is the same as before."""
     state = withdrawn_state()
     purged = purged_at(state, START_MS + 14 * MINUTE_MS)
     kept = encode_state(purged, WRITE_ID)
@@ -48,7 +48,7 @@ def test_a_purge_keeps_nothing_of_the_profile() -> None:
 
 
 def test_a_purge_waits_for_the_grace_time() -> None:
-    """And a minute more: an answer given within the grace time may still be on its way."""
+    """And one more minute: an answer within the grace time may still be on its way."""
     state = withdrawn_state()
     due_ms = START_MS + 2 * MINUTE_MS + CONSENT_GRACE_MS + PURGE_DELAY_MS + 1
     assert purge_due_ms(state, totals_of(state).withdrawn_since_ms) == due_ms
@@ -62,7 +62,7 @@ def test_a_purge_waits_for_the_grace_time() -> None:
 
 
 def test_what_a_purge_dropped_stays_out_after_a_redelivery() -> None:
-    """The old messages come again, also by an alias that still held them: nothing of them is stored."""
+    """The old messages are delivered again, even through an alias that still holds them: nothing of them is stored."""
     state = withdrawn_state()
     purged = purged_at(state, START_MS + 60 * MINUTE_MS)
     again, outcome = absorb(purged, logged([event_at(1, "PRODUCT_ADDED", PRODUCT)]))
@@ -72,7 +72,7 @@ def test_what_a_purge_dropped_stays_out_after_a_redelivery() -> None:
 
 
 def test_sealed_totals_are_purged_too() -> None:
-    """What lies past the cap; the count of messages stays."""
+    """What is beyond the limit; the number of messages stays."""
     many = [event_at(n / 100, "PRODUCT_ADDED", PRODUCT, message_id=f"m{n}") for n in range(600)]
     state, _ = absorb(State(VISITOR), logged([*many, event_at(7, "CONSENT", {"personalization": False})]))
     purged = purged_at(state, START_MS + 60 * MINUTE_MS)
@@ -83,14 +83,14 @@ def test_sealed_totals_are_purged_too() -> None:
 
 @pytest.mark.parametrize(("received", "forgotten"), [(11, False), (13, True)])
 def test_an_answer_counts_by_when_it_was_received(received: float, forgotten: bool) -> None:
-    """Consent given again within ten minutes, but heard of only later, comes too late: what was held is purged by then."""
+    """Consent that is given again within ten minutes but received later is too late: the profile is purged by then."""
     back = event_at(5, "CONSENT", {"personalization": True}, received=received)
     held, _ = absorb(withdrawn_state(), logged([back], first_offset=9))
     assert (view(held)["cart"] == []) == forgotten
 
 
-def test_of_two_devices_the_answer_that_came_last_counts() -> None:
-    """Both gave consent again within ten minutes, but of one of them we heard only when all was purged."""
+def test_the_answer_that_was_received_last_counts_for_two_devices() -> None:
+    """Both gave consent again within ten minutes, but one answer was received only after the purge."""
     answers = [
         event_at(3, "CONSENT", {"personalization": False}, visitor_id=DEVICE),
         event_at(4, "CONSENT", {"personalization": True}, visitor_id=DEVICE, received=20),
@@ -101,7 +101,7 @@ def test_of_two_devices_the_answer_that_came_last_counts() -> None:
 
 
 def test_what_came_in_during_a_withdrawal_is_forgotten_with_it() -> None:
-    """Dated after the new consent, but received before it: the purge may have dropped it."""
+    """It is dated after the new consent but was received before it: the purge may have dropped it."""
     early = event_at(20, "PRODUCT_ADDED", PRODUCT, received=30, message_id="early")
     back = event_at(19, "CONSENT", {"personalization": True}, received=40)
     later = event_at(41, "PRODUCT_ADDED", {"product": {"product_id": "p2"}})
@@ -110,7 +110,7 @@ def test_what_came_in_during_a_withdrawal_is_forgotten_with_it() -> None:
 
 
 def test_an_alias_is_purged_as_the_visitor_it_joined_is() -> None:
-    """Its own part says nothing of consent."""
+    """Its own part has no answer on consent."""
     joined = [event_at(0, "PRODUCT_ADDED", PRODUCT, visitor_id=DEVICE), event_at(1, "IDENTIFY", {"user_id": VISITOR}, visitor_id=DEVICE)]
     alias, _ = absorb(State(DEVICE), logged(joined))
     assert purged_at(alias, START_MS + 60 * MINUTE_MS) is alias
@@ -119,7 +119,7 @@ def test_an_alias_is_purged_as_the_visitor_it_joined_is() -> None:
 
 @st.composite
 def withdrawals(draw: st.DrawFn) -> list[Update]:
-    """What a visitor did on two devices, between withdrawals and grants within and past the grace time, much of it received late."""
+    """The events of a visitor on two devices, between withdrawals and grants within and beyond the grace time, many received late."""
     answer = st.tuples(st.just(EventType.CONSENT), st.sampled_from([VISITOR, VISITOR, DEVICE]), st.integers(0, 14))
     other = st.tuples(st.sampled_from(TYPES), st.sampled_from([VISITOR, DEVICE]), st.integers(0, 20))
     messages: list[Event] = []
@@ -138,8 +138,8 @@ def withdrawals(draw: st.DrawFn) -> list[Update]:
 
 @settings(SETTINGS, max_examples=200)
 @given(st.data())
-def test_no_context_tells_when_a_purge_ran(data: st.DataObject) -> None:
-    """At any moments, between any deliveries of any order, as long as what was received a minute before is stored by then."""
+def test_no_context_depends_on_when_a_purge_ran(data: st.DataObject) -> None:
+    """At any moment, between deliveries in any order, as long as what was received a minute before is stored by then."""
     log = data.draw(withdrawals())
     expected = encode_context(view(absorb(State(VISITOR), log)[0]))
     state, left = State(VISITOR), list(log)

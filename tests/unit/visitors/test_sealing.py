@@ -1,4 +1,4 @@
-"""Sealing: past the cap, and behind the late window, the oldest contributions become totals, and nothing else changes."""
+"""Sealing: beyond the limit, and older than the late window, contributions become totals, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WITHOUT_CAP = 10**9
 
 
 def absorbed(batches: Iterable[Sequence[Update]], cap: int, visitor_id: str = VISITOR, *, store_between: bool = False) -> State:
-    """Absorb with another cap than the usual one."""
+    """Absorb with another limit than the real one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state_module, "MAX_CONTRIBUTIONS", cap)
         state = State(visitor_id)
@@ -53,7 +53,7 @@ def ordered_logs(draw: st.DrawFn) -> list[Update]:
 @SETTINGS
 @given(ordered_logs(), st.integers(1, 6), st.integers(1, 5), st.booleans())
 def test_a_sealed_history_gives_the_context_of_the_unsealed_one(log: list[Update], cap: int, size: int, store: bool) -> None:
-    """In order of arrival, whatever the cap and the batches, stored in between or not: equal to the last digit."""
+    """In order of arrival, whatever the limit and the batches, stored in between or not: equal to the last digit."""
     sealed = absorbed(parted(log, size), cap, store_between=store)
     assert context(sealed) == context(absorbed([log], WITHOUT_CAP))
     assert len(sealed.parts[VISITOR].contributions) <= cap
@@ -62,7 +62,7 @@ def test_a_sealed_history_gives_the_context_of_the_unsealed_one(log: list[Update
 @SETTINGS
 @given(ordered_logs(), st.integers(1, 6))
 def test_redelivery_of_what_was_sealed_changes_nothing(log: list[Update], cap: int) -> None:
-    """What lies below the seal is dropped and counted."""
+    """What is below the seal is dropped and counted."""
     state = absorbed(parted(log, 3), cap)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state_module, "MAX_CONTRIBUTIONS", cap)
@@ -89,8 +89,8 @@ def many(count: int, prefix: str = "m", minutes: float = 1.0, visitor_id: str = 
     return found
 
 
-def test_a_visitor_of_twelve_hundred_messages_keeps_the_whole_truth() -> None:
-    """Past the real cap the version, the cart, money and scores are those of the whole history; nothing counts twice."""
+def test_a_visitor_with_1200_messages_keeps_complete_totals() -> None:
+    """Beyond the real limit, the version, the cart, money and scores are those of the whole history; nothing is counted twice."""
     log = logged(many(1200))
     sealed = absorbed(parted(log, 100), MAX_CONTRIBUTIONS, store_between=True)
     assert context(sealed) == context(absorbed([log], WITHOUT_CAP))
@@ -100,8 +100,8 @@ def test_a_visitor_of_twelve_hundred_messages_keeps_the_whole_truth() -> None:
     assert (outcome.below_seal, outcome.duplicates) == (1200 - MAX_CONTRIBUTIONS, MAX_CONTRIBUTIONS)
 
 
-def test_up_to_the_cap_nothing_is_sealed() -> None:
-    """The promise of any order holds for 512 contributions: backwards, nothing of them is lost."""
+def test_up_to_the_limit_nothing_is_sealed() -> None:
+    """The guarantee of any order holds for 512 contributions: nothing is lost if they arrive backwards."""
     log = logged(many(MAX_CONTRIBUTIONS))
     state = absorbed(parted(log[::-1], 50), MAX_CONTRIBUTIONS)
     assert state.parts[VISITOR].seal is None
@@ -109,7 +109,7 @@ def test_up_to_the_cap_nothing_is_sealed() -> None:
 
 
 def test_what_is_older_than_the_late_window_and_a_day_is_sealed() -> None:
-    """Eight days after an event its contribution is part of the totals, and its redelivery changes nothing."""
+    """Eight days after an event its contribution is part of the totals, and a redelivery changes nothing."""
     log = logged([*many(20), *(event_at(9 * 24 * 60 + minute, "PAGE_VIEWED", message_id=f"late{minute}") for minute in range(3))])
     state = absorbed(parted(log, 4), MAX_CONTRIBUTIONS, store_between=True)
     assert len(state.parts[VISITOR].contributions) == 3
@@ -118,7 +118,7 @@ def test_what_is_older_than_the_late_window_and_a_day_is_sealed() -> None:
 
 
 def test_an_event_within_the_late_window_is_never_below_the_seal_of_age() -> None:
-    """The latest that the gateway accepts still counts when the newest of the visitor was received a day after it."""
+    """The latest event that the gateway accepts still counts if the visitor's newest event was received a day later."""
     first = many(3)
     newest = event_at(8 * 24 * 60 - 1, "PAGE_VIEWED", message_id="newest")
     late = event_at(0.5, "PRODUCT_VIEWED", {"product": {"product_id": "late"}}, message_id="late", received=7 * 24 * 60)
@@ -127,7 +127,7 @@ def test_an_event_within_the_late_window_is_never_below_the_seal_of_age() -> Non
 
 
 def test_sealed_parts_are_summed_and_their_orders_counted_once() -> None:
-    """Two sealed parts of one visitor: versions, money and banner counts add up, an order id of both counts once."""
+    """Two sealed parts of one visitor: versions, money and banner counts are added; an order id of both counts once."""
     known = absorbed(parted(logged(many(40)), 10), 8)
     other = absorbed(parted(logged(many(40, prefix="m", visitor_id="anon_1")), 10), 8, "anon_1")
     apart = absorbed(parted(logged(many(40, prefix="a", visitor_id="anon_1")), 10), 8, "anon_1")
@@ -136,8 +136,8 @@ def test_sealed_parts_are_summed_and_their_orders_counted_once() -> None:
     assert view(unite(known, other))["purchases"] == view(known)["purchases"]
 
 
-def test_who_logged_in_first_is_known_also_when_that_is_sealed() -> None:
-    """Both devices, and the visitor's own part, hold nothing but totals of that time, read from storage."""
+def test_the_first_login_is_known_even_if_it_is_sealed() -> None:
+    """Both devices and the visitor's own part have only totals from that time, read from storage."""
     parts = []
     for visitor_id, login in (("anon_1", 5), ("anon_2", 3)):
         joining = event_at(login, "IDENTIFY", {"user_id": "u1"}, visitor_id=visitor_id)
@@ -149,7 +149,7 @@ def test_who_logged_in_first_is_known_also_when_that_is_sealed() -> None:
 
 
 def test_a_union_takes_the_longer_sealed_copy_of_a_part() -> None:
-    """Two copies of one part, of which one has sealed more: united in either direction they give the whole."""
+    """There are two copies of a part, and one has sealed more: united in either direction they are complete."""
     log = logged(many(30, visitor_id="anon_1"))
     short = absorbed(parted(log[:20], 5), 8, "anon_1")
     long = absorbed(parted(log, 5), 8, "anon_1")
@@ -160,7 +160,7 @@ def test_a_union_takes_the_longer_sealed_copy_of_a_part() -> None:
 
 
 def test_interests_of_parts_that_are_years_apart_are_still_a_number() -> None:
-    """Scores are only ever brought forward: going back three years would overflow."""
+    """Scores are only brought forward: going back three years would overflow."""
     record = event_at(0, "PRODUCT_VIEWED", {"product": {"product_id": "p1", "category": "smartphones"}}, visitor_id="anon_1").record()
     later_ms = START_MS + 4 * 365 * DAY_MS
     recent = [
@@ -172,8 +172,8 @@ def test_interests_of_parts_that_are_years_apart_are_still_a_number() -> None:
     assert view(joined)["interests"]["smartphones"] == pytest.approx(20.0, rel=1e-6)
 
 
-def test_an_erasure_takes_the_sealed_totals_along() -> None:
-    """Totals cannot be taken apart: what they hold of before an erasure goes with all the rest, and stays gone."""
+def test_an_erasure_drops_the_sealed_totals() -> None:
+    """Totals cannot be separated: if they contain something from before an erasure, they are dropped as a whole, and stay away."""
     log = logged(many(30))
     delete = logged([event_at(40, "DELETE")], first_offset=100)
     state = absorbed([*parted(log, 5), delete], 8)
@@ -182,7 +182,7 @@ def test_an_erasure_takes_the_sealed_totals_along() -> None:
 
 
 def test_an_erasure_of_before_leaves_sealed_totals_of_after_alone() -> None:
-    """A late erasure of what was before a visitor's whole sealed history takes nothing of it."""
+    """A late erasure of a time before the whole sealed history removes nothing of it."""
     log = logged(many(30))
     delete = logged([event_at(-10, "DELETE")], first_offset=100)
     assert view(absorbed([*parted(log, 5), delete], 8))["version"] == 30

@@ -1,4 +1,4 @@
-"""The stored form of a state: what goes in comes out, and foreign bytes are refused as such."""
+"""The stored form of a state: a stored state is read back equal, and other bytes are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRITE_ID = bytes(range(WRITE_ID_BYTES))
 
 
 def sealed(state: State) -> State:
-    """The same visitor with everything sealed."""
+    """The same visitor with all contributions sealed."""
     history = sorted(c.history_key for part in state.parts.values() for c in part.contributions.values())
     return State(VISITOR, {VISITOR: Part({}, totals_of(state), history[-1] if history else None)}, state.positions)
 
@@ -52,7 +52,7 @@ FORMAT_3: Final = (
 
 
 def test_a_state_of_the_release_before_is_read() -> None:
-    """Nothing of it is lost, and its visitor keeps the stable id."""
+    """Nothing is lost, and the visitor keeps the stable id."""
     found = view(decode_state(WRITE_ID + base64.b64decode(FORMAT_3)))
     assert (found["version"], found["stable_id"], found["recent_products"]) == (5, "anon_1", ["p1", "p2"])
     again = decode_state(encode_state(decode_state(WRITE_ID + base64.b64decode(FORMAT_3)), WRITE_ID))
@@ -62,7 +62,7 @@ def test_a_state_of_the_release_before_is_read() -> None:
 @SETTINGS
 @given(logs(), st.data())
 def test_damaged_bytes_are_an_unreadable_state_or_another_state(log: list[Update], data: st.DataObject) -> None:
-    """Nothing else is ever raised while reading: cut off, or with a byte changed."""
+    """No other error is raised when bytes are cut off or changed."""
     stored = bytearray(encode_state(sealed(absorb(State(VISITOR), log)[0]), WRITE_ID))
     place = data.draw(st.integers(WRITE_ID_BYTES, len(stored) - 1))
     stored[place] = data.draw(st.integers(0, 255))
@@ -74,7 +74,7 @@ def test_damaged_bytes_are_an_unreadable_state_or_another_state(log: list[Update
 @SETTINGS
 @given(st.binary(max_size=60))
 def test_foreign_bytes_are_an_unreadable_state(body: bytes) -> None:
-    """Also when they follow a head of ours."""
+    """Even if they follow a valid head."""
     for stored in (body, WRITE_ID + bytes([FORMAT]) + body):
         with pytest.raises(UnreadableState):
             decode_state(stored)
