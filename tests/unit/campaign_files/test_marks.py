@@ -41,9 +41,9 @@ MISTAKES = [
 
 
 def problems(text: str) -> list[RulesetProblem]:
-    with pytest.raises(InvalidRuleset) as found:
+    with pytest.raises(InvalidRuleset) as raised:
         load_ruleset(text, 1)
-    return found.value.problems
+    return raised.value.problems
 
 
 def test_mistakes_have_the_same_marks_with_and_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_mistakes_have_the_same_marks_with_and_without_libyaml(monkeypatch: pyte
         blocks[number] = blocks[number].replace(good, wrong, 1)
     text = "  - id: ".join(blocks)
     fast = problems(text)
-    assert sorted(str(one.campaign_id) for one in fast) == sorted(f"campaign-{number - 1}" for number in drawn)
+    assert sorted(str(problem.campaign_id) for problem in fast) == sorted(f"campaign-{number - 1}" for number in drawn)
     monkeypatch.setattr(yaml, "__with_libyaml__", False)
     assert problems(text) == fast
 

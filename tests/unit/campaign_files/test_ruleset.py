@@ -33,23 +33,23 @@ campaigns:
 
 
 def problems(text: str) -> list[RulesetProblem]:
-    with pytest.raises(InvalidRuleset) as found:
+    with pytest.raises(InvalidRuleset) as raised:
         load_ruleset(text, 1)
-    assert found.value.problems
-    return found.value.problems
+    assert raised.value.problems
+    return raised.value.problems
 
 
 def test_a_valid_ruleset_is_read_completely() -> None:
     """With its version, its YAML, its placements and its campaigns."""
-    found = load_ruleset(GOOD, 7)
-    assert (found.version, found.yaml, list(found.placements)) == (7, GOOD, ["hero", "aside"])
-    (campaign,) = found.placements["hero"].campaigns
+    ruleset = load_ruleset(GOOD, 7)
+    assert (ruleset.version, ruleset.yaml, list(ruleset.placements)) == (7, GOOD, ["hero", "aside"])
+    (campaign,) = ruleset.placements["hero"].campaigns
     assert (campaign.campaign_id, campaign.priority) == ("deals", 5)
     assert (campaign.schedule.from_ms, campaign.schedule.until_ms) == (1_767_225_600_000, 1_769_904_000_000)
     (variant,) = campaign.variants
     assert variant.banner is not None
     assert variant.banner.data == {"tags": [1, "x", None], "5": True}
-    assert found.placements["aside"].fallback is None
+    assert ruleset.placements["aside"].fallback is None
 
 
 def test_campaigns_are_ordered_strongest_first_then_as_in_the_file() -> None:
@@ -58,8 +58,8 @@ def test_campaigns_are_ordered_strongest_first_then_as_in_the_file() -> None:
         f'  - {{id: c{n}, placement: p, priority: {priority}, when: "true", banner: {{headline: h}}}}\n'
         for n, priority in enumerate([1, 3, 1, 2, 3])
     )
-    found = load_ruleset(f"version: 1\nplacements: {{p: {{}}}}\ncampaigns:\n{lines}", 1)
-    assert [campaign.campaign_id for campaign in found.placements["p"].campaigns] == ["c1", "c4", "c3", "c0", "c2"]
+    ruleset = load_ruleset(f"version: 1\nplacements: {{p: {{}}}}\ncampaigns:\n{lines}", 1)
+    assert [campaign.campaign_id for campaign in ruleset.placements["p"].campaigns] == ["c1", "c4", "c3", "c0", "c2"]
 
 
 CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
@@ -121,9 +121,9 @@ CASES: list[tuple[str, str, tuple[int, int], str | None, str]] = [
 def test_a_mistake_is_reported_with_its_mark(good: str, wrong: str, place: tuple[int, int], campaign: str | None, message: str) -> None:
     """Line and column count from 1; a campaign's mistake names the campaign."""
     assert GOOD.count(good) == 1
-    found = problems(GOOD.replace(good, wrong))
-    match = [p for p in found if message in p.message]
-    assert match, [p.text("f") for p in found]
+    reported = problems(GOOD.replace(good, wrong))
+    match = [p for p in reported if message in p.message]
+    assert match, [p.text("f") for p in reported]
     assert ((match[0].line, match[0].column), match[0].campaign_id) == (place, campaign)
     assert match[0].text("campaigns.yaml").startswith(f"campaigns.yaml:{place[0]}:{place[1]}: ")
 

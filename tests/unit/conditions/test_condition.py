@@ -32,15 +32,15 @@ def test_conditions_do_not_share_the_steps_of_one_evaluation() -> None:
     """CEL stops an evaluation after a few thousand steps of loops: 64 conditions with two loops each over a full cart need more."""
     conditions = [f'cart.exists(l, l.category == "a{n}") || cart.exists(l, l.product_id == "p{n}x")' for n in range(63)]
     rules = ruleset(*conditions, 'cart.exists(l, l.category == "a") || cart.exists(l, l.product_id == "p99")')
-    found = decide(rules, "hero", Inputs(FULL_CART, None, 0))
-    assert (found.campaign_id, found.condition_errors) == ("c63", ())
+    decision = decide(rules, "hero", Inputs(FULL_CART, None, 0))
+    assert (decision.campaign_id, decision.condition_errors) == ("c63", ())
 
 
 def test_a_condition_with_too_many_steps_counts_as_false() -> None:
     """It is reported as failed; the other conditions are evaluated."""
     rules = ruleset('last_search == "x"', MONSTROUS, 'cart.exists(l, l.product_id == "p99")')
-    found = decide(rules, "hero", Inputs(FULL_CART, None, 0))
-    assert (found.campaign_id, found.condition_errors) == ("c2", ("c1",))
+    decision = decide(rules, "hero", Inputs(FULL_CART, None, 0))
+    assert (decision.campaign_id, decision.condition_errors) == ("c2", ("c1",))
     steps = explain_decision(rules, "hero", Inputs(FULL_CART, None, 0)).steps
     assert [step.outcome for step in steps] == [StepOutcome.CONDITION_FALSE, StepOutcome.CONDITION_ERROR, StepOutcome.MATCHED]
     assert "Iteration budget exceeded" in steps[1].detail
@@ -82,16 +82,16 @@ def test_a_condition_with_too_many_steps_counts_as_false() -> None:
 )
 def test_a_mismatched_type_is_refused(text: str, column: int, message: str) -> None:
     """It would be false, or fail, for every visitor; line and column show where."""
-    with pytest.raises(InvalidCondition, match=message) as found:
+    with pytest.raises(InvalidCondition, match=message) as raised:
         Condition(text)
-    assert (found.value.line, found.value.column) == (1, column)
+    assert (raised.value.line, raised.value.column) == (1, column)
 
 
 def test_lines_are_counted() -> None:
     """In a condition with several lines."""
-    with pytest.raises(InvalidCondition, match="no field 'typ'") as found:
+    with pytest.raises(InvalidCondition, match="no field 'typ'") as raised:
         Condition('last_search == "é😀"\n  && page.typ == "home"')
-    assert (found.value.line, found.value.column) == (2, 11)
+    assert (raised.value.line, raised.value.column) == (2, 11)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_condition_that_is_not_evaluated_would_have_been_false(texts: list[str
     """Conditions evaluated together have the same results as alone: true, or the failure, in their order."""
     conditions = [Condition(text) for text in texts]
     alone = [condition.evaluate(activation(context, page)) for condition in conditions]
-    found = list(ConditionSet(conditions).evaluate(values_of(context, page)))
-    assert found == [(number, answer) for number, answer in enumerate(alone) if answer is not False]
+    together = list(ConditionSet(conditions).evaluate(values_of(context, page)))
+    assert together == [(number, answer) for number, answer in enumerate(alone) if answer is not False]
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,8 @@ def test_other_products_make_another_banner() -> None:
 
 def test_a_campaign_may_leave_the_page_alone() -> None:
     """The page keeps its own content, although the campaign has won."""
-    found = decided("banner: none")
-    assert (found.banner, found.campaign_id, found.reason) == (None, "c", DecisionReason.TARGETING_MATCH)
+    decision = decided("banner: none")
+    assert (decision.banner, decision.campaign_id, decision.reason) == (None, "c", DecisionReason.TARGETING_MATCH)
 
 
 def test_conditions_can_use_trends() -> None:
@@ -196,9 +196,9 @@ def test_conditions_can_use_trends() -> None:
 )
 def test_a_feature_that_makes_no_sense_is_refused(campaign: str, message: str) -> None:
     """With the line and column of the mistake."""
-    with pytest.raises(InvalidRuleset) as found:
+    with pytest.raises(InvalidRuleset) as raised:
         load_ruleset(f"{HEAD}  - {{id: c, placement: hero, when: 'true', {campaign}}}\n", 1)
     assert any(
         message in problem.message and problem.line == 4 and problem.column and problem.campaign_id == "c"
-        for problem in found.value.problems
-    ), found.value
+        for problem in raised.value.problems
+    ), raised.value

@@ -44,9 +44,9 @@ INTEREST = campaign("interest", 'interested_category != ""', headline="Exclusive
 
 def test_a_matching_campaign_fills_in_its_banner() -> None:
     """With its reason and the versions it was made from."""
-    found = decided(ruleset(INTEREST))
-    assert headline(found) == "Exclusive deals on smartphones and accessories!"
-    assert (found.reason, found.campaign_id, found.ruleset_version, found.context_version) == (
+    decision = decided(ruleset(INTEREST))
+    assert headline(decision) == "Exclusive deals on smartphones and accessories!"
+    assert (decision.reason, decision.campaign_id, decision.ruleset_version, decision.context_version) == (
         DecisionReason.TARGETING_MATCH,
         "interest",
         9,
@@ -57,14 +57,14 @@ def test_a_matching_campaign_fills_in_its_banner() -> None:
 @pytest.mark.parametrize("context", [None, {}, {"interested_category": None}])
 def test_without_a_match_the_fallback_is_shown(context: Any) -> None:
     """To a visitor about whom nothing is known too."""
-    found = decided(ruleset(INTEREST), context)
-    assert (headline(found), found.reason, found.campaign_id) == ("Welcome", DecisionReason.DEFAULT, None)
+    decision = decided(ruleset(INTEREST), context)
+    assert (headline(decision), decision.reason, decision.campaign_id) == ("Welcome", DecisionReason.DEFAULT, None)
 
 
 def test_a_placement_without_fallback_leaves_the_page_alone() -> None:
     """No banner, and no error."""
-    found = decide(ruleset(), "quiet", Inputs(None, None, START_MS))
-    assert (found.banner, found.reason, found.content) == (None, DecisionReason.DEFAULT, (None, None, ""))
+    decision = decide(ruleset(), "quiet", Inputs(None, None, START_MS))
+    assert (decision.banner, decision.reason, decision.content) == (None, DecisionReason.DEFAULT, (None, None, ""))
 
 
 def test_an_unknown_placement_is_reported() -> None:
@@ -75,8 +75,8 @@ def test_an_unknown_placement_is_reported() -> None:
 
 def test_without_the_context_store_the_fallback_is_shown() -> None:
     """With the reason UNAVAILABLE."""
-    found = unavailable_decision(ruleset(INTEREST), "hero")
-    assert (headline(found), found.reason) == ("Welcome", DecisionReason.UNAVAILABLE)
+    decision = unavailable_decision(ruleset(INTEREST), "hero")
+    assert (headline(decision), decision.reason) == ("Welcome", DecisionReason.UNAVAILABLE)
 
 
 @pytest.mark.parametrize(
@@ -91,18 +91,18 @@ def test_without_the_context_store_the_fallback_is_shown() -> None:
 )
 def test_without_consent_nothing_is_personalized(consent: Any, default: bool, reason: DecisionReason) -> None:
     """The default applies only if the visitor was never asked."""
-    found = decided(ruleset(campaign("all")), {**KNOWN, "consent": consent}, consent_default=default)
-    assert found.reason is reason
-    assert (found.campaign_id is None) == (reason is DecisionReason.NO_CONSENT)
+    decision = decided(ruleset(campaign("all")), {**KNOWN, "consent": consent}, consent_default=default)
+    assert decision.reason is reason
+    assert (decision.campaign_id is None) == (reason is DecisionReason.NO_CONSENT)
 
 
 def test_a_condition_that_fails_counts_as_false() -> None:
     """A missing key, a division by zero, a wrong type at run time: the next campaign is considered."""
     wrong = ['traits.plan == "gold"', "1 / purchases.count == 1", "cart[0].quantity > 1", 'user_id.matches("(")']
     failing = [campaign(f"f{n}", when, 9) for n, when in enumerate(wrong)]
-    found = decided(ruleset(*failing, campaign("good", priority=1)))
-    assert found.campaign_id == "good"
-    assert found.condition_errors == ("f0", "f1", "f2", "f3")
+    decision = decided(ruleset(*failing, campaign("good", priority=1)))
+    assert decision.campaign_id == "good"
+    assert decision.condition_errors == ("f0", "f1", "f2", "f3")
 
 
 def test_a_banner_without_its_data_falls_through() -> None:
@@ -133,8 +133,8 @@ FROM_MS, UNTIL_MS = 1_767_225_600_000, 1_769_904_000_000
 )
 def test_a_schedule_includes_its_start_and_excludes_its_end(now_ms: int, runs: bool, valid_until_ms: int | None) -> None:
     """And the decision is valid until its next change."""
-    found = decided(ruleset(campaign("sale", extra=SCHEDULE)), now_ms=now_ms)
-    assert (found.campaign_id == "sale", found.valid_until_ms) == (runs, valid_until_ms)
+    decision = decided(ruleset(campaign("sale", extra=SCHEDULE)), now_ms=now_ms)
+    assert (decision.campaign_id == "sale", decision.valid_until_ms) == (runs, valid_until_ms)
 
 
 @SETTINGS
@@ -150,11 +150,11 @@ def test_until_valid_until_nothing_changes_by_time_alone(data: st.DataObject) ->
         lines.append(campaign(f"c{n}", data.draw(st.sampled_from(["true", "false"])), data.draw(st.integers(0, 2)), extra=extra))
     rules = ruleset(*lines)
     now_ms = FROM_MS + data.draw(st.integers(0, 48)) * 3_600_000
-    found = decided(rules, now_ms=now_ms)
-    end_ms = found.valid_until_ms if found.valid_until_ms is not None else now_ms + 10**10
+    decision = decided(rules, now_ms=now_ms)
+    end_ms = decision.valid_until_ms if decision.valid_until_ms is not None else now_ms + 10**10
     assert end_ms > now_ms
     for later_ms in (now_ms + 1, (now_ms + end_ms) // 2, end_ms - 1):
-        assert decided(rules, now_ms=later_ms).content == found.content
+        assert decided(rules, now_ms=later_ms).content == decision.content
 
 
 def test_equal_banners_have_equal_ids() -> None:
@@ -205,15 +205,15 @@ def context_of(log: list[Update]) -> Any:
 def test_deciding_never_fails_and_is_pure(log: list[Update], page: Any, now_ms: int) -> None:
     """Whatever a visitor did and wherever they are: the same decision each time, and each condition as if it were alone."""
     context = context_of(log)
-    found = decided(EVERYTHING, context, now_ms, page)
-    assert decided(EVERYTHING, context, now_ms, page) == found
-    if found.reason is DecisionReason.TARGETING_MATCH:
+    decision = decided(EVERYTHING, context, now_ms, page)
+    assert decided(EVERYTHING, context, now_ms, page) == decision
+    if decision.reason is DecisionReason.TARGETING_MATCH:
         conditions = [Condition(when) for when in CONDITIONS]
         alone = [condition.evaluate(activation(context, page)) for condition in conditions]
         together = ConditionSet(conditions).evaluate(values_of(context, page))
         assert list(together) == [(number, answer) for number, answer in enumerate(alone) if answer is not False]
         true = [n for n, answer in enumerate(alone) if answer is True]
-        assert found.campaign_id == (f"c{true[-1]}" if true else "interest")
+        assert decision.campaign_id == (f"c{true[-1]}" if true else "interest")
 
 
 @SETTINGS
@@ -250,9 +250,9 @@ def test_no_trait_makes_a_decision_fail(traits: Any) -> None:
 )
 def test_a_wrong_condition_is_reported_with_line_and_column(text: str, line: int, column: int, message: str) -> None:
     """Types are checked when it is loaded; it has no access to the time."""
-    with pytest.raises(InvalidCondition, match=message) as found:
+    with pytest.raises(InvalidCondition, match=message) as raised:
         Condition(text)
-    assert (found.value.line, found.value.column) == (line, column)
+    assert (raised.value.line, raised.value.column) == (line, column)
 
 
 @SETTINGS

@@ -55,9 +55,9 @@ def test_a_report_shows_who_would_see_what() -> None:
     report.add("b", [compared({"interested_category": "tv", **SEEN_ONCE})])
     report.add("c", [compared({"interested_category": "radio", **SEEN_ONCE})])
     report.add("d", [compared({"consent": {"personalization": False}}), compared({}, "aside")])
-    found = report.as_json()
-    hero = found["placements"]["hero"]
-    assert (found["visitors"], found["decisions"], found["changed"]) == (4, 5, 3)
+    as_json = report.as_json()
+    hero = as_json["placements"]["hero"]
+    assert (as_json["visitors"], as_json["decisions"], as_json["changed"]) == (4, 5, 3)
     then = {name: {what: count for what, count in sides["then"].items() if count} for name, sides in hero["campaigns"].items()}
     assert then == {
         "later": {"not_scheduled": 3}, "broken": {"failed": 3}, "seen": {"shown": 1, "capped": 2}, "out": {"held_out": 1},
@@ -66,14 +66,14 @@ def test_a_report_shows_who_would_see_what() -> None:
     assert {name: sides["now"]["shown"] for name, sides in hero["campaigns"].items()} == {
         "later": 0, "broken": 0, "seen": 0, "out": 0, "any": 1, "(no consent)": 1, "tv": 2,
     }  # fmt: skip
-    changes = {(one["now"], one["then"]): one["examples"][0] for one in hero["changes"]}
+    changes = {(change["now"], change["then"]): change["examples"][0] for change in hero["changes"]}
     assert changes == {
         ("tv", "seen"): {"visitor": "a", "at_ms": None, "now": "TV", "then": "Seen"},
         ("tv", "out (held out)"): {"visitor": "b", "at_ms": None, "now": "TV", "then": "Hello"},
         ("any", "any"): {"visitor": "c", "at_ms": None, "now": "More radio", "then": "Most radio"},
     }
-    assert found["placements"]["aside"]["campaigns"]["(fallback)"]["then"]["shown"] == 1
-    text = dry_run_text(found, ["a note"])
+    assert as_json["placements"]["aside"]["campaigns"]["(fallback)"]["then"]["shown"] == 1
+    text = dry_run_text(as_json, ["a note"])
     for line in (
         "4 visitors: 3 of 5 decisions change (60.0 %)",
         "! a note",
@@ -87,8 +87,8 @@ def test_an_unknown_placement_and_an_empty_report() -> None:
     """A placement that only one of the two rulesets has is compared too."""
     new = load_ruleset("version: 1\nplacements: {hero: {}, extra: {fallback: {headline: Extra}}}\n", 2)
     assert placements_of(ruleset(OLD), new) == ["aside", "extra", "hero"]
-    one = compare_rulesets(ruleset(OLD), new, "extra", Inputs(None, {}, START_MS))
-    assert (one.now.label, one.then.label, one.has_changed) == ("(no such placement)", "(fallback)", True)
+    comparison = compare_rulesets(ruleset(OLD), new, "extra", Inputs(None, {}, START_MS))
+    assert (comparison.now.label, comparison.then.label, comparison.has_changed) == ("(no such placement)", "(fallback)", True)
     assert dry_run_text(DryRunReport().as_json()) == "0 visitors: 0 of 0 decisions change"
 
 
@@ -106,7 +106,9 @@ visits = st.lists(
 
 @SETTINGS
 @given(visits, st.lists(st.integers(0, 40), max_size=4), st.randoms(use_true_random=False))
-def test_any_split_in_any_order_gives_the_same_report(found: list[tuple[str, int, str | None, bool]], cuts: list[int], chance: Any) -> None:
+def test_any_split_in_any_order_gives_the_same_report(
+    counted: list[tuple[str, int, str | None, bool]], cuts: list[int], chance: Any
+) -> None:
     """Counts are added, and the same few examples stay."""
     rulesets = ruleset(OLD), ruleset(NEW)
 
@@ -117,8 +119,8 @@ def test_any_split_in_any_order_gives_the_same_report(found: list[tuple[str, int
             report.add(visitor, [compare_rulesets(*rulesets, "hero", inputs, START_MS + minute)])
         return report
 
-    whole = report_of(found).as_json()
-    shuffled = list(found)
+    whole = report_of(counted).as_json()
+    shuffled = list(counted)
     chance.shuffle(shuffled)
     edges = [0, *sorted(cuts), len(shuffled)]
     parts = [report_of(shuffled[low:high]) for low, high in pairwise(edges)]
@@ -127,7 +129,7 @@ def test_any_split_in_any_order_gives_the_same_report(found: list[tuple[str, int
     for part in parts:
         merged.merge(part)
     assert merged.as_json() == whole
-    assert all(len(one["examples"]) <= MAX_EXAMPLES for one in whole["placements"].get("hero", {"changes": []})["changes"])
+    assert all(len(change["examples"]) <= MAX_EXAMPLES for change in whole["placements"].get("hero", {"changes": []})["changes"])
 
 
 def test_a_page_is_json_or_names_with_values() -> None:
@@ -160,6 +162,6 @@ def test_the_command_reports_what_is_wrong(tmp_path: Path, capsys: pytest.Captur
         ([str(good), "--against", str(good), "--at", "noon"], 2, lambda text: "--at must be an RFC 3339 time" in text),
     ]
     for arguments, code, is_told in cases:
-        found, text = told(*arguments)
-        assert (found, is_told(text)) == (code, True), text
+        exit_code, text = told(*arguments)
+        assert (exit_code, is_told(text)) == (code, True), text
         assert "hidden" not in text

@@ -107,19 +107,19 @@ def test_every_outcome_is_explained() -> None:
         when("interested_category == 'tv'"),
         when("true"),
     )
-    found = steps(rules, {"interested_category": "tv", "banners": {"c1": {"views": 2}}})
-    assert [step.outcome for step in found] == [
+    explained = steps(rules, {"interested_category": "tv", "banners": {"c1": {"views": 2}}})
+    assert [step.outcome for step in explained] == [
         StepOutcome.CONDITION_ERROR, StepOutcome.CAPPED, StepOutcome.NOT_SCHEDULED, StepOutcome.CONDITION_FALSE, StepOutcome.MATCHED,
         StepOutcome.LOWER_PRIORITY,
     ]  # fmt: skip
-    assert found[0].detail.startswith("`traits.level > 3` failed at run time")
-    assert found[0].detail.endswith("traits.level = (missing)")
-    assert "2 views" in found[1].detail
-    assert found[3].detail.endswith(": {last_search}")
-    assert found[4].detail == "`interested_category == 'tv'` is true; interested_category = \"tv\""
-    assert "c4" in found[5].detail
-    held = steps(ruleset("when: 'true', holdout: 1, banner: {headline: Shown}", when("true")))
-    assert [step.outcome for step in held] == [StepOutcome.HELD_OUT, StepOutcome.LOWER_PRIORITY]
+    assert explained[0].detail.startswith("`traits.level > 3` failed at run time")
+    assert explained[0].detail.endswith("traits.level = (missing)")
+    assert "2 views" in explained[1].detail
+    assert explained[3].detail.endswith(": {last_search}")
+    assert explained[4].detail == "`interested_category == 'tv'` is true; interested_category = \"tv\""
+    assert "c4" in explained[5].detail
+    held_out = steps(ruleset("when: 'true', holdout: 1, banner: {headline: Shown}", when("true")))
+    assert [step.outcome for step in held_out] == [StepOutcome.HELD_OUT, StepOutcome.LOWER_PRIORITY]
 
 
 def test_there_are_no_steps_if_no_campaign_is_considered() -> None:

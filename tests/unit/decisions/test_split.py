@@ -42,9 +42,9 @@ def counts(rules: Ruleset) -> Counter[str | None]:
     return Counter(given_to(rules, visitor_id).variant for visitor_id in VISITORS)
 
 
-def within_bounds(found: int, share: float, of: int = len(VISITORS)) -> bool:
+def within_bounds(count: int, share: float, of: int = len(VISITORS)) -> bool:
     """Within five standard deviations of the binomial distribution: a correct share fails this once in two million."""
-    return abs(found - of * share) <= 5 * math.sqrt(of * share * (1 - share)) + 1
+    return abs(count - of * share) <= 5 * math.sqrt(of * share * (1 - share)) + 1
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def within_bounds(found: int, share: float, of: int = len(VISITORS)) -> bool:
 )
 def test_weights_are_respected(weights: dict[str, int]) -> None:
     """Within binomial bounds, over 20,000 visitors."""
-    found = counts(ruleset(split(weights)))
+    counted = counts(ruleset(split(weights)))
     for variant, weight in weights.items():
-        assert within_bounds(found[variant], weight / sum(weights.values())), found
+        assert within_bounds(counted[variant], weight / sum(weights.values())), counted
     assert given_to(ruleset(split(weights)), "v").reason is DecisionReason.SPLIT
 
 
@@ -76,9 +76,9 @@ def test_splits_with_other_salts_are_independent() -> None:
 def test_a_holdout_takes_its_share(share: float) -> None:
     """They get the fallback as the campaign's holdout; the others are split as before."""
     rules = ruleset(split({"a": 1, "b": 1}, extra=f", holdout: {share}"))
-    found = counts(rules)
-    assert within_bounds(found["holdout"], share)
-    assert within_bounds(found["a"], (1 - share) / 2)
+    counted = counts(rules)
+    assert within_bounds(counted["holdout"], share)
+    assert within_bounds(counted["a"], (1 - share) / 2)
     held_out = next(v for v in VISITORS if given_to(rules, v).variant == "holdout")
     decision = given_to(rules, held_out)
     assert decision.banner is not None
@@ -90,20 +90,20 @@ def test_the_global_holdout_is_of_all_campaigns() -> None:
     """It contains the same visitors, whichever campaign they would have seen."""
     rules = ruleset(campaign("one", ", schedule: {until: 2000-01-01T00:00:00Z}") + campaign("two"), "holdout: 0.1\n")
     single = ruleset(campaign("one"), "holdout: 0.1\n")
-    held = {v for v in VISITORS if given_to(rules, v).reason is DecisionReason.HOLDOUT}
-    assert within_bounds(len(held), 0.1)
-    assert held == {v for v in VISITORS if given_to(single, v).reason is DecisionReason.HOLDOUT}
+    held_out = {v for v in VISITORS if given_to(rules, v).reason is DecisionReason.HOLDOUT}
+    assert within_bounds(len(held_out), 0.1)
+    assert held_out == {v for v in VISITORS if given_to(single, v).reason is DecisionReason.HOLDOUT}
     resalted = ruleset(campaign("one"), "holdout: 0.1\nholdout_salt: next-year\n")
-    assert held != {v for v in VISITORS if given_to(resalted, v).reason is DecisionReason.HOLDOUT}
+    assert held_out != {v for v in VISITORS if given_to(resalted, v).reason is DecisionReason.HOLDOUT}
 
 
 def test_campaigns_of_a_group_exclude_each_other() -> None:
     """Each visitor is assigned to one of them and never sees another, whatever its priority."""
     names = ("one", "two", "three")
     rules = ruleset("".join(campaign(name, ", group: g", priority) for priority, name in enumerate(names)))
-    found = Counter(given_to(rules, visitor_id).campaign_id for visitor_id in VISITORS)
-    assert set(found) == set(names)
-    assert all(within_bounds(count, 1 / 3) for count in found.values())
+    counted = Counter(given_to(rules, visitor_id).campaign_id for visitor_id in VISITORS)
+    assert set(counted) == set(names)
+    assert all(within_bounds(count, 1 / 3) for count in counted.values())
     off = ruleset("".join(campaign(n, ", group: g, schedule: {until: 2000-01-01T00:00:00Z}" * (n == "one") or ", group: g") for n in names))
     for visitor_id in VISITORS[:2000]:
         drawn = given_to(rules, visitor_id).campaign_id
@@ -113,8 +113,8 @@ def test_campaigns_of_a_group_exclude_each_other() -> None:
 def test_without_a_visitor_the_first_is_chosen() -> None:
     """A page without a visitor may be cached: the first variant, no holdout, the first of a group."""
     rules = ruleset(split({"a": 1, "b": 99}, extra=", holdout: 0.99"), "holdout: 0.99\n")
-    found = decide(rules, "hero", Inputs(None, None, START_MS))
-    assert (found.campaign_id, found.variant) == ("sale", "a")
+    decision = decide(rules, "hero", Inputs(None, None, START_MS))
+    assert (decision.campaign_id, decision.variant) == ("sale", "a")
 
 
 @SETTINGS

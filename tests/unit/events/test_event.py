@@ -60,9 +60,9 @@ def nested(levels: int) -> Any:
 
 
 def refusal(value: object) -> InvalidEvent:
-    with pytest.raises(InvalidEvent) as found:
+    with pytest.raises(InvalidEvent) as raised:
         check_record(value)
-    return found.value
+    return raised.value
 
 
 STRING = "must be a string"
@@ -296,9 +296,9 @@ def test_a_good_record_with_one_wild_value_is_an_event_or_an_invalid_event(data:
 @given(st.dictionaries(st.text(max_size=5), wild_values, max_size=4))
 @example({"big": 10**400})
 @example({"tags": [[["x"]]], "n": None})
-def test_wild_traits_are_refused_or_kept(found: Record) -> None:
+def test_wild_traits_are_refused_or_kept(traits: Record) -> None:
     """Traits are any JSON, so they get the widest variety of it."""
-    accepted_everywhere(record("IDENTIFY", {"user_id": "u1", "traits": found}))
+    accepted_everywhere(record("IDENTIFY", {"user_id": "u1", "traits": traits}))
 
 
 @pytest.mark.parametrize(

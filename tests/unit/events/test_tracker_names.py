@@ -30,13 +30,17 @@ def test_a_name_of_another_tracker_has_one_type_here(tracker: Tracker, name: str
 
 def test_no_name_of_a_tracker_is_listed_more_than_once() -> None:
     """Otherwise the later row would silently win."""
-    names = [(tracker, name) for theirs in NAMES.values() for tracker, found in theirs.items() for name in found]
+    names = [(tracker, name) for theirs in NAMES.values() for tracker, listed in theirs.items() for name in listed]
     assert len(names) == len(set(names))
 
 
 def test_every_type_that_track_takes_but_the_banner_s_dismissal_has_counterparts() -> None:
     """A new type of event must be looked up in the other trackers."""
-    sent = {one for one in EventType if one not in (EventType.IDENTIFY, EventType.CONSENT, EventType.DELETE, EventType.CUSTOM)}
+    sent = {
+        event_type
+        for event_type in EventType
+        if event_type not in (EventType.IDENTIFY, EventType.CONSENT, EventType.DELETE, EventType.CUSTOM)
+    }
     assert sent - set(NAMES) == {EventType.BANNER_DISMISSED}
 
 

@@ -46,16 +46,16 @@ def test_a_cap_without_a_period_applies_forever() -> None:
     """Two views, then never again."""
     ruleset = rules("{views: [{max: 2}]}")
     assert is_shown(ruleset, after(*views(1)))
-    found = decided(ruleset, after(*views(1, 2)), minute=10_000_000)
-    assert (found.campaign_id, found.valid_until_ms) == (None, None)
+    decision = decided(ruleset, after(*views(1, 2)), minute=10_000_000)
+    assert (decision.campaign_id, decision.valid_until_ms) == (None, None)
 
 
 def test_a_period_slides_and_names_its_end() -> None:
     """Two an hour: the third may come an hour after the first, whatever the clock's hour."""
     ruleset = rules("{views: [{max: 2, per: 1 hour}]}")
     context = after(*views(10, 50))
-    found = decided(ruleset, context, minute=55)
-    assert (found.campaign_id, found.valid_until_ms) == (None, START_MS + 70 * MINUTE_MS)
+    decision = decided(ruleset, context, minute=55)
+    assert (decision.campaign_id, decision.valid_until_ms) == (None, START_MS + 70 * MINUTE_MS)
     assert not is_shown(ruleset, context, minute=70 - 1 / 60_000)
     assert is_shown(ruleset, context, minute=70)
     assert decided(ruleset, after(*views(10, 50, 70)), minute=75).valid_until_ms == START_MS + 110 * MINUTE_MS
@@ -64,17 +64,17 @@ def test_a_period_slides_and_names_its_end() -> None:
 def test_the_last_cap_to_expire_counts() -> None:
     """One an hour and three a day."""
     ruleset = rules("{views: [{max: 1, per: 1 hour}, {max: 3, per: 1 day}]}")
-    found = decided(ruleset, after(*views(0, 61, 122)), minute=130)
-    assert found.valid_until_ms == START_MS + DAY_MS
-    found = decided(ruleset, after(*views(0)), minute=30)
-    assert found.valid_until_ms == START_MS + HOUR_MS
+    decision = decided(ruleset, after(*views(0, 61, 122)), minute=130)
+    assert decision.valid_until_ms == START_MS + DAY_MS
+    decision = decided(ruleset, after(*views(0)), minute=30)
+    assert decision.valid_until_ms == START_MS + HOUR_MS
 
 
 @pytest.mark.parametrize(("text", "length_ms"), [("1 minute", MINUTE_MS), ("12 hours", 12 * HOUR_MS), ("2 weeks", 14 * DAY_MS)])
 def test_periods_are_minutes_hours_days_or_weeks(text: str, length_ms: int) -> None:
     """Counted from each view."""
-    found = decided(rules(f"{{views: [{{max: 1, per: {text}}}]}}"), after(*views(99.5)))
-    assert found.valid_until_ms == START_MS + int(99.5 * MINUTE_MS) + length_ms
+    decision = decided(rules(f"{{views: [{{max: 1, per: {text}}}]}}"), after(*views(99.5)))
+    assert decision.valid_until_ms == START_MS + int(99.5 * MINUTE_MS) + length_ms
 
 
 def test_views_since_the_last_click_start_over_with_each_click() -> None:

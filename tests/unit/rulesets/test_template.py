@@ -53,10 +53,10 @@ def test_placeholders_are_filled_from_the_context(text: str, rendered: str | Non
 )
 def test_a_wrong_placeholder_is_named_with_its_column(text: str, column: int, message: str) -> None:
     """Counted from 0 within the text."""
-    with pytest.raises(InvalidTemplate) as found:
+    with pytest.raises(InvalidTemplate) as raised:
         parse_template(text)
-    assert found.value.column == column
-    assert message in str(found.value)
+    assert raised.value.column == column
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def leads_to(link: str) -> tuple[str, str]:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", read)
     if scheme is not None and scheme[1].lower() not in ("http", "https"):
         return scheme[1], ""
-    read = re.sub(r"^[^?#]*", lambda found: found[0].replace("\\", "/"), read)
+    read = re.sub(r"^[^?#]*", lambda match: match[0].replace("\\", "/"), read)
     return urlsplit(urljoin("https://here.example/page", read))[:2]
 
 

@@ -62,9 +62,9 @@ def test_a_second_copy_of_a_message_is_void() -> None:
 @given(st.lists(records, max_size=12), st.integers(0, 12))
 def test_versions_grow_by_one_and_depend_on_the_log_alone(log: list[RulesetRecord], split: int) -> None:
     """A process that starts over and one that reads on count the same versions."""
-    values = [one.encode() for one in log]
+    values = [record.encode() for record in log]
     whole = RulesetLog()
-    versions = [found.version for offset, value in enumerate(values) if (found := whole.absorb(offset, value)) is not None]
+    versions = [published.version for offset, value in enumerate(values) if (published := whole.absorb(offset, value)) is not None]
     assert versions == list(range(1, len(versions) + 1))
     again = log_of(*values[:split])
     for offset, value in enumerate(values[split:], min(split, len(values))):
@@ -78,9 +78,9 @@ def test_versions_grow_by_one_and_depend_on_the_log_alone(log: list[RulesetRecor
 
 @SETTINGS
 @given(records)
-def test_a_record_is_read_as_it_was_written(one: RulesetRecord) -> None:
+def test_a_record_is_read_as_it_was_written(record: RulesetRecord) -> None:
     """Whatever its text."""
-    assert decode_record(one.encode()) == one
+    assert decode_record(record.encode()) == record
 
 
 @SETTINGS

@@ -38,7 +38,7 @@ def test_rows_that_cannot_be_read_are_refused(stored: bytes) -> None:
 def test_variants_are_listed_in_the_order_of_the_ruleset_and_compared_with_the_control() -> None:
     """Those of older rulesets follow; a variant without visitors has no comparison."""
     result = campaign_result(ROWS, ["b", "a", "holdout"], "holdout", {})
-    assert [one.variant for one in result.variants] == ["b", "a", "holdout", "gone"]
+    assert [variant.variant for variant in result.variants] == ["b", "a", "holdout", "gone"]
     assert (result.control, result.moved) == ("holdout", 1)
     b, a, holdout, gone = result.variants
     assert a.totals.revenue == {"EUR": Decimal("11.000001"), "USD": Decimal("-1")}
@@ -75,15 +75,15 @@ def test_only_hours_that_the_log_covers_in_full_are_counted_again() -> None:
 def answer(**changes: Any) -> dict[str, Any]:
     """A `CampaignStats`."""
     comparison = {"control": "holdout", "difference": 0.0157, "pValue": 0.4, "interval": {"low": -0.061, "high": 0.092}}
-    found = {
+    variant = {
         "variant": "a", "views": 1204, "clicks": 61, "conversions": 43, "visitors": 803, "converted": 40, "clickRate": 0.0507,
         "conversionRate": 0.0498, "revenue": [{"amount": "1290.00", "currency": "EUR"}], "clickRateInterval": {"low": 0.038, "high": 0.067},
         "conversionRateInterval": {"low": 0.037, "high": 0.067}, "comparison": comparison, "clickComparison": None,
     }  # fmt: skip
-    held = {**found, "variant": "holdout", "revenue": [], "clickRate": None, "comparison": None}
+    holdout = {**variant, "variant": "holdout", "revenue": [], "clickRate": None, "comparison": None}
     ratio = {"mismatch": False, "pValue": 0.5, "versionsLeftOut": [], "variants": [{"variant": "a", "observed": 803, "expected": 800.4}]}
     times = {"asOf": "T3", "from": "T1", "to": "T2", "attributionDays": 7}
-    return {**times, "movedVisitors": 0, "sampleRatio": ratio, "variants": [found, held], **changes}
+    return {**times, "movedVisitors": 0, "sampleRatio": ratio, "variants": [variant, holdout], **changes}
 
 
 def test_an_answer_is_printed_in_columns() -> None:

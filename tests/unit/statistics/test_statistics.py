@@ -24,11 +24,11 @@ RUNS = 300
 )
 def test_wilson_has_the_published_values(successes: int, trials: int, low: float, high: float) -> None:
     """And mirrored for failures."""
-    found, mirror = wilson(successes, trials), wilson(trials - successes, trials)
-    assert found is not None
+    interval, mirror = wilson(successes, trials), wilson(trials - successes, trials)
+    assert interval is not None
     assert mirror is not None
-    assert found == pytest.approx((low, high), abs=6e-5)
-    assert (1 - mirror.high, 1 - mirror.low) == pytest.approx(found)
+    assert interval == pytest.approx((low, high), abs=6e-5)
+    assert (1 - mirror.high, 1 - mirror.low) == pytest.approx(interval)
 
 
 def test_an_interval_needs_a_trial() -> None:
@@ -74,9 +74,12 @@ def test_the_interval_of_a_click_rate_covers_it() -> None:
             eager, views = chance.choice((0.0, 0.0, 0.6)), chance.choice((1, 3, 12))
             visitors.append((views, sum(chance.random() < eager for _ in range(views))))
         sums = over(visitors)
-        for name, found in (("ours", ratio_interval(sums.successes, sums.trials, sums)), ("wilson", wilson(sums.successes, sums.trials))):
-            assert found is not None
-            misses[name] += not found.low <= 0.2 <= found.high
+        for name, interval in (
+            ("ours", ratio_interval(sums.successes, sums.trials, sums)),
+            ("wilson", wilson(sums.successes, sums.trials)),
+        ):
+            assert interval is not None
+            misses[name] += not interval.low <= 0.2 <= interval.high
     assert misses["ours"] <= at_most(0.06)
     assert misses["wilson"] > RUNS / 4
 
@@ -90,20 +93,20 @@ def alarms(
     seed: int, draw: Callable[[random.Random, int], VisitorSums], rejects: Callable[[VisitorSums, VisitorSums], bool], steps: int = 200
 ) -> int:
     """In how many runs a test that is read after every step ever rejects. `draw`: the visitors of a step on side 0 or 1."""
-    chance, found = random.Random(seed), 0
+    chance, rejections = random.Random(seed), 0
     for _ in range(RUNS):
         one, other = VisitorSums(), VisitorSums()
         for _ in range(steps):
             one, other = one + draw(chance, 0), other + draw(chance, 1)
             if rejects(one, other):
-                found += 1
+                rejections += 1
                 break
-    return found
+    return rejections
 
 
 def sequential(one: VisitorSums, other: VisitorSums) -> bool:
-    found = compare_variants(one, other)
-    return found is not None and found.p_value <= ALPHA
+    comparison = compare_variants(one, other)
+    return comparison is not None and comparison.p_value <= ALPHA
 
 
 def naive(one: VisitorSums, other: VisitorSums) -> bool:
@@ -145,11 +148,11 @@ def test_a_true_difference_is_found() -> None:
     assert alarms(3, buyers(0.10, 0.03), sequential) > 0.8 * RUNS
     chance, missed = random.Random(4), 0
     for _ in range(RUNS):
-        found = compare_variants(*sides(chance))
-        assert found is not None
-        assert found.interval is not None
-        missed += not found.interval.low <= 0.03 <= found.interval.high
-        assert (found.p_value <= ALPHA) == (not found.interval.low <= 0 <= found.interval.high)
+        comparison = compare_variants(*sides(chance))
+        assert comparison is not None
+        assert comparison.interval is not None
+        missed += not comparison.interval.low <= 0.03 <= comparison.interval.high
+        assert (comparison.p_value <= ALPHA) == (not comparison.interval.low <= 0 <= comparison.interval.high)
     assert missed <= at_most(ALPHA)
 
 

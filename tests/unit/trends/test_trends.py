@@ -33,91 +33,91 @@ counts = st.builds(Counts, st.integers(0, 9), st.integers(0, 9), st.integers(0, 
 reports = st.lists(st.tuples(st.integers(0, 3).map(lambda n: NOW_MS - n * WINDOW_MS), st.sampled_from("pqr"), counts), max_size=20)
 
 
-def windows(*given: tuple[int, str, Counts]) -> Windows:
-    found = Windows()
-    for report in given:
-        found.merge(*report)
-    return found
+def windows(*reports: tuple[int, str, Counts]) -> Windows:
+    merged = Windows()
+    for report in reports:
+        merged.merge(*report)
+    return merged
 
 
 def test_a_purchase_weighs_more_than_a_cart_and_a_cart_more_than_a_view() -> None:
     """Products with equal scores are in the order of their ids."""
-    found = windows(
+    counted = windows(
         (NOW_MS, "viewed", Counts(views=2)),
         (NOW_MS, "added", Counts(carts=1)),
         (NOW_MS, "bought", Counts(purchases=1)),
         (NOW_MS, "all", Counts(1, 1, 1)),
         (NOW_MS, "also", Counts(views=5)),
     )
-    assert [(one.product_id, one.score) for one in found.ranked(NOW_MS)] == [
+    assert [(product.product_id, product.score) for product in counted.ranked(NOW_MS)] == [
         ("all", 26.0), ("bought", 20.0), ("added", 5.0), ("also", 5.0), ("viewed", 2.0),
     ]  # fmt: skip
 
 
 def test_a_score_halves_with_each_half_life_and_ends_at_the_horizon() -> None:
     """It changes when a window ends, not in between."""
-    found = windows((NOW_MS, "p", Counts(views=8, category="tv")))
+    counted = windows((NOW_MS, "p", Counts(views=8, category="tv")))
 
     def score(after_ms: int) -> float:
-        return sum(one.score for one in found.ranked(NOW_MS + after_ms))
+        return sum(product.score for product in counted.ranked(NOW_MS + after_ms))
 
     assert [score(n * HALF_LIFE_MS) for n in range(4)] == [8.0, 4.0, 2.0, 1.0]
     assert score(0) == score(WINDOW_MS - 1) > score(WINDOW_MS)
     assert score(HORIZON_MS - 1) > 0 == score(HORIZON_MS)
-    found.drop_expired(NOW_MS + HORIZON_MS)
-    assert len(found) == 0
+    counted.drop_expired(NOW_MS + HORIZON_MS)
+    assert len(counted) == 0
 
 
 @SETTINGS
 @given(reports, st.randoms())
 def test_any_order_and_any_repetition_of_reports_leads_to_the_same_counts(
-    given: list[tuple[int, str, Counts]], chance: random.Random
+    drawn: list[tuple[int, str, Counts]], chance: random.Random
 ) -> None:
     """Counts are merged by taking the greater of each; a report without anything new changes nothing."""
-    again = given + chance.sample(given, len(given) // 2)
+    again = drawn + chance.sample(drawn, len(drawn) // 2)
     chance.shuffle(again)
-    found = windows(*given)
-    assert windows(*again).as_dict() == found.as_dict()
-    assert all(found.merge(*report) is None for report in given)
+    merged = windows(*drawn)
+    assert windows(*again).as_dict() == merged.as_dict()
+    assert all(merged.merge(*report) is None for report in drawn)
 
 
 def test_the_category_is_that_of_the_newest_window_that_names_one() -> None:
     """A shop may move a product to another category."""
     old = NOW_MS - WINDOW_MS
-    found = windows((old, "p", Counts(1, category="old")), (NOW_MS, "p", Counts(1, category="new")), (NOW_MS, "q", Counts(1)))
-    found.merge(NOW_MS + WINDOW_MS, "p", Counts(views=1))
-    found.merge(old, "q", Counts(views=1, category="tv"))
-    assert {one.product_id: one.category for one in found.ranked(NOW_MS + WINDOW_MS)} == {"p": "new", "q": "tv"}
+    counted = windows((old, "p", Counts(1, category="old")), (NOW_MS, "p", Counts(1, category="new")), (NOW_MS, "q", Counts(1)))
+    counted.merge(NOW_MS + WINDOW_MS, "p", Counts(views=1))
+    counted.merge(old, "q", Counts(views=1, category="tv"))
+    assert {product.product_id: product.category for product in counted.ranked(NOW_MS + WINDOW_MS)} == {"p": "new", "q": "tv"}
 
 
 def test_a_snapshot_is_bounded() -> None:
     """It holds the strongest of all, and the strongest of each of the strongest categories."""
-    given = [(NOW_MS, f"p{n:05}", Counts(views=1 + n // 100, category=f"c{n % (MAX_CATEGORIES + 20)}")) for n in range(10_000)]
-    found = Trends(1, NOW_MS, windows(*given).ranked(NOW_MS))
-    strongest = sorted(given, key=lambda one: (-one[2].views, one[1]))
-    assert [one.product_id for one in found.products[:TOP_PRODUCTS]] == [product_id for _, product_id, _ in strongest[:TOP_PRODUCTS]]
-    assert list(found.values["products"]) == [one.product_id for one in found.products[:TOP_PRODUCTS]]
-    assert len(found.products) <= TOP_PRODUCTS + MAX_CATEGORIES * TOP_OF_CATEGORY
-    assert len(found.by_category["c0"]) == TOP_OF_CATEGORY
-    assert sum(len(products) == TOP_OF_CATEGORY for products in found.by_category.values()) == MAX_CATEGORIES
-    assert list(found.products) == sorted(found.products, key=lambda one: (-one.score, one.product_id))
+    reports = [(NOW_MS, f"p{n:05}", Counts(views=1 + n // 100, category=f"c{n % (MAX_CATEGORIES + 20)}")) for n in range(10_000)]
+    trends = Trends(1, NOW_MS, windows(*reports).ranked(NOW_MS))
+    strongest = sorted(reports, key=lambda item: (-item[2].views, item[1]))
+    assert [item.product_id for item in trends.products[:TOP_PRODUCTS]] == [product_id for _, product_id, _ in strongest[:TOP_PRODUCTS]]
+    assert list(trends.values["products"]) == [item.product_id for item in trends.products[:TOP_PRODUCTS]]
+    assert len(trends.products) <= TOP_PRODUCTS + MAX_CATEGORIES * TOP_OF_CATEGORY
+    assert len(trends.by_category["c0"]) == TOP_OF_CATEGORY
+    assert sum(len(products) == TOP_OF_CATEGORY for products in trends.by_category.values()) == MAX_CATEGORIES
+    assert list(trends.products) == sorted(trends.products, key=lambda item: (-item.score, item.product_id))
 
 
 def test_a_window_keeps_its_strongest_products() -> None:
     """The dropped products are returned; they come back with their next report."""
-    given = [(NOW_MS, f"p{n}", Counts(views=n)) for n in range(2 * WINDOW_PRODUCTS + 1)]
-    found = windows(*given)
-    dropped = found.drop_weakest()[NOW_MS]
-    assert (len(found), len(dropped), "p0" in dropped) == (WINDOW_PRODUCTS, WINDOW_PRODUCTS + 1, True)
-    assert found.drop_weakest() == {}
-    assert found.merge(NOW_MS, "p0", Counts(views=3)) == Counts(views=3)
+    reports = [(NOW_MS, f"p{n}", Counts(views=n)) for n in range(2 * WINDOW_PRODUCTS + 1)]
+    counted = windows(*reports)
+    dropped = counted.drop_weakest()[NOW_MS]
+    assert (len(counted), len(dropped), "p0" in dropped) == (WINDOW_PRODUCTS, WINDOW_PRODUCTS + 1, True)
+    assert counted.drop_weakest() == {}
+    assert counted.merge(NOW_MS, "p0", Counts(views=3)) == Counts(views=3)
 
 
 @SETTINGS
 @given(counts, st.lists(st.builds(TrendingProduct, texts, st.none() | texts, st.floats(0.001, 1e6)), max_size=5), st.integers(0, 2**31))
-def test_what_is_stored_is_read_back(one: Counts, products: list[TrendingProduct], number: int) -> None:
+def test_what_is_stored_is_read_back(product_counts: Counts, products: list[TrendingProduct], number: int) -> None:
     """Counts, snapshots, and products bought together."""
-    assert decode_counts(encode_counts(one)) == one
+    assert decode_counts(encode_counts(product_counts)) == product_counts
     snapshot = Snapshot(number, number * 1000 + 7, number, tuple(products))
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
     together = {product.product_id: ("a", "b") for product in products}

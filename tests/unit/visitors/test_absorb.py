@@ -104,17 +104,17 @@ def test_positions_are_joined_by_maximum_within_the_newest_epoch(log: list[Updat
         if update.log_epoch == newest:
             place = f"{update.position.topic}/{update.position.partition}"
             expected[place] = max(expected.get(place, -1), update.position.offset)
-    found = view(absorbed([log]))
-    assert found["positions"] == expected
-    assert found["log_epoch"] == newest
+    context = view(absorbed([log]))
+    assert context["positions"] == expected
+    assert context["log_epoch"] == newest
 
 
 def test_an_older_epoch_still_counts_but_moves_nothing() -> None:
     """After topics were re-created, a late update of the old log adds its message and no position."""
     old, new = event_at(0, "PRODUCT_VIEWED", PRODUCT), event_at(1, "PRODUCT_VIEWED", PRODUCT)
     updates = [*logged([new], log_epoch=2), *logged([old], log_epoch=1, first_offset=500)]
-    found = view(absorbed([updates]))
-    assert (found["version"], found["positions"]) == (2, {"page_views/0": 0})
+    context = view(absorbed([updates]))
+    assert (context["version"], context["positions"]) == (2, {"page_views/0": 0})
 
 
 def test_the_copy_that_was_received_first_counts() -> None:

@@ -44,9 +44,9 @@ def api_fields() -> set[str]:
 
 
 def example() -> dict[str, Any]:
-    found = re.search(r"```json\n(\{.*?\})\n```", (DOCS / "context.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    context: dict[str, Any] = json.loads(found[1])
+    match = re.search(r"```json\n(\{.*?\})\n```", (DOCS / "context.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert match is not None
+    context: dict[str, Any] = json.loads(match[1])
     return context
 
 
@@ -120,9 +120,9 @@ def condition_type(shape: Shape, name: str) -> ValueType | None:
             return ObjectOf(name, {key: condition_type(field.shape, key) for key, field in fields.items()})
 
 
-def without_names(given: ValueType | None) -> Any:
+def without_names(value_type: ValueType | None) -> Any:
     """A type without what messages call its objects."""
-    match given:
+    match value_type:
         case ListOf(item):
             return ("list", without_names(item))
         case MapOf(value):
@@ -130,7 +130,7 @@ def without_names(given: ValueType | None) -> Any:
         case ObjectOf(_, fields):
             return {key: without_names(value) for key, value in fields.items()}
         case _:
-            return given
+            return value_type
 
 
 @pytest.mark.parametrize("name", sorted(set(VARIABLES) - FROM_INTERESTS - NOT_THE_VISITOR))

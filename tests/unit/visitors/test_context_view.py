@@ -21,8 +21,8 @@ from tests.support.strategies import MINUTE_MS, SETTINGS, START_MS, VISITOR, eve
 DAY = 24 * 60
 
 
-def shown(*found: Event) -> Context:
-    return view(absorb(State(VISITOR), logged(found))[0])
+def shown(*events: Event) -> Context:
+    return view(absorb(State(VISITOR), logged(events))[0])
 
 
 def product(product_id: str = "p1", **fields: Any) -> dict[str, Any]:
@@ -41,8 +41,8 @@ def ordered(minute: float, *lines: dict[str, Any], order_id: str = "o1", receive
     return event_at(minute, "ORDER_COMPLETED", {"order": {"order_id": order_id, "products": list(lines), **fields}}, received=received)
 
 
-def cart_of(*found: Event) -> list[tuple[str, str | None, int]]:
-    return [(line["product_id"], line["variant_id"], line["quantity"]) for line in shown(*found)["cart"]]
+def cart_of(*events: Event) -> list[tuple[str, str | None, int]]:
+    return [(line["product_id"], line["variant_id"], line["quantity"]) for line in shown(*events)["cart"]]
 
 
 def test_nothing_is_known_of_a_visitor_without_events() -> None:
@@ -58,8 +58,10 @@ def test_nothing_is_known_of_a_visitor_without_events() -> None:
 
 def test_adding_twice_makes_one_line_with_the_latest_price() -> None:
     """Quantities are added; category and price are the latest that are known."""
-    found = shown(added(0, category="tv", price="10.00", currency="EUR"), added(1, quantity=2, price="9.90", currency="EUR"), added(2))
-    assert found["cart"] == [{"product_id": "p1", "variant_id": None, "category": "tv", "quantity": 4, "price": "9.90", "currency": "EUR"}]
+    context = shown(added(0, category="tv", price="10.00", currency="EUR"), added(1, quantity=2, price="9.90", currency="EUR"), added(2))
+    assert context["cart"] == [
+        {"product_id": "p1", "variant_id": None, "category": "tv", "quantity": 4, "price": "9.90", "currency": "EUR"}
+    ]
 
 
 def test_cart_updated_replaces_the_cart() -> None:
@@ -112,10 +114,10 @@ def test_an_order_counts_once_per_order_id() -> None:
     """The page and the shop's server both report it."""
     first = ordered(1, {"product_id": "p1"}, value="9.99", currency="EUR")
     second = event_at(2, "ORDER_COMPLETED", {"order": {"order_id": "o1", "value": "9.99", "currency": "EUR"}})
-    found = shown(added(0, quantity=2), first, second)
+    context = shown(added(0, quantity=2), first, second)
     last_at = format_time_ms(START_MS + MINUTE_MS)
-    assert found["purchases"].items() >= {"count": 1, "totals": {"EUR": "9.99"}, "last_at": last_at}.items()
-    assert found["cart"][0]["quantity"] == 1
+    assert context["purchases"].items() >= {"count": 1, "totals": {"EUR": "9.99"}, "last_at": last_at}.items()
+    assert context["cart"][0]["quantity"] == 1
 
 
 def test_an_order_without_value_is_worth_its_lines() -> None:
@@ -134,13 +136,13 @@ money = st.decimals(0, 10**12, places=6, allow_nan=False, allow_infinity=False)
 def test_money_is_summed_exactly_and_never_across_currencies(amounts: list[tuple[str, Decimal, str]]) -> None:
     """Sums equal those of whole millionths."""
     expected: dict[str, int] = {}
-    found = []
+    events = []
     for index, (kind, amount, currency) in enumerate(amounts):
         order = {"order_id": f"o{index}", "value": str(amount), "currency": currency}
-        found.append(event_at(0, kind, {"order": order}, message_id=f"m{index}"))
+        events.append(event_at(0, kind, {"order": order}, message_id=f"m{index}"))
         sign = 1 if kind == "ORDER_COMPLETED" else -1
         expected[currency] = expected.get(currency, 0) + sign * int(amount * 10**6)
-    totals = shown(*found)["purchases"]["totals"]
+    totals = shown(*events)["purchases"]["totals"]
     assert {currency: int(Decimal(total) * 10**6) for currency, total in totals.items()} == expected
     assert all("E" not in total and "e" not in total for total in totals.values())
 
@@ -156,8 +158,8 @@ def test_the_largest_orders_are_summed_to_the_last_digit() -> None:
 
 def test_many_small_amounts_do_not_drift() -> None:
     """500 times a tenth of a cent is half a euro."""
-    found = [ordered(n, order_id=f"o{n}", value=0.001, currency="EUR") for n in range(500)]
-    assert shown(*found)["purchases"]["totals"] == {"EUR": "0.500"}
+    events = [ordered(n, order_id=f"o{n}", value=0.001, currency="EUR") for n in range(500)]
+    assert shown(*events)["purchases"]["totals"] == {"EUR": "0.500"}
 
 
 def test_interests_halve_within_a_day() -> None:
@@ -165,9 +167,9 @@ def test_interests_halve_within_a_day() -> None:
     viewed = event_at(0, "PRODUCT_VIEWED", product(category="tv"))
     listed = event_at(0, "PRODUCT_LIST_VIEWED", {"category": "books"})
     late = event_at(DAY, "PRODUCT_ADDED", product(category="phones"))
-    found = shown(viewed, listed, late)
-    assert found["interests"] == {"phones": ADD_WEIGHT, "tv": VIEW_WEIGHT / 2, "books": LIST_WEIGHT / 2}
-    assert list(found["interests"]) == ["phones", "tv", "books"]
+    context = shown(viewed, listed, late)
+    assert context["interests"] == {"phones": ADD_WEIGHT, "tv": VIEW_WEIGHT / 2, "books": LIST_WEIGHT / 2}
+    assert list(context["interests"]) == ["phones", "tv", "books"]
 
 
 def test_buying_weighs_most() -> None:
@@ -178,8 +180,8 @@ def test_buying_weighs_most() -> None:
 def test_interested_category_is_that_of_the_latest_intent() -> None:
     """By event time, not by arrival; events without a category are ignored."""
     late_arrival = event_at(0, "PRODUCT_ADDED", product(category="tv"), received=9)
-    found = shown(event_at(5, "PRODUCT_CLICKED", product(category="phones")), late_arrival, added(6))
-    assert found["interested_category"] == "phones"
+    context = shown(event_at(5, "PRODUCT_CLICKED", product(category="phones")), late_arrival, added(6))
+    assert context["interested_category"] == "phones"
     assert shown(event_at(0, "PAGE_VIEWED", {"page": {"category": "tv"}}))["interested_category"] is None
 
 
@@ -195,9 +197,9 @@ def test_events_of_one_millisecond_are_ordered_by_sequence_then_message_id() -> 
 
 def test_recent_products_are_newest_first_each_once_and_bounded() -> None:
     """At most fifty, including those of orders."""
-    found = [event_at(n, "PRODUCT_VIEWED", product(f"p{n % 60}"), message_id=f"m{n}") for n in range(80)]
+    events = [event_at(n, "PRODUCT_VIEWED", product(f"p{n % 60}"), message_id=f"m{n}") for n in range(80)]
     order = ordered(100, {"product_id": "bought"})
-    recent = shown(*found, order)["recent_products"]
+    recent = shown(*events, order)["recent_products"]
     assert recent == ["bought", *(f"p{n % 60}" for n in range(79, 30, -1))]
     assert len(set(recent)) == len(recent) == 50
 
@@ -205,28 +207,28 @@ def test_recent_products_are_newest_first_each_once_and_bounded() -> None:
 def test_banners_are_counted_by_campaign() -> None:
     """Views, clicks and dismissals, and when one was last seen."""
     decision = {"decision": {"placement": "top", "campaign_id": "sale"}}
-    found = shown(
+    context = shown(
         event_at(0, "BANNER_VIEWED", decision), event_at(3, "BANNER_VIEWED", decision), event_at(4, "BANNER_CLICKED", decision),
         event_at(5, "BANNER_DISMISSED", decision), event_at(6, "BANNER_VIEWED", {"decision": {"placement": "top"}}),
     )  # fmt: skip
     last = format_time_ms(START_MS + 3 * MINUTE_MS)
-    assert list(found["banners"]) == ["sale"]
-    assert found["banners"]["sale"].items() >= {"views": 2, "clicks": 1, "dismissals": 1, "last_viewed_at": last}.items()
+    assert list(context["banners"]) == ["sale"]
+    assert context["banners"]["sale"].items() >= {"views": 2, "clicks": 1, "dismissals": 1, "last_viewed_at": last}.items()
 
 
 def test_traits_keep_the_latest_and_drop_what_is_null() -> None:
     """By event time; null deletes a trait."""
-    found = [
+    events = [
         event_at(2, "IDENTIFY", {"user_id": VISITOR, "traits": {"plan": "gold", "city": None}}),
         event_at(1, "IDENTIFY", {"user_id": VISITOR, "traits": {"plan": "free", "city": "Rome", "tags": ["a"]}}),
     ]
-    assert shown(*found)["traits"] == {"plan": "gold", "tags": ["a"]}
+    assert shown(*events)["traits"] == {"plan": "gold", "tags": ["a"]}
 
 
 def test_traits_are_bounded() -> None:
     """A caller that sends a new trait each time cannot grow a context forever: the oldest are dropped."""
-    found = [event_at(n, "IDENTIFY", {"user_id": VISITOR, "traits": {f"t{n}-{i}": n for i in range(60)}}) for n in range(10)]
-    kept = shown(*found)["traits"]
+    events = [event_at(n, "IDENTIFY", {"user_id": VISITOR, "traits": {f"t{n}-{i}": n for i in range(60)}}) for n in range(10)]
+    kept = shown(*events)["traits"]
     assert len(kept) == 256
     assert "t9-0" in kept
     assert "t0-0" not in kept
@@ -248,19 +250,19 @@ def test_an_answer_about_personalization_leaves_the_one_about_measurement() -> N
 
 def test_a_withdrawn_visitor_shows_nothing_but_the_withdrawal() -> None:
     """What was learned during the withdrawal is hidden too."""
-    found = shown(added(0, category="tv"), consent(1, personalization=False), added(2, "p2", category="phones"))
-    assert found["consent"] == {"personalization": False, "measurement": None}
-    assert found["version"] == 3
+    context = shown(added(0, category="tv"), consent(1, personalization=False), added(2, "p2", category="phones"))
+    assert context["consent"] == {"personalization": False, "measurement": None}
+    assert context["version"] == 3
     empty = view(State(VISITOR))
     same = ("interested_category", "interests", "cart", "recent_products", "last_search", "purchases", "banners", "traits")
-    assert {key: found[key] for key in same} == {key: empty[key] for key in same}
+    assert {key: context[key] for key in same} == {key: empty[key] for key in same}
 
 
 @pytest.mark.parametrize(("minutes", "recent"), [(10, ["p3", "p2", "p1"]), (10.01, ["p3"])])
 def test_a_withdrawal_longer_than_the_grace_time_forgets(minutes: float, recent: list[str]) -> None:
     """If it is revoked within ten minutes, nothing is forgotten; later, everything from before and during it is."""
-    found = [added(0), consent(1, personalization=False), added(1.5, "p2"), consent(1 + minutes, personalization=True)]
-    assert shown(*found, added(30, "p3"))["recent_products"] == recent
+    events = [added(0), consent(1, personalization=False), added(1.5, "p2"), consent(1 + minutes, personalization=True)]
+    assert shown(*events, added(30, "p3"))["recent_products"] == recent
 
 
 def test_an_alias_names_its_visitor_and_nothing_else() -> None:
@@ -272,6 +274,6 @@ def test_an_alias_names_its_visitor_and_nothing_else() -> None:
 
 def test_a_context_is_plain_json() -> None:
     """As it is stored in Redis, for other systems to read."""
-    found = shown(added(0, "p\N{LATIN SMALL LETTER E WITH ACUTE}", price="1.50", currency="EUR"), ordered(1, value="2", currency="EUR"))
-    assert json.loads(encode_context(found)) == found
-    assert encode_context(found).decode().count("pé") == 2
+    context = shown(added(0, "p\N{LATIN SMALL LETTER E WITH ACUTE}", price="1.50", currency="EUR"), ordered(1, value="2", currency="EUR"))
+    assert json.loads(encode_context(context)) == context
+    assert encode_context(context).decode().count("pé") == 2

@@ -27,7 +27,7 @@ def erasures(*cutoffs_ms: int) -> Erasures:
 
 
 @pytest.mark.parametrize(
-    ("given", "is_kept"),
+    ("original", "is_kept"),
     [
         (update(NOW_MS - 1), False),
         (update(NOW_MS), False),
@@ -38,18 +38,18 @@ def erasures(*cutoffs_ms: int) -> Erasures:
         (update(NOW_MS - 1, visitor_id="u2"), True),
     ],
 )
-def test_what_was_received_or_dated_up_to_the_cut_off_is_emptied(given: Update, is_kept: bool) -> None:
+def test_what_was_received_or_dated_up_to_the_cut_off_is_emptied(original: Update, is_kept: bool) -> None:
     """Its position still counts; other visitors, later events and the erasure itself stay."""
-    (found,) = erasures(NOW_MS).apply([given])
-    assert (found.event is not None) is is_kept
-    assert found.position == given.position
+    (applied,) = erasures(NOW_MS).apply([original])
+    assert (applied.event is not None) is is_kept
+    assert applied.position == original.position
 
 
 def test_the_latest_cut_off_counts() -> None:
     """Whatever the order of the records."""
     for cutoffs in ((NOW_MS, NOW_MS + 10), (NOW_MS + 10, NOW_MS)):
-        (found,) = erasures(*cutoffs).apply([update(NOW_MS + 5)])
-        assert found.event is None
+        (applied,) = erasures(*cutoffs).apply([update(NOW_MS + 5)])
+        assert applied.event is None
 
 
 def test_the_record_names_no_visitor() -> None:

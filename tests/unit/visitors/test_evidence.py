@@ -40,8 +40,8 @@ ANSWERLESS = tuple(event_type for event_type in CONTRIBUTING if event_type is no
 UNJOINED = tuple(event_type for event_type in CONTRIBUTING if event_type is not EventType.IDENTIFY)
 
 
-def held(*found: Event) -> State:
-    return absorb(State(VISITOR), logged(found))[0]
+def held(*events: Event) -> State:
+    return absorb(State(VISITOR), logged(events))[0]
 
 
 def names(state: State, field: str) -> list[str | None]:
@@ -118,11 +118,11 @@ def test_the_evidence_of_each_field() -> None:
 
 def test_without_consent_only_consent_has_evidence() -> None:
     """While it is withdrawn the profile is empty; after more than ten minutes everything from before is forgotten forever."""
-    found = [event_at(0, "PRODUCTS_SEARCHED", {"search": "usb"}), event_at(1, "CONSENT", {"personalization": False}, message_id="no")]
-    state = held(*found)
+    events = [event_at(0, "PRODUCTS_SEARCHED", {"search": "usb"}), event_at(1, "CONSENT", {"personalization": False}, message_id="no")]
+    state = held(*events)
     assert names(state, "last_search") == []
     assert names(state, "consent") == ["no"]
-    state = held(*found, event_at(20, "CONSENT", {"personalization": True}, message_id="yes"))
+    state = held(*events, event_at(20, "CONSENT", {"personalization": True}, message_id="yes"))
     assert names(state, "last_search") == []
     assert why_unreachable(state, START_MS + 30_000) is not None
     assert why_unreachable(state, START_MS + 21 * MINUTE_MS) is None
@@ -131,24 +131,22 @@ def test_without_consent_only_consent_has_evidence() -> None:
 def test_many_contributions_are_bounded() -> None:
     """At most fifty for interests, and one item for the sealed ones."""
     state = held(*(event_at(n, "PRODUCT_VIEWED", {"product": {"product_id": "p", "category": "tv"}}) for n in range(600)))
-    found = evidence_of(state, ["interests"])
-    assert len(found) == 51
-    assert found[0].contribution is None
-    assert found[0].sealed_until_ms == START_MS + 87 * MINUTE_MS
+    items = evidence_of(state, ["interests"])
+    assert len(items) == 51
+    assert items[0].contribution is None
+    assert items[0].sealed_until_ms == START_MS + 87 * MINUTE_MS
 
 
 @st.composite
 def histories(draw: st.DrawFn, visitor_id: str = VISITOR, prefix: str = "m", types: Sequence[EventType] = CONTRIBUTING) -> list[Update]:
     """A log without changed copies: a repeated message was received again later."""
-    found = []
+    sent = []
     for index in range(draw(st.integers(1, 14))):
         event = draw(events(f"{prefix}{index}", visitor_id, types))
-        found.append(event)
+        sent.append(event)
         if event.received_at_ms >= event.event_time_ms:
-            found += [
-                replace(event, received_at_ms=event.received_at_ms + ms) for ms in draw(st.lists(st.integers(0, HOUR_MS), max_size=2))
-            ]
-    return logged(draw(st.permutations(found)), visitor_id)
+            sent += [replace(event, received_at_ms=event.received_at_ms + ms) for ms in draw(st.lists(st.integers(0, HOUR_MS), max_size=2))]
+    return logged(draw(st.permutations(sent)), visitor_id)
 
 
 moments = st.integers(-30, 25 * 60).map(lambda minute: START_MS + minute * MINUTE_MS)
@@ -213,10 +211,10 @@ def test_an_export_is_plain_json_of_every_contribution(log: list[Update]) -> Non
     """Each contribution with its position and fields, and sealed totals; all of it is plain JSON."""
     state, _ = absorb(State(VISITOR), log)
     base = {key: replace(part, base=_sealed(part)) for key, part in state.parts.items()}
-    for one in (state, replace(state, parts=base)):
-        found = export_of(one, {ANONYMOUS: state}, START_MS)
-        assert json.loads(json.dumps(found)) == found
-        exported = [e for part in found["state"]["parts"].values() for e in part["events"]]
+    for original in (state, replace(state, parts=base)):
+        export = export_of(original, {ANONYMOUS: state}, START_MS)
+        assert json.loads(json.dumps(export)) == export
+        exported = [e for part in export["state"]["parts"].values() for e in part["events"]]
         assert len(exported) == sum(len(part.contributions) for part in state.parts.values())
         assert {e["kind"] for e in exported} <= {kind.name for kind in Kind}
 

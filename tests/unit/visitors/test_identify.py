@@ -45,7 +45,7 @@ class Store:
             self.memory.writing.let_pass(self.crash_after)
             self.memory.writing.fail(Crash())
         applied = asyncio.run(ContextWriter(self.memory, lambda: START_MS).apply(updates))
-        self.refused |= {one.update.event.message_id for one in applied.refused if one.update.event}
+        self.refused |= {refusal.update.event.message_id for refusal in applied.refused if refusal.update.event}
 
     def context(self, visitor_id: str) -> dict[str, Any]:
         return self.memory.context(visitor_id)
@@ -59,13 +59,13 @@ def identify(minute: float, visitor_id: str = ANONYMOUS, user_id: str = KNOWN, *
 @st.composite
 def joined_logs(draw: st.DrawFn) -> list[Update]:
     """The events of a known visitor and of two devices that join; some message ids occur on several of them."""
-    found = []
+    drawn = []
     for visitor_id, prefix in ((ANONYMOUS, "a"), (OTHER_DEVICE, "b"), (KNOWN, "k")):
         for index in range(draw(st.integers(0, 4))):
             shared = draw(st.integers(0, 5)) == 0
-            found.append(draw(events(f"shared{index}" if shared else f"{prefix}{index}", visitor_id, TYPES)))
-    found += [identify(draw(st.integers(0, 600)), plan="gold"), identify(draw(st.integers(0, 600)), OTHER_DEVICE, city="Rome")]
-    return logged(draw(st.permutations(found)))
+            drawn.append(draw(events(f"shared{index}" if shared else f"{prefix}{index}", visitor_id, TYPES)))
+    drawn += [identify(draw(st.integers(0, 600)), plan="gold"), identify(draw(st.integers(0, 600)), OTHER_DEVICE, city="Rome")]
+    return logged(draw(st.permutations(drawn)))
 
 
 def in_order(log: Iterable[Update]) -> Store:
@@ -124,7 +124,9 @@ def test_an_erasure_of_the_known_visitor_removes_every_part(data: st.DataObject)
 def test_once_known_a_visitor_keeps_the_stable_id(data: st.DataObject) -> None:
     """Only the first login can change the id that splits depend on; no later login and no event, however old, does."""
     store = Store()
-    for update in sorted(data.draw(joined_logs()), key=lambda one: (one.event.received_at_ms, one.visitor_id) if one.event else (0, "")):
+    for update in sorted(
+        data.draw(joined_logs()), key=lambda item: (item.event.received_at_ms, item.visitor_id) if item.event else (0, "")
+    ):
         before = store.context(KNOWN)
         store.apply([update])
         after = store.context(KNOWN)
@@ -204,27 +206,27 @@ def test_a_refused_identify_still_moves_the_position() -> None:
 def test_two_anonymous_ids_join_one_known_visitor() -> None:
     """Both parts count, and the known context names both."""
     log = logged([viewed(0, "p1", ANONYMOUS), viewed(1, "p2", OTHER_DEVICE), identify(2), identify(3, OTHER_DEVICE)])
-    found = in_order(log).context(KNOWN)
-    assert found["anonymous_ids"] == [ANONYMOUS, OTHER_DEVICE]
-    assert found["recent_products"] == ["p2", "p1"]
-    assert found["version"] == 4
+    context = in_order(log).context(KNOWN)
+    assert context["anonymous_ids"] == [ANONYMOUS, OTHER_DEVICE]
+    assert context["recent_products"] == ["p2", "p1"]
+    assert context["version"] == 4
 
 
 def test_a_message_of_two_parts_counts_once() -> None:
     """The same message id sent under the anonymous and the known id is one message."""
     payload = {"product": {"product_id": "p1", "category": "tv"}}
     both = [event_at(0, "PRODUCT_ADDED", payload, message_id="m", visitor_id=visitor) for visitor in (ANONYMOUS, KNOWN)]
-    found = in_order(logged([*both, identify(1)])).context(KNOWN)
-    assert (found["version"], found["cart"][0]["quantity"]) == (2, 1)
+    context = in_order(logged([*both, identify(1)])).context(KNOWN)
+    assert (context["version"], context["cart"][0]["quantity"]) == (2, 1)
 
 
 def test_an_order_of_two_parts_counts_once() -> None:
     """The shop's server reports the order for the known id, the page for the anonymous one."""
     payload = {"order": {"order_id": "o1", "value": "9.99", "currency": "EUR"}}
     both = [event_at(n, "ORDER_COMPLETED", payload, visitor_id=visitor) for n, visitor in enumerate((ANONYMOUS, KNOWN))]
-    found = in_order(logged([*both, identify(2)])).context(KNOWN)
-    assert found["purchases"]["count"] == 1
-    assert found["purchases"]["totals"] == {"EUR": "9.99"}
+    context = in_order(logged([*both, identify(2)])).context(KNOWN)
+    assert context["purchases"]["count"] == 1
+    assert context["purchases"]["totals"] == {"EUR": "9.99"}
 
 
 def test_the_strictest_consent_of_the_parts_applies() -> None:

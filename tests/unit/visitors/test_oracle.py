@@ -23,8 +23,8 @@ def touched_products(record: Record) -> list[Record]:
     """The products of a record, if it shows an interest in them."""
     payload = record["payload"]
     if record["type"] == "ORDER_COMPLETED":
-        found: list[Record] = payload["order"].get("products", [])
-        return found
+        products: list[Record] = payload["order"].get("products", [])
+        return products
     return [payload["product"]] if "product" in payload else []
 
 
@@ -39,14 +39,14 @@ def recent_products(records: list[Record]) -> list[str]:
 
 def touches(records: list[Record]) -> list[tuple[str, float, int]]:
     """Category, weight and time of everything that shows interest."""
-    found = []
+    interests_shown = []
     for record in records:
         weight = WEIGHTS.get(record["type"])
         if weight is None:
             continue
         subjects = [record["payload"]] if record["type"] == "PRODUCT_LIST_VIEWED" else touched_products(record)
-        found += [(s["category"], weight, record["event_time_ms"]) for s in subjects if s.get("category")]
-    return found
+        interests_shown += [(s["category"], weight, record["event_time_ms"]) for s in subjects if s.get("category")]
+    return interests_shown
 
 
 def interests(records: list[Record]) -> dict[str, float]:
@@ -104,10 +104,10 @@ def histories(draw: st.DrawFn) -> list[Any]:
 
 @SETTINGS
 @given(histories())
-def test_carts_interests_and_recent_products_are_those_of_the_oracle(found: list[Any]) -> None:
+def test_carts_interests_and_recent_products_are_those_of_the_oracle(drawn: list[Any]) -> None:
     """Whatever a visitor does, the context is what a reader of the log in order would compute."""
-    context = view(absorb(State(VISITOR), logged(found))[0])
-    records = [event.record() for event in sorted(found, key=lambda e: (e.event_time_ms, e.sequence or 0, e.message_id))]
+    context = view(absorb(State(VISITOR), logged(drawn))[0])
+    records = [event.record() for event in sorted(drawn, key=lambda e: (e.event_time_ms, e.sequence or 0, e.message_id))]
     assert sorted((line["product_id"], line["variant_id"] or "", line["quantity"]) for line in context["cart"]) == sorted(
         (product_id, variant_id or "", quantity) for product_id, variant_id, quantity in cart(records)
     )

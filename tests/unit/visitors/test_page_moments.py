@@ -38,9 +38,11 @@ def joins(minute: float, user_id: str = VISITOR) -> Event:
 @given(logs())
 def test_a_state_from_the_log_shows_what_the_live_state_shows(log: list[Update]) -> None:
     """Including copies and gaps; if the log has several epochs, only the last one counts."""
-    log = [Update(one.visitor_id, one.position, 1, one.event) for one in log]
+    log = [Update(update.visitor_id, update.position, 1, update.event) for update in log]
     live, _ = absorb(State(VISITOR), log)
-    own = rebuild_states(VISITOR, [LoggedEvent(one.position, one.event) for one in log if one.event is not None], nobody_erased, 1).own
+    own = rebuild_states(
+        VISITOR, [LoggedEvent(update.position, update.event) for update in log if update.event is not None], nobody_erased, 1
+    ).own
     if not live.parts:
         assert own is None
         return
@@ -86,8 +88,8 @@ def test_what_was_erased_is_in_no_state() -> None:
     ]
     cutoff_ms = START_MS + 5 * MINUTE_MS
     deleted = event_at(5, "DELETE", message_id="delete")
-    for found, cutoffs in ((found_in(events), {VISITOR: cutoff_ms}), (found_in([*events, deleted]), {})):
-        own = rebuild_states(VISITOR, found, cutoffs.get, 1).own
+    for logged_events, cutoffs in ((found_in(events), {VISITOR: cutoff_ms}), (found_in([*events, deleted]), {})):
+        own = rebuild_states(VISITOR, logged_events, cutoffs.get, 1).own
         assert own is not None
         assert own.cutoff_ms == cutoff_ms
         assert {name: list(part.contributions) for name, part in own.parts.items()} == {VISITOR: ["later"]}
@@ -97,13 +99,15 @@ def history(events: list[Event], cutoffs: dict[str, int] | None = None, window: 
     """The moments of all visitors in a log, as the batch job computes them."""
     cutoff_of = (cutoffs or {}).get
     by_id: dict[str, list[LoggedEvent]] = {}
-    for one in found_in(events):
-        by_id.setdefault(one.event.visitor_id, []).append(one)
+    for logged_event in found_in(events):
+        by_id.setdefault(logged_event.event.visitor_id, []).append(logged_event)
     by_owner: dict[str, list[LoggedEvent]] = {}
-    for visitor_id, found in by_id.items():
-        owner, kept = owner_and_events(visitor_id, found, cutoff_of)
+    for visitor_id, logged_events in by_id.items():
+        owner, kept = owner_and_events(visitor_id, logged_events, cutoff_of)
         by_owner.setdefault(owner, []).extend(kept)
-    found_moments = [m for owner, found in by_owner.items() for m in page_moments(owner, found, window or Window(), cutoff_of(owner))]
+    found_moments = [
+        m for owner, logged_events in by_owner.items() for m in page_moments(owner, logged_events, window or Window(), cutoff_of(owner))
+    ]
     return sorted(found_moments, key=lambda moment: moment.at_ms)
 
 
@@ -119,23 +123,23 @@ VISIT = [
 ]
 
 
-def told(found: list[PageMoment]) -> list[tuple[int, list[str] | None, int]]:
+def told(page_views: list[PageMoment]) -> list[tuple[int, list[str] | None, int]]:
     """Minute, cart and views of the campaign, moment by moment."""
     return [
         (
-            (one.at_ms - START_MS) // MINUTE_MS,
-            None if one.context is None else sorted(line["product_id"] for line in one.context["cart"]),
-            0 if one.context is None else one.context["banners"].get("sale", {}).get("views", 0),
+            (moment.at_ms - START_MS) // MINUTE_MS,
+            None if moment.context is None else sorted(line["product_id"] for line in moment.context["cart"]),
+            0 if moment.context is None else moment.context["banners"].get("sale", {}).get("views", 0),
         )
-        for one in found
+        for moment in page_views
     ]
 
 
 def test_moments_know_what_had_been_received_by_then() -> None:
     """A view does not count for its own moment; an id that joins brings its events; copies of a message are one moment."""
-    found = history([*VISIT, VISIT[0]])
-    assert told(found) == [(1, None, 0), (3, ["p1"], 0), (5, ["p1"], 1), (9, ["p2"], 1)]
-    assert [(one.visitor_id, one.placement, dict(one.page)) for one in found[:2]] == [
+    moments = history([*VISIT, VISIT[0]])
+    assert told(moments) == [(1, None, 0), (3, ["p1"], 0), (5, ["p1"], 1), (9, ["p2"], 1)]
+    assert [(moment.visitor_id, moment.placement, dict(moment.page)) for moment in moments[:2]] == [
         (ANONYMOUS, None, {"type": "home"}),
         (ANONYMOUS, "top", {}),
     ]
@@ -144,9 +148,9 @@ def test_moments_know_what_had_been_received_by_then() -> None:
 def test_only_moments_of_the_window_count() -> None:
     """Earlier events are still known; for an event without a page, the page of the window is used."""
     window = Window(START_MS + 5 * MINUTE_MS, START_MS + 9 * MINUTE_MS, (EventType.PAGE_VIEWED,), {"type": "cart"})
-    found = history(VISIT, window=window)
-    assert told(found) == [(5, ["p1"], 1)]
-    assert dict(found[0].page) == {"type": "cart"}
+    moments = history(VISIT, window=window)
+    assert told(moments) == [(5, ["p1"], 1)]
+    assert dict(moments[0].page) == {"type": "cart"}
 
 
 def test_erased_moments_do_not_count() -> None:

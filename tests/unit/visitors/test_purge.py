@@ -85,8 +85,8 @@ def test_sealed_totals_are_purged_too() -> None:
 def test_an_answer_counts_by_when_it_was_received(received: float, forgotten: bool) -> None:
     """Consent that is given again within ten minutes but received later is too late: the profile is purged by then."""
     back = event_at(5, "CONSENT", {"personalization": True}, received=received)
-    held, _ = absorb(withdrawn_state(), logged([back], first_offset=9))
-    assert (view(held)["cart"] == []) == forgotten
+    state, _ = absorb(withdrawn_state(), logged([back], first_offset=9))
+    assert (view(state)["cart"] == []) == forgotten
 
 
 def test_the_answer_that_was_received_last_counts_for_two_devices() -> None:
@@ -96,8 +96,8 @@ def test_the_answer_that_was_received_last_counts_for_two_devices() -> None:
         event_at(4, "CONSENT", {"personalization": True}, visitor_id=DEVICE, received=20),
         event_at(5, "CONSENT", {"personalization": True}),
     ]
-    held, _ = absorb(withdrawn_state(), logged(answers, first_offset=9))
-    assert (view(held)["consent"]["personalization"], view(held)["cart"]) == (True, [])
+    state, _ = absorb(withdrawn_state(), logged(answers, first_offset=9))
+    assert (view(state)["consent"]["personalization"], view(state)["cart"]) == (True, [])
 
 
 def test_what_came_in_during_a_withdrawal_is_forgotten_with_it() -> None:
@@ -105,8 +105,8 @@ def test_what_came_in_during_a_withdrawal_is_forgotten_with_it() -> None:
     early = event_at(20, "PRODUCT_ADDED", PRODUCT, received=30, message_id="early")
     back = event_at(19, "CONSENT", {"personalization": True}, received=40)
     later = event_at(41, "PRODUCT_ADDED", {"product": {"product_id": "p2"}})
-    held, _ = absorb(withdrawn_state(), logged([early, back, later], first_offset=9))
-    assert [line["product_id"] for line in view(held)["cart"]] == ["p2"]
+    state, _ = absorb(withdrawn_state(), logged([early, back, later], first_offset=9))
+    assert [line["product_id"] for line in view(state)["cart"]] == ["p2"]
 
 
 def test_an_alias_is_purged_as_the_visitor_it_joined_is() -> None:

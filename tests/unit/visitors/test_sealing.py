@@ -36,8 +36,8 @@ def context(state: State) -> bytes:
     return encode_context(view(state))
 
 
-def in_order(found: Sequence[Event]) -> list[Update]:
-    ordered = sorted(found, key=lambda event: (event.event_time_ms, event.sequence or 0, event.message_id))
+def in_order(events: Sequence[Event]) -> list[Update]:
+    ordered = sorted(events, key=lambda event: (event.event_time_ms, event.sequence or 0, event.message_id))
     return logged(ordered)
 
 
@@ -79,14 +79,14 @@ def many(count: int, prefix: str = "m", minutes: float = 1.0, visitor_id: str = 
         ("ORDER_COMPLETED", {"order": {"order_id": "o", "value": "0.10", "currency": "EUR", "products": [{"product_id": "p2"}]}}),
         ("BANNER_VIEWED", {"decision": {"placement": "top", "campaign_id": "sale"}}),
     ]
-    found = []
+    events = []
     for index in range(count):
         type_name, payload = kinds[index % len(kinds)]
         if type_name == "ORDER_COMPLETED":
             payload = {"order": {**payload["order"], "order_id": f"{prefix}-o{index}"}}
         minute = index * minutes
-        found.append(event_at(minute, type_name, payload, message_id=f"{prefix}{index:05d}", visitor_id=visitor_id))
-    return found
+        events.append(event_at(minute, type_name, payload, message_id=f"{prefix}{index:05d}", visitor_id=visitor_id))
+    return events
 
 
 def test_a_visitor_with_1200_messages_keeps_complete_totals() -> None:

@@ -53,10 +53,10 @@ FORMAT_3: Final = (
 
 def test_a_state_of_the_release_before_is_read() -> None:
     """Nothing is lost, and the visitor keeps the stable id."""
-    found = view(decode_state(WRITE_ID + base64.b64decode(FORMAT_3)))
-    assert (found["version"], found["stable_id"], found["recent_products"]) == (5, "anon_1", ["p1", "p2"])
+    context = view(decode_state(WRITE_ID + base64.b64decode(FORMAT_3)))
+    assert (context["version"], context["stable_id"], context["recent_products"]) == (5, "anon_1", ["p1", "p2"])
     again = decode_state(encode_state(decode_state(WRITE_ID + base64.b64decode(FORMAT_3)), WRITE_ID))
-    assert view(again) == found
+    assert view(again) == context
 
 
 @SETTINGS
