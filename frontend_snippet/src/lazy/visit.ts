@@ -50,6 +50,8 @@ export const identify = async (core: Core, { token, traits }: Identity = {}): Pr
   const newToken = token || (await core._given.token?.());
   if (newToken) core._setToken(newToken);
   core._enqueue({ operation: "Identify", anonymousToken: newToken && core._claims(oldToken).by ? oldToken : undefined, traits });
+  // Read the cookie back before the other tabs hear of it: only then are they sure to see the new token.
+  core._cookie();
   core._changed();
 };
 
