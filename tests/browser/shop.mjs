@@ -111,6 +111,8 @@ export class Shop {
     const onward = request(this.gateway, { method: "POST", headers });
     onward.on("error", () => response.destroy());
     onward.on("response", (answer) => {
+      // The browser gave up before the gateway answered: `close` is over, so a stream would be counted for ever.
+      if (response.closed) return answer.destroy();
       response.writeHead(answer.statusCode, answer.headers);
       response.flushHeaders();
       if (/event-stream/.test(answer.headers["content-type"])) {
