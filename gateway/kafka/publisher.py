@@ -245,6 +245,12 @@ class EventPublisher:
 
 async def _close(producer: Producer) -> None:
     """Close a producer that may hang while flushing (its retries never end while a broker is away)."""
-    with contextlib.suppress(*KAFKA_ERRORS, asyncio.CancelledError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await producer.stop()
+    try:
+        with contextlib.suppress(*KAFKA_ERRORS):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await producer.stop()
+    except asyncio.CancelledError:
+        # One of aiokafka's own tasks was cancelled, or this one: then the process is stopping.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 
+from gateway.background import cancel_and_wait
 from gateway.store.connection import STORE_ERRORS
 from gateway.store.keys import notice_channel
 from gateway.telemetry import Metrics
@@ -150,12 +151,12 @@ class NoticeBus:
                 if sender.done():
                     await sender
         finally:
-            if sender is not None:
-                sender.cancel()
-                with contextlib.suppress(asyncio.CancelledError, *STORE_ERRORS):
-                    await sender
-            with contextlib.suppress(*STORE_ERRORS):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+            try:
+                # Nothing that the sender raises counts here, but a cancellation of this task goes on: the process is stopping.
+                await cancel_and_wait([] if sender is None else [sender])
+            finally:
+                with contextlib.suppress(*STORE_ERRORS):
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
 
     async def _send(self, pubsub: Any) -> None:
         """Subscribe and unsubscribe as requested, many channels at once; PING when there is nothing else to send."""

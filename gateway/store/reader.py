@@ -78,6 +78,8 @@ class ContextReader:
                 values = await self._redis.mget(list(waiting))
         except STORE_ERRORS as error:
             problem = store_unavailable(NO_ANSWER, error)
+        except Exception as error:  # noqa: BLE001  # a defect; those who read must not wait for an answer that cannot come
+            problem = error
         for index, futures in enumerate(waiting.values()):
             for future in futures:
                 if future.done():
