@@ -47,7 +47,7 @@ class RulesetType:
     campaigns: list[CampaignSummaryType] = strawberry.field(description="The campaigns by placement, highest priority first.")
     yaml: str = strawberry.field(description="The YAML, exactly as it was published.")
     format: int = strawberry.field(
-        description="How the YAML is read. 1: as YAML 1.1, in which no, on and 9:30 are not strings. 2: by the core schema of YAML 1.2."
+        description="How the YAML is read. 1: as YAML 1.1, in which no, on and 9:30 are not strings. From 2 on: as YAML 1.2 (core schema)."
     )
 
 
