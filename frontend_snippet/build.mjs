@@ -74,7 +74,7 @@ async function main() {
   const classic = { format: "iife", outfile: "dist/live-banner.classic.js", entryPoints: ["src/classic.ts"] };
   await write(await build({ ...shared, mangleCache, ...classic }));
   writeFileSync(`${root}dist/live-banner.graphql`, document);
-  cpSync(`${root}src/live-banner.css`, `${root}dist/live-banner.css`);
+  cpSync(`${root}styles/live-banner.css`, `${root}dist/live-banner.css`);
 }
 
 if (process.argv.includes("--sizes")) console.log(JSON.stringify(Object.fromEntries(sizes())));
