@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
 from gateway.background import BackgroundTasks
-from gateway.kafka.consumers import make_consumer
-from gateway.model.events.topics import Topic
 from gateway.model.visitors.erasure import Erasures
 
 RETRY_SECONDS: Final = 1.0
@@ -20,11 +18,14 @@ log = logging.getLogger(__name__)
 
 
 class ErasureFollower:
-    """Keeps `erasures` up to date. Its consumer has no group: every process knows all erasures."""
+    """Keeps `erasures` up to date by a consumer of the topic (aiokafka's have no types) that is not connected yet.
 
-    def __init__(self, bootstrap: str, erasures: Erasures) -> None:
+    The consumer has no group: every process knows all erasures.
+    """
+
+    def __init__(self, consumer: Any, erasures: Erasures) -> None:
         self._erasures = erasures
-        self._consumer = make_consumer(bootstrap, Topic.ERASURES.value)
+        self._consumer = consumer
         self._tasks = BackgroundTasks()
         self._is_following = False
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.background import BackgroundTasks
 from gateway.clock import NowMs
 from gateway.store.connection import StoreUnavailable
-from gateway.store.purges import PurgeQueue
 from gateway.store.writer import ContextWriter
 from gateway.telemetry import Metrics
 
@@ -24,10 +23,20 @@ BATCH_SIZE: Final = 100
 log = logging.getLogger(__name__)
 
 
+class DuePurges(Protocol):
+    """The queue of purges as those who purge see it. Every method raises `StoreUnavailable` while the store does not answer."""
+
+    async def lease(self, now_ms: int, limit: int) -> list[str]:
+        """At most `limit` visitors whose purge is due; nobody else gets them until the lease ends."""
+
+    async def finish(self, visitor_ids: list[str], leased_at_ms: int) -> None:
+        """Remove the entries that were leased at `leased_at_ms`, except those that were added again since."""
+
+
 class Purger:
     """Purges the visitors in the queue when they are due, until it is stopped."""
 
-    def __init__(self, queue: PurgeQueue, writer: ContextWriter, metrics: Metrics, now_ms: NowMs) -> None:
+    def __init__(self, queue: DuePurges, writer: ContextWriter, metrics: Metrics, now_ms: NowMs) -> None:
         self._queue = queue
         self._writer = writer
         self._metrics = metrics

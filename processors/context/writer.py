@@ -16,6 +16,8 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -93,29 +95,61 @@ def parse_update(key: bytes | None, value: bytes | None) -> Update:
     return Update(visitor_id, position, log_epoch, event)
 
 
-class ContextWriterProcess:
-    """Writes contexts until it is stopped."""
+@dataclass(frozen=True, slots=True)
+class WriterParts:
+    """What a context writer is connected to. Neither consumer nor producer is started; aiokafka has no types for them."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, now_ms: NowMs = system_now_ms) -> None:
-        redis = connect(settings.redis_url, STORE_TIMEOUT_MS)
-        self._redis = redis
-        self._writer = ContextWriter(RedisStateStore(redis, settings.context_retention_days * DAY_MS), now_ms)
-        self._purger = Purger(PurgeQueue(redis), self._writer, metrics, now_ms)
-        self._metrics = metrics
-        self._stop = asyncio.Event()
-        self._tasks = BackgroundTasks()
-        self._finished: dict[TopicPartition, int] = {}
-        self._consumer = make_consumer(
+    consumer: Any
+    producer: Any
+    erasures: Erasures
+    follower: ErasureFollower
+    writer: ContextWriter
+    purger: Purger
+    close_store: Callable[[], Awaitable[None]]
+
+
+Connect = Callable[[Settings, Metrics, NowMs], WriterParts]
+
+
+def connect_parts(settings: Settings, metrics: Metrics, now_ms: NowMs) -> WriterParts:
+    """The real parts."""
+    redis = connect(settings.redis_url, STORE_TIMEOUT_MS)
+    writer = ContextWriter(RedisStateStore(redis, settings.context_retention_days * DAY_MS), now_ms)
+    erasures = Erasures(settings.signing_key)
+    return WriterParts(
+        consumer=make_consumer(
             settings.kafka_bootstrap,
             group=GROUP,
             fetch_max_wait_ms=100,
             max_poll_records=MAX_POLL,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
-        )
-        self._erasures = Erasures(settings.signing_key)
-        self._follower = ErasureFollower(settings.kafka_bootstrap, self._erasures)
-        self._producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True)
+        ),
+        producer=AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True),
+        erasures=erasures,
+        follower=ErasureFollower(make_consumer(settings.kafka_bootstrap, Topic.ERASURES.value), erasures),
+        writer=writer,
+        purger=Purger(PurgeQueue(redis), writer, metrics, now_ms),
+        close_store=redis.aclose,
+    )
+
+
+class ContextWriterProcess:
+    """Writes contexts until it is stopped."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, now_ms: NowMs = system_now_ms, connect: Connect = connect_parts) -> None:
+        parts = connect(settings, metrics, now_ms)
+        self._consumer = parts.consumer
+        self._producer = parts.producer
+        self._erasures = parts.erasures
+        self._follower = parts.follower
+        self._writer = parts.writer
+        self._purger = parts.purger
+        self._close_store = parts.close_store
+        self._metrics = metrics
+        self._stop = asyncio.Event()
+        self._tasks = BackgroundTasks()
+        self._finished: dict[TopicPartition, int] = {}
 
     def stop(self) -> None:
         """Finish the current poll and end `run`."""
@@ -150,7 +184,7 @@ class ContextWriterProcess:
             await self._consumer.stop()
             await self._follower.stop()
             await self._producer.stop()
-            await self._redis.aclose()
+            await self._close_store()
 
     async def _process(self, records: list[ConsumerRecord]) -> None:
         updates: list[Update] = []
