@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from gateway.model.campaign_files.file_fields import OBJECTS
 from gateway.model.context_fields import CONTEXT_FIELDS, shape_text
 from gateway.model.events.event_kinds import EVENT_KINDS
 from gateway.settings import Settings
@@ -30,6 +31,17 @@ def context_fields() -> str:
     """The fields of a context, for docs/context.md."""
     rows = ["| field | value | meaning |", "|---|---|---|"]
     rows += [f"| `{name}` | {shape_text(field.shape)} | {field.meaning} |" for name, field in CONTEXT_FIELDS.items()]
+    return "\n".join(rows)
+
+
+def campaign_file_fields() -> str:
+    """The fields of every object of a campaign file, for docs/campaigns.md."""
+    rows = ["| object | field | value | meaning |", "|---|---|---|---|"]
+    for object_name, fields in OBJECTS.items():
+        rows += [
+            f"| {object_name} | `{name}` | {field.value.text} | {'required: ' if field.required else ''}{field.meaning} |"
+            for name, field in fields.items()
+        ]
     return "\n".join(rows)
 
 
@@ -66,6 +78,7 @@ def close_codes() -> str:
 TABLES: Final = {
     "event kinds": ("events.md", event_kinds),
     "context fields": ("context.md", context_fields),
+    "campaign file fields": ("campaigns.md", campaign_file_fields),
     "metrics": ("metrics.md", metrics),
     "settings": ("settings.md", settings),
     "close codes": ("api.md", close_codes),

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 import yaml
 
+from gateway.model.campaign_files.file_fields import (
+    BANNER,
+    DEFAULT_PRODUCTS,
+    EXCLUDABLE,
+    IMAGE,
+    MAX_PIXELS,
+    MAX_PRODUCTS,
+    PRODUCTS,
+    TRANSLATION,
+)
 from gateway.model.campaign_files.reader import YamlReader
 from gateway.model.rulesets.ruleset import BannerTemplate, ImageTemplate, ProductRule, ProductSource
 from gateway.model.rulesets.template import InvalidTemplate, Template, parse_template
-
-MAX_PRODUCTS: Final = 20
-DEFAULT_PRODUCTS: Final = 4
-MAX_PIXELS: Final = 100_000
-LANGUAGE_KEYS: Final = ("headline", "body", "link_url", "cta_label", "image")
-BANNER_KEYS: Final = (*LANGUAGE_KEYS, "locale", "data", "products", "locales")
-IMAGE_KEYS: Final = ("url", "alt", "width", "height")
-PRODUCT_KEYS: Final = ("rule", "count", "exclude")
-EXCLUDABLE: Final = ("cart", "bought")
 
 
 class BannerReader:
@@ -29,7 +29,7 @@ class BannerReader:
 
     def banner(self, node: yaml.Node) -> BannerTemplate | None:
         """A banner with its other languages; None: it has no valid headline."""
-        fields = self._reader.fields(node, BANNER_KEYS, ("headline",), "a banner")
+        fields = self._reader.fields(node, BANNER, "a banner")
         headline = self.template(fields.get("headline"), "headline")
         banner = BannerTemplate(
             headline=headline or Template(("",)),
@@ -53,7 +53,7 @@ class BannerReader:
 
     def _in_language(self, banner: BannerTemplate, locale: str, node: yaml.Node) -> BannerTemplate:
         """The banner in another language; fields that the language leaves out stay the same."""
-        fields = self._reader.fields(node, LANGUAGE_KEYS, (), f"language {locale}")
+        fields = self._reader.fields(node, TRANSLATION, f"language {locale}")
         return replace(
             banner,
             headline=self.template(fields.get("headline"), "headline") or banner.headline,
@@ -78,7 +78,7 @@ class BannerReader:
     def _image(self, node: yaml.Node | None) -> ImageTemplate | None:
         if node is None:
             return None
-        parts = self._reader.fields(node, IMAGE_KEYS, ("url", "alt"), "image")
+        parts = self._reader.fields(node, IMAGE, "image")
         url, alt = self.template(parts.get("url"), "url", is_link=True), self.template(parts.get("alt"), "alt")
         width = self._reader.integer(parts.get("width"), "width", 1, MAX_PIXELS)
         height = self._reader.integer(parts.get("height"), "height", 1, MAX_PIXELS)
@@ -87,7 +87,7 @@ class BannerReader:
     def _products(self, node: yaml.Node | None) -> ProductRule | None:
         if node is None:
             return None
-        fields = self._reader.fields(node, PRODUCT_KEYS, ("rule",), "products")
+        fields = self._reader.fields(node, PRODUCTS, "products")
         rule = self._reader.scalar(fields.get("rule"), str, "rule")
         if rule is not None and rule not in tuple(ProductSource):
             self._reader.problem(f"rule must be one of {', '.join(ProductSource)}", fields["rule"])

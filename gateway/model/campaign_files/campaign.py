@@ -10,6 +10,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from gateway.model.campaign_files.banner import BannerReader
+from gateway.model.campaign_files.file_fields import (
+    CAMPAIGN,
+    CAPS,
+    EXAMPLE,
+    EXPECT,
+    MAX_PRIORITY,
+    MAX_VARIANTS,
+    MAX_VIEWS_SINCE_CLICK,
+    PERIOD,
+    SCHEDULE,
+    VARIANT,
+    VIEW_CAP,
+)
 from gateway.model.campaign_files.reader import YamlReader
 from gateway.model.conditions.condition import PAGE_FIELDS, Condition, InvalidCondition
 from gateway.model.decisions.assignment import MAX_TOTAL_WEIGHT
@@ -28,20 +41,7 @@ from gateway.model.rulesets.schedule import ALWAYS, DAYS, MINUTES_A_DAY, Schedul
 from gateway.model.times import DAY_MS, HOUR_MS, MINUTE_MS, InvalidTime
 from gateway.model.visitors.context_input import InvalidContext, complete_context
 
-CAMPAIGN_KEYS: Final = (
-    "id", "placement", "priority", "when", "schedule", "caps", "split", "salt", "holdout", "group", "banner", "description", "examples",
-)  # fmt: skip
-VARIANT_KEYS: Final = ("variant", "weight", "banner")
-SCHEDULE_KEYS: Final = ("from", "until", "days", "hours", "zone")
-CAPS_KEYS: Final = ("views", "views_since_click", "stop_after_dismiss")
-VIEW_CAP_KEYS: Final = ("max", "per")
-EXAMPLE_KEYS: Final = ("context", "page", "at", "expect")
-EXPECT_KEYS: Final = ("campaign", "headline")
-PERIOD: Final = r"(\d{1,4}) (minute|hour|day|week)s?"
 _UNITS_MS: Final = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS, "week": 7 * DAY_MS}
-MAX_PRIORITY: Final = 1_000_000
-MAX_VARIANTS: Final = 50
-MAX_VIEWS_SINCE_CLICK: Final = 1_000_000
 RESERVED_VARIANTS: Final = {HOLDOUT_VARIANT: "visitors who are held out", DEFAULT_VARIANT: "campaigns without a split"}
 """Names that statistics use, and for what."""
 
@@ -60,7 +60,7 @@ class CampaignReader:
         known_ids: set[str] = set()
         for item in self._reader.items(node, "campaigns"):
             self._reader.campaign_id = _id_of(item)
-            fields = self._reader.fields(item, CAMPAIGN_KEYS, ("id", "placement", "when"), "a campaign")
+            fields = self._reader.fields(item, CAMPAIGN, "a campaign")
             campaign_id = self._reader.scalar(fields.get("id"), str, "id")
             if campaign_id is not None:
                 self._reader.identifier(fields["id"], campaign_id)
@@ -107,7 +107,7 @@ class CampaignReader:
             self._reader.problem("a campaign with a split has its banners in the variants of the split", fields["banner"])
         split: list[Variant] = []
         for node in self._reader.items(fields["split"], "split"):
-            parts = self._reader.fields(node, VARIANT_KEYS, ("variant", "banner"), "a variant")
+            parts = self._reader.fields(node, VARIANT, "a variant")
             name = self._reader.scalar(parts.get("variant"), str, "variant")
             weight = self._reader.integer(parts.get("weight"), "weight", 1, MAX_TOTAL_WEIGHT) if "weight" in parts else 1
             is_valid, banner = self._banner(parts["banner"]) if "banner" in parts else (False, None)
@@ -147,7 +147,7 @@ class CampaignReader:
     def _schedule(self, node: yaml.Node | None) -> Schedule:
         if node is None:
             return ALWAYS
-        fields = self._reader.fields(node, SCHEDULE_KEYS, (), "schedule")
+        fields = self._reader.fields(node, SCHEDULE, "schedule")
         from_ms, until_ms = self._time(fields.get("from"), "from"), self._time(fields.get("until"), "until")
         is_forward = from_ms is None or until_ms is None or from_ms < until_ms
         if not is_forward:
@@ -201,10 +201,10 @@ class CampaignReader:
     def _caps(self, node: yaml.Node | None) -> Caps:
         if node is None:
             return NO_CAPS
-        fields = self._reader.fields(node, CAPS_KEYS, (), "caps")
+        fields = self._reader.fields(node, CAPS, "caps")
         views: list[ViewCap] = []
         for item in self._reader.items(fields.get("views"), "views"):
-            parts = self._reader.fields(item, VIEW_CAP_KEYS, ("max",), "a cap of views")
+            parts = self._reader.fields(item, VIEW_CAP, "a cap of views")
             limit = self._reader.integer(parts.get("max"), "max", 1, MAX_VIEWS)
             period_ms = self._period_ms(parts.get("per"))
             if limit is not None:
@@ -225,10 +225,10 @@ class CampaignReader:
     def _examples(self, node: yaml.Node | None) -> list[CampaignExample]:
         examples = []
         for item in self._reader.items(node, "examples"):
-            fields = self._reader.fields(item, EXAMPLE_KEYS, ("expect",), "an example")
+            fields = self._reader.fields(item, EXAMPLE, "an example")
             if "expect" not in fields:
                 continue
-            expected = self._reader.fields(fields["expect"], EXPECT_KEYS, (), "expect")
+            expected = self._reader.fields(fields["expect"], EXPECT, "expect")
             campaign_id = self._reader.scalar(expected.get("campaign"), str, "campaign")
             examples.append(
                 CampaignExample(

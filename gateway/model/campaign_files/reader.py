@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from gateway.model.campaign_files.file_fields import ID_PATTERN, FileFields
 from gateway.model.campaign_files.marks import Mark, mark_in, mark_of
 from gateway.model.campaign_files.nodes import construct
 from gateway.model.decisions.assignment import SHARE_UNITS
@@ -20,7 +21,6 @@ MAX_JSON_VALUES: Final = 10_000
 """The limit for the `data` of one banner, or the context of one example."""
 MAX_VALUES: Final = 100_000
 """The limit for a file. A thousand campaigns have about 15,000 values."""
-ID_PATTERN: Final = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID_CHARACTERS - 1}}}"
 _ID: Final = re.compile(ID_PATTERN)
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _SHARE: Final = re.compile(r"0|1|0?\.\d{1,4}|1\.0{1,4}|0\.0")
@@ -88,8 +88,8 @@ class YamlReader:
                 self.problem(f"{name}: a key must be a string", key)
         return entries
 
-    def fields(self, node: yaml.Node | None, known: tuple[str, ...], required: tuple[str, ...], name: str) -> dict[str, yaml.Node]:
-        """The fields of an object. Notes unknown, duplicate and missing ones."""
+    def fields(self, node: yaml.Node | None, known: FileFields, name: str) -> dict[str, yaml.Node]:
+        """The fields of an object, by the table of those it may have. Notes unknown, duplicate and missing ones."""
         fields: dict[str, yaml.Node] = {}
         for key, value in self.entries(node, name):
             if key.value not in known:
@@ -98,8 +98,8 @@ class YamlReader:
                 self.problem(f"{name} has a duplicate field '{key.value}'", key)
             else:
                 fields[key.value] = value
-        for key_name in required:
-            if key_name not in fields and (node is None or isinstance(node, yaml.MappingNode)):
+        for key_name, field in known.items():
+            if field.required and key_name not in fields and (node is None or isinstance(node, yaml.MappingNode)):
                 self.problem(f"{name} needs the field '{key_name}'", node)
         return fields
 

@@ -8,6 +8,7 @@ import yaml
 
 from gateway.model.campaign_files.banner import BannerReader
 from gateway.model.campaign_files.campaign import CampaignReader
+from gateway.model.campaign_files.file_fields import FORMAT, PLACEMENT, RULESET
 from gateway.model.campaign_files.nodes import compose
 from gateway.model.campaign_files.reader import YamlReader, is_null
 from gateway.model.conditions.analysis import variables_of
@@ -16,9 +17,6 @@ from gateway.model.rulesets.ruleset import BannerTemplate, Campaign, InvalidRule
 from gateway.model.rulesets.template import Template
 from gateway.model.rulesets.versions import CURRENT_FORMAT
 
-FORMAT: Final = 1
-RULESET_KEYS: Final = ("version", "placements", "campaigns", "holdout", "holdout_salt", "public_traits")
-PLACEMENT_KEYS: Final = ("description", "fallback")
 MAX_BYTES: Final = 1_000_000
 
 
@@ -56,7 +54,7 @@ def load_ruleset(text: str, version: int, text_format: int = CURRENT_FORMAT) -> 
 
 
 def _ruleset(reader: YamlReader, root: yaml.Node | None, text: str, version: int) -> Ruleset:
-    fields = reader.fields(root, RULESET_KEYS, ("version", "placements"), "the ruleset")
+    fields = reader.fields(root, RULESET, "the ruleset")
     file_format = reader.scalar(fields.get("version"), int, "version")
     if file_format is not None and file_format != FORMAT:
         reader.problem(f"version is the format of the file and must be {FORMAT}", fields["version"])
@@ -99,7 +97,7 @@ def _placements(reader: YamlReader, node: yaml.Node | None) -> dict[str, Placeme
 
 
 def _placement(reader: YamlReader, name: str, node: yaml.Node) -> Placement:
-    fields = reader.fields(node, PLACEMENT_KEYS, (), f"placement {name}")
+    fields = reader.fields(node, PLACEMENT, f"placement {name}")
     description = reader.scalar(fields.get("description"), str, "description") or ""
     fallback = fields.get("fallback")
     if fallback is None or is_null(fallback):

@@ -11,10 +11,9 @@ import pytest
 import yaml
 
 from gateway.commands.rules import json_schema_text
-from gateway.model.campaign_files.banner import BANNER_KEYS, IMAGE_KEYS, PRODUCT_KEYS
-from gateway.model.campaign_files.campaign import CAMPAIGN_KEYS, CAPS_KEYS, EXAMPLE_KEYS, EXPECT_KEYS, SCHEDULE_KEYS, VARIANT_KEYS
+from gateway.model.campaign_files.file_fields import OBJECTS
 from gateway.model.campaign_files.json_schema import json_schema
-from gateway.model.campaign_files.ruleset import RULESET_KEYS, load_ruleset
+from gateway.model.campaign_files.ruleset import load_ruleset
 from gateway.model.conditions.condition import PAGE_FIELDS, VARIABLES
 from gateway.model.decisions.campaign_examples import examples_of, run_examples
 from gateway.model.decisions.decide import Inputs, decide
@@ -50,21 +49,7 @@ def test_the_docs_have_examples() -> None:
     assert sum(len(list(examples_of(load_ruleset(text, 1)))) for _, text in BLOCKS) > 25
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *RULESET_KEYS,
-        *CAMPAIGN_KEYS,
-        *BANNER_KEYS,
-        *IMAGE_KEYS,
-        *PRODUCT_KEYS,
-        *VARIANT_KEYS,
-        *SCHEDULE_KEYS,
-        *CAPS_KEYS,
-        *EXAMPLE_KEYS,
-        *EXPECT_KEYS,
-    ],
-)
+@pytest.mark.parametrize("name", sorted({name for fields_of_object in OBJECTS.values() for name in fields_of_object}))
 def test_every_field_of_the_language_is_shown(name: str) -> None:
     """In an example that is run."""
     assert any(re.search(rf"\b{name}:", text) for _, text in BLOCKS)
