@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from local_stack.artifacts.npm import ensure_packages
@@ -31,29 +32,39 @@ NPM_PACKAGES: Final = {
 }
 """Whose packages the tests of a folder install."""
 
+settings.register_profile("quick", max_examples=40)
+settings.register_profile("long", max_examples=200)
+
 _TEMPORARY: Final = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`scripts/test --long`."""
-    parser.addoption("--long", action="store_true", help="run the tests that take long, and no others")
+    parser.addoption("--long", action="store_true", help="run the tests that take long, and property tests on more examples")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, or with `--long` everything else."""
+    """Leave out what takes long, or with `--long` everything else. Property tests run in both, with `--long` on more examples."""
     wants_long = bool(config.getoption("--long"))
     chosen: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
-        (chosen if bool(item.get_closest_marker("long")) == wants_long else left_out).append(item)
+        is_chosen = bool(item.get_closest_marker("long")) == wants_long or (wants_long and _is_property(item))
+        (chosen if is_chosen else left_out).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = chosen
 
 
+def _is_property(item: pytest.Item) -> bool:
+    """Whether hypothesis draws the examples of a test."""
+    return isinstance(item, pytest.Function) and bool(getattr(item.obj, "is_hypothesis_test", False))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The marker is known here too, so that a test can be run from this folder alone."""
     config.stash[_TEMPORARY] = use_own_folder()
+    settings.load_profile("long" if config.getoption("--long") else "quick")
     # Kafka, Spark and batch jobs start dozens of times: half of their time would go into compiling what soon ends.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.addinivalue_line("markers", "integration: needs the real Kafka, Valkey and Spark, which it starts")

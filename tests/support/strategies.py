@@ -1,6 +1,7 @@
 """Hypothesis strategies that the unit tests share: JSON, events, and logs of a visitor with copies, erasures and gaps.
 
-All times of a log lie within a day, so that nothing is sealed for its age. `SETTINGS` is what every property test uses.
+All times of a log lie within a day, so that nothing is sealed for its age. `SETTINGS` is what every property test uses; how many
+examples each is tried with depends on `scripts/test --long` (tests/conftest.py).
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ from gateway.model.visitors.state import Update
 
 T = TypeVar("T")
 
-SETTINGS: Final = settings(
-    max_examples=80, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+SETTINGS: Final = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 START_MS: Final = 1_790_000_000_000
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000

@@ -187,6 +187,8 @@ CONDITIONS = [
     'banners["sale"].last_viewed_at == null',
     'user_id.matches("(")',
 ]
+COMPILED = [Condition(when) for when in CONDITIONS]
+TOGETHER = ConditionSet(COMPILED)
 EVERYTHING = ruleset(
     *(campaign(f"c{n}", when, n, "{interested_category|x} {last_search|y} {traits.plan|z}") for n, when in enumerate(CONDITIONS)), INTEREST
 )
@@ -208,9 +210,8 @@ def test_deciding_never_fails_and_is_pure(log: list[Update], page: Any, now_ms: 
     decision = decided(EVERYTHING, context, now_ms, page)
     assert decided(EVERYTHING, context, now_ms, page) == decision
     if decision.reason is DecisionReason.TARGETING_MATCH:
-        conditions = [Condition(when) for when in CONDITIONS]
-        alone = [condition.evaluate(activation(context, page)) for condition in conditions]
-        together = ConditionSet(conditions).evaluate(values_of(context, page))
+        alone = [condition.evaluate(activation(context, page)) for condition in COMPILED]
+        together = TOGETHER.evaluate(values_of(context, page))
         assert list(together) == [(number, answer) for number, answer in enumerate(alone) if answer is not False]
         true = [n for n, answer in enumerate(alone) if answer is True]
         assert decision.campaign_id == (f"c{true[-1]}" if true else "interest")

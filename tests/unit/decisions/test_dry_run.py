@@ -92,6 +92,7 @@ def test_an_unknown_placement_and_an_empty_report() -> None:
     assert dry_run_text(DryRunReport().as_json()) == "0 visitors: 0 of 0 decisions change"
 
 
+RULESETS = ruleset(OLD), ruleset(NEW)
 visits = st.lists(
     st.tuples(
         st.sampled_from([f"v{n}" for n in range(40)]),
@@ -110,13 +111,12 @@ def test_any_split_in_any_order_gives_the_same_report(
     counted: list[tuple[str, int, str | None, bool]], cuts: list[int], chance: Any
 ) -> None:
     """Counts are added, and the same few examples stay."""
-    rulesets = ruleset(OLD), ruleset(NEW)
 
     def report_of(some: list[tuple[str, int, str | None, bool]]) -> DryRunReport:
         report = DryRunReport()
         for visitor, minute, category, is_seen in some:
             inputs = Inputs({"interested_category": category, **(SEEN_ONCE if is_seen else {})}, {}, START_MS, visitor)
-            report.add(visitor, [compare_rulesets(*rulesets, "hero", inputs, START_MS + minute)])
+            report.add(visitor, [compare_rulesets(*RULESETS, "hero", inputs, START_MS + minute)])
         return report
 
     whole = report_of(counted).as_json()

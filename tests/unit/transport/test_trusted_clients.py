@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -56,13 +57,13 @@ CLIENT_OPERATIONS: Final[dict[str, tuple[Callable[[GatewayClient], Awaitable[obj
 """Each operation as the client is asked for it, and what it ends with."""
 
 
-@pytest.fixture
-def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest, made by the command that docs/api.md shows."""
     assert COMMAND in TEXT
-    path = tmp_path / "documents.json"
-    monkeypatch.chdir(PROJECT_ROOT)
-    assert main([*COMMAND.split()[1:-1], str(path)]) == 0
+    path = tmp_path_factory.mktemp("manifest") / "documents.json"
+    with contextlib.chdir(PROJECT_ROOT):
+        assert main([*COMMAND.split()[1:-1], str(path)]) == 0
     return path
 
 

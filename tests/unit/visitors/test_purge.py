@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.events.event import Event
@@ -136,7 +136,7 @@ def withdrawals(draw: st.DrawFn) -> list[Update]:
     return logged(messages)
 
 
-@settings(SETTINGS, max_examples=200)
+@SETTINGS
 @given(st.data())
 def test_no_context_depends_on_when_a_purge_ran(data: st.DataObject) -> None:
     """At any moment, between deliveries in any order, as long as what was received a minute before is stored by then."""
