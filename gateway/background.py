@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+CANCEL_AGAIN_SECONDS: Final = 0.5
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -46,8 +48,14 @@ class BackgroundTasks:
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Future[Any]]) -> list[Any]:
-    """Cancel the tasks and wait until all have ended. Returns the result or the exception of each, in order."""
+    """Cancel the tasks and wait until all have ended. Returns the result or the exception of each, in order.
+
+    A library may swallow a cancellation (redis-py does, while it sends a subscription), so it is repeated.
+    """
     tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
     return await asyncio.gather(*tasks, return_exceptions=True)
