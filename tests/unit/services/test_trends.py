@@ -75,7 +75,7 @@ async def test_while_the_store_is_away_the_last_snapshot_stays(gateway: MemoryGa
     await asyncio.sleep(1)
     gateway.lose_store()
     await gateway.snapshots.save_snapshot(snapshot(NUMBER + 30), NUMBER)
-    await asyncio.sleep(100)
+    await asyncio.sleep(90)
     assert current(gateway) == NUMBER
     gateway.return_store()
     await asyncio.sleep(RETRY_SECONDS)
