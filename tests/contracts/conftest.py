@@ -13,5 +13,5 @@ from tests.support.free_ports import free_port_base
 @pytest.fixture(scope="package")
 def real_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Started by the first test that needs it."""
-    with LocalStack(tmp_path_factory.mktemp("contracts") / "data", free_port_base(), ["kafka", "valkey"]) as stack:
+    with LocalStack(tmp_path_factory.mktemp("contracts") / "data", free_port_base(23000), ["kafka", "valkey"]) as stack:
         yield stack

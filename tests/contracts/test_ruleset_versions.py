@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from gateway.background import BackgroundTasks
 from gateway.kafka.ruleset_topic import RulesetTopic, TopicUnavailable
+from gateway.model.events.topics import Topic
 from gateway.model.rulesets.versions import PublishedVersion, RulesetRecord
 from gateway.services.ports import RulesetVersions
 from tests.contracts.sides import BOTH_SIDES, DEADLINE_S, NOWHERE, new_id, stack_of, until
@@ -34,9 +36,10 @@ class Follower:
 
 @dataclass(frozen=True)
 class Side:
-    """`new_follower` starts another process."""
+    """`new_follower` starts another process; `recreate` deletes the topic and creates it again."""
 
     new_follower: Callable[[], Awaitable[Follower]]
+    recreate: Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(params=BOTH_SIDES)
@@ -52,8 +55,26 @@ async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
             await versions.caught_up.wait()
         return follower
 
-    yield Side(new_follower)
+    async def recreate() -> None:
+        if request.param == "memory":
+            topic.recreate()
+        else:
+            await _recreate(bootstrap)
+
+    yield Side(new_follower, recreate)
     await tasks.stop()
+
+
+async def _recreate(bootstrap: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([Topic.RULESETS.value])
+        async with asyncio.timeout(DEADLINE_S):
+            while (await admin.create_topics([NewTopic(Topic.RULESETS.value, 1, 1)])).topic_errors[0][1]:  # noqa: ASYNC110  # Kafka has none
+                await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
 
 
 @pytest.fixture(params=BOTH_SIDES)
@@ -147,6 +168,21 @@ async def test_every_version_can_be_read(side: Side) -> None:
         assert published is not None
         assert (published.version, published.yaml, published.published_at_ms) == (version, "to be read", 99)
     assert [await follower.versions.read(number) for number in (0, version + 1)] == [None, None]
+
+
+async def test_a_topic_that_was_recreated_is_read_from_its_start(side: Side) -> None:
+    """Its first record is version 1 again, for a follower that knew more as well as for a new one."""
+    follower = await side.new_follower()
+    for _ in range(3):
+        await follower.versions.publish(record())
+    await side.recreate()
+    fresh = await side.new_follower()
+    assert fresh.versions.log.version == 0
+    assert await fresh.versions.publish(record(0, "first again")) == 1
+    await until(lambda: follower.versions.log.version == 1)
+    await until(lambda: follower.learned[-1].yaml == "first again")
+    await until(follower.versions.caught_up.is_set)
+    assert follower.versions.log.version == 1
 
 
 async def test_a_log_that_is_away_confirms_nothing(away: RulesetVersions) -> None:

@@ -14,7 +14,16 @@ from typing import Final
 
 from tests.support.words import ROOT, tracked
 
-HOUSES: Final = ("gateway", "processors", "clients/python/personalization_gateway", "local_stack", "examples", "bench", "tests/support")
+HOUSES: Final = (
+    "gateway",
+    "processors",
+    "clients/python/personalization_gateway",
+    "local_stack",
+    "examples",
+    "bench",
+    "tests/support",
+    "tests/contracts",
+)
 """Where rooms are, in the order of the table."""
 BASES: Final = (ROOT, ROOT / "clients" / "python")
 """The folders that dotted names start from."""

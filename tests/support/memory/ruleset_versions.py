@@ -64,12 +64,13 @@ class MemoryRulesetVersions:
             except TopicUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if self._generation != self._topic.generation:
+            if self._generation != self._topic.generation and self._topic.values:
+                # By its first record, as the real follower: an empty topic looks like one without news.
                 self.log, self._next_offset, self._generation = RulesetLog(), 0, self._topic.generation
                 self.caught_up.clear()
-            values = self._topic.values[self._next_offset : self._next_offset + POLL_RECORDS]
+            values = self._news()[:POLL_RECORDS]
             versions = [version for value in values if (version := self._absorb(value)) is not None]
-            at_end = self._next_offset == len(self._topic.values)
+            at_end = not self._news()
             if values:
                 async with self._records_seen:
                     self._records_seen.notify_all()
@@ -77,7 +78,7 @@ class MemoryRulesetVersions:
                 await on_versions(versions, at_end)
             if at_end:
                 self.caught_up.set()
-            if self._next_offset == len(self._topic.values) and self._generation == self._topic.generation:
+            if not self._news():
                 await self._topic.wait_for_change()
 
     async def publish(self, record: RulesetRecord) -> int | None:
@@ -99,9 +100,15 @@ class MemoryRulesetVersions:
         if offset is None:
             return None
         await self.reading.enter()
+        if offset >= len(self._topic.values):
+            raise TopicUnavailable(f"version {version} cannot be read from the event log")
         record = decode_record(self._topic.values[offset])
         self.reading.leave()
         return PublishedVersion(version, record.yaml, record.published_at_ms, offset, record.text_format)
+
+    def _news(self) -> list[bytes]:
+        """What was not read yet. Of a topic that was re-created, everything."""
+        return self._topic.values[self._next_offset if self._generation == self._topic.generation else 0 :]
 
     def _absorb(self, value: bytes) -> PublishedVersion | None:
         offset, self._next_offset = self._next_offset, self._next_offset + 1

@@ -257,10 +257,13 @@ async def test_the_copy_is_stored_as_soon_as_the_store_is_back(gateway: MemoryGa
 
 
 async def test_a_topic_that_was_recreated_does_not_take_the_ruleset_away(gateway: MemoryGateway, caplog: pytest.LogCaptureFixture) -> None:
-    """The file becomes its first version. The version in force stays, and the log says what to do."""
+    """A process that starts publishes its file as the first version. The one in force stays everywhere, and the log says what to do."""
+    await asyncio.sleep(1)
+    gateway.topic.recreate()
     with caplog.at_level(logging.ERROR):
-        gateway.topic.recreate()
-        await asyncio.sleep(5)
+        async with MemoryGateway(text(20), topic=gateway.topic, copies=gateway.copies) as restarted:
+            await asyncio.sleep(5)
+            assert in_force(restarted) == (VERSIONS, text(VERSIONS))
     assert (gateway.versions.log.version, in_force(gateway)) == (1, (VERSIONS, text(VERSIONS)))
     assert "raise GATEWAY_LOG_EPOCH" in caplog.text
 
