@@ -106,7 +106,7 @@ async def contexts_after(redis: Redis, updates: list[Update], run: str, chance: 
 
 def same_visitor_in_order(updates: list[Update], chance: random.Random) -> list[Update]:
     """A random interleaving in which each visitor's own updates keep their order, as in the log's partitions."""
-    queues = [[one for one in updates if one.visitor_id == visitor_id] for visitor_id in {one.visitor_id for one in updates}]
+    queues = [[one for one in updates if one.visitor_id == visitor_id] for visitor_id in sorted({one.visitor_id for one in updates})]
     mixed = []
     while queues := [queue for queue in queues if queue]:
         mixed.append(chance.choice(queues).pop(0))

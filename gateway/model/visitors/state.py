@@ -173,6 +173,12 @@ def _first_link(state: State) -> Link | None:
     return min(links, default=None)
 
 
+def without_erased(state: State, cutoff_ms: int) -> State:
+    """The state without what was received or dated up to `cutoff_ms`; its links and cut-offs stay as they are."""
+    parts = {visitor_id: _cut_part(part, cutoff_ms) for visitor_id, part in state.parts.items()}
+    return replace(state, parts={visitor_id: part for visitor_id, part in parts.items() if part.contributions or part.base})
+
+
 def split_released(state: State, joined: Iterable[str]) -> tuple[State, list[State]]:
     """Split off the anonymous ids whose identify was erased: they belong to no known visitor again, and keep what came later.
 

@@ -16,7 +16,17 @@ from gateway.model.events.event_kinds import EventType
 from gateway.model.times import latest_ms
 from gateway.model.visitors.context_view import totals_of
 from gateway.model.visitors.purge import purge, purge_withdrawn
-from gateway.model.visitors.state import AbsorbCounts, State, Update, absorb, erase, screen_identifies, split_released, unite
+from gateway.model.visitors.state import (
+    AbsorbCounts,
+    State,
+    Update,
+    absorb,
+    erase,
+    screen_identifies,
+    split_released,
+    unite,
+    without_erased,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,15 @@ class PurgeAlias:
     until_ms: int
 
 
-Work = Apply | Arrive | Erase | Purge | PurgeAlias
+@dataclass(frozen=True, slots=True)
+class EraseAlias:
+    """Drop from this alias what an erasure took from its part in the state of the visitor that it joined. It stays an alias."""
+
+    owner: str
+    cutoff_ms: int
+
+
+Work = Apply | Arrive | Erase | Purge | PurgeAlias | EraseAlias
 """One thing to do for a visitor id."""
 Assigned = tuple[str, Work]
 """A visitor id and one thing to do for it."""
@@ -114,7 +132,7 @@ def work_of(updates: Iterable[Update]) -> Iterator[Assigned]:
 
 def plan_visitor(visitor_id: str, state: State, work: Sequence[Work], now_ms: int) -> VisitorPlan | Forward:
     """What to do for a visitor id, given the state that is stored under it."""
-    if state.alias_of is not None and not any(isinstance(item, Erase | PurgeAlias) for item in work):
+    if state.alias_of is not None and not any(isinstance(item, Erase | PurgeAlias | EraseAlias) for item in work):
         return Forward(tuple(_for_owner(state, work)))
     work, elsewhere = _split_undone(state, work)
     new = state
@@ -141,7 +159,7 @@ def plan_visitor(visitor_id: str, state: State, work: Sequence[Work], now_ms: in
         # First the anonymous ids, then the visitor: after a crash in between, the erasure is applied again and still finds them.
         release=tuple(_released(released, purged)),
         elsewhere=elsewhere,
-        afterwards=() if kept.alias_of is None else tuple(_for_owner(kept, ())),
+        afterwards=() if kept.alias_of is None or all(isinstance(item, EraseAlias) for item in work) else tuple(_for_owner(kept, ())),
     )
 
 
@@ -180,8 +198,8 @@ def _erased_aliases(owner: State, work: Sequence[Work]) -> Iterator[Assigned]:
         if cutoff_ms is None or visitor_id == owner.visitor_id:
             continue
         alias = arrived.get(visitor_id)
-        if alias is None or erase(alias, cutoff_ms).parts != alias.parts:
-            yield visitor_id, Erase(cutoff_ms)
+        if alias is None or without_erased(alias, cutoff_ms) != alias:
+            yield visitor_id, EraseAlias(owner.visitor_id, cutoff_ms)
 
 
 def _split_undone(state: State, work: Sequence[Work]) -> tuple[Sequence[Work], tuple[Assigned, ...]]:
@@ -214,6 +232,8 @@ def _purge(state: State, work: Sequence[Work], now_ms: int) -> State:
     for item in work:
         if isinstance(item, PurgeAlias) and state.alias_of == item.owner:
             state = purge(state, item.until_ms)
+        elif isinstance(item, EraseAlias) and state.alias_of == item.owner:
+            state = without_erased(state, item.cutoff_ms)
     if state.alias_of is None and any(isinstance(item, Purge) for item in work):
         return purge_withdrawn(state, totals_of(state).withdrawn_since_ms, now_ms)
     return state

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.visitors.state import State, Update, absorb, unite
-from gateway.model.visitors.write_plan import Apply, Arrive, Erase, Forward, Purge, PurgeAlias, VisitorPlan, plan_visitor
+from gateway.model.visitors.write_plan import Apply, Arrive, Erase, EraseAlias, Forward, Purge, PurgeAlias, VisitorPlan, plan_visitor
 from gateway.store.connection import StoreUnavailable
 from gateway.store.writer import ContextWriter
 from tests.support.memory.state_store import MemoryStateStore
@@ -89,8 +89,8 @@ def test_an_alias_holds_nothing_that_its_visitor_erased() -> None:
     """It joined after the erasure, with events from before it."""
     erased = absorb(State(KNOWN), [update(event_at(0.5, "DELETE", visitor_id=KNOWN), 9)])[0]
     plan = planned(KNOWN, erased, Arrive(ALIAS))
-    assert plan.elsewhere == ((ANONYMOUS, Erase(erased.cutoff_ms or 0)),)
-    cut = planned(ANONYMOUS, ALIAS, Erase(erased.cutoff_ms or 0)).state
+    assert plan.elsewhere == ((ANONYMOUS, EraseAlias(KNOWN, erased.cutoff_ms or 0)),)
+    cut = planned(ANONYMOUS, ALIAS, EraseAlias(KNOWN, erased.cutoff_ms or 0)).state
     assert cut.alias_of == KNOWN
     assert [c.message_id for c in cut.parts[ANONYMOUS].contributions.values()] == [f"join-{ANONYMOUS}-{KNOWN}"]
     assert planned(KNOWN, plan.state, Arrive(cut)).elsewhere == ()
